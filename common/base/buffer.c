@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/base/buffer.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "common/base/text.h"
+
+void buffer_done(Buffer *buffer) {
+    mem_free(buffer->bytes);
+    *buffer = BUFFER_EMPTY;
+}
+
+void buffer_clear(Buffer *buffer) {
+    buffer->size = 0;
+    if (buffer->bytes != NULL) {
+        buffer->bytes[0] = '\0';
+    }
+}
+
+static int reserve(Buffer *buffer, size_t more) {
+    if (buffer->status != STATUS_OK) {
+        return 0;
+    }
+    size_t needed = buffer->size + more + 1;
+    if (needed <= buffer->capacity) {
+        return 1;
+    }
+    size_t capacity = buffer->capacity > 0 ? buffer->capacity * 2 : 256;
+    while (capacity < needed) {
+        capacity *= 2;
+    }
+    char *bytes = mem_resize(buffer->bytes, capacity, 1);
+    if (bytes == NULL) {
+        buffer->status = STATUS_MEMORY;
+        return 0;
+    }
+    buffer->bytes = bytes;
+    buffer->capacity = capacity;
+    return 1;
+}
+
+void buffer_append(Buffer *buffer, const void *bytes, size_t size) {
+    if (!reserve(buffer, size)) {
+        return;
+    }
+    if (size > 0) {
+        memcpy(buffer->bytes + buffer->size, bytes, size);
+    }
+    buffer->size += size;
+    buffer->bytes[buffer->size] = '\0';
+}
+
+void buffer_text(Buffer *buffer, const char *text) {
+    buffer_append(buffer, text, strlen(text));
+}
+
+void buffer_format(Buffer *buffer, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    va_list again;
+    va_copy(again, args);
+    int size = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (size > 0 && reserve(buffer, (size_t)size)) {
+        vsnprintf(buffer->bytes + buffer->size, (size_t)size + 1, format, again);
+        buffer->size += (size_t)size;
+    }
+    va_end(again);
+}
+
+void buffer_number(Buffer *buffer, double value) {
+    char text[TEXT_NUMBER_BYTES];
+    text_number(text, value);
+    buffer_text(buffer, text);
+}
+
+const char *buffer_cstr(const Buffer *buffer) {
+    return buffer->bytes != NULL ? buffer->bytes : "";
+}

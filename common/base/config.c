@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/base/config.h"
+
+#include <string.h>
+#include <yaml.h>
+
+#include "common/base/file.h"
+#include "common/base/limits.h"
+
+enum { MOST_KEYS = 256 };
+
+// The reader walks libyaml's events: a mapping's scalars come as key, value, key, value.
+typedef struct Reader {
+    const char *name;  // the file, for messages
+    Settings settings; // what has been read so far
+    char key[64];      // the key that waits for its value, "" when none does
+    int depth;         // 0 outside, 1 inside the one mapping
+    const SettingRow *seen[MOST_KEYS];
+    int seen_count;
+} Reader;
+
+static int line_of(const yaml_event_t *event) {
+    return (int)event->start_mark.line + 1;
+}
+
+static Status note_key(Reader *reader, const char *key, int line) {
+    for (const SettingRow *row = SETTING_TABLE; row->key != NULL; row++) {
+        if (strcmp(row->key, key) != 0) {
+            continue;
+        }
+        for (int i = 0; i < reader->seen_count; i++) {
+            if (reader->seen[i] == row) {
+                return status_set(STATUS_INVALID, "%s line %d: '%s' stands twice", reader->name,
+                                  line, key);
+            }
+        }
+        reader->seen[reader->seen_count++ % MOST_KEYS] = row;
+    }
+    return STATUS_OK;
+}
+
+static Status take_scalar(Reader *reader, const yaml_event_t *event) {
+    const char *value = (const char *)event->data.scalar.value;
+    int line = line_of(event);
+    if (reader->depth == 0) {
+        return status_set(STATUS_FORMAT, "%s line %d: expected 'key: value' lines", reader->name,
+                          line);
+    }
+    if (strlen(value) != event->data.scalar.length || strlen(value) >= 256) {
+        return status_set(STATUS_FORMAT, "%s line %d: a value too long or with a zero byte",
+                          reader->name, line);
+    }
+    if (reader->key[0] == '\0') {
+        if (value[0] == '\0' || strlen(value) >= sizeof reader->key) {
+            return status_set(STATUS_FORMAT, "%s line %d: '%s' is no key", reader->name, line,
+                              value);
+        }
+        strcpy(reader->key, value);
+        return note_key(reader, value, line);
+    }
+    Status status = settings_set(&reader->settings, reader->key, value);
+    reader->key[0] = '\0';
+    return status == STATUS_OK ? STATUS_OK
+                               : status_prefix(status, "%s line %d", reader->name, line);
+}
+
+static Status take_event(Reader *reader, const yaml_event_t *event) {
+    if (event->type == YAML_SCALAR_EVENT) {
+        return take_scalar(reader, event);
+    }
+    bool nested = reader->depth > 0 && event->type != YAML_MAPPING_END_EVENT;
+    bool other = event->type == YAML_SEQUENCE_START_EVENT || event->type == YAML_ALIAS_EVENT;
+    if (nested || other) {
+        return status_set(STATUS_FORMAT,
+                          "%s line %d: %s%s a list, mapping or alias where one value "
+                          "is expected",
+                          reader->name, line_of(event), reader->key,
+                          reader->key[0] != '\0' ? " has" : "");
+    }
+    if (event->type == YAML_MAPPING_START_EVENT) {
+        reader->depth = 1;
+    } else if (event->type == YAML_MAPPING_END_EVENT) {
+        reader->depth = 0;
+    }
+    return STATUS_OK;
+}
+
+Status config_read_text(const char *name, const char *text, size_t size, Settings *settings) {
+    Reader reader = {.name = name, .settings = *settings};
+    yaml_parser_t parser;
+    if (!yaml_parser_initialize(&parser)) {
+        return status_set(STATUS_MEMORY, "out of memory while reading %s", name);
+    }
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
+    Status status = STATUS_OK;
+    bool ended = false;
+    while (status == STATUS_OK && !ended) {
+        yaml_event_t event;
+        if (!yaml_parser_parse(&parser, &event)) {
+            status =
+                status_set(STATUS_FORMAT, "%s line %d: %s", name, (int)parser.problem_mark.line + 1,
+                           parser.problem != NULL ? parser.problem : "not YAML");
+            break;
+        }
+        ended = event.type == YAML_STREAM_END_EVENT;
+        status = take_event(&reader, &event);
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&parser);
+    if (status == STATUS_OK) {
+        *settings = reader.settings;
+    }
+    return status;
+}
+
+Status config_read_file(const char *path, Settings *settings) {
+    Buffer text = BUFFER_EMPTY;
+    Status status = file_read(path, LIMIT_CONFIG_BYTES, &text);
+    if (status == STATUS_OK) {
+        status = config_read_text(path, buffer_cstr(&text), text.size, settings);
+    }
+    buffer_done(&text);
+    return status;
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every bound of the program, with its reason. Nothing that comes from a file, a person or the
+// network may make us allocate, loop or wait beyond one of these.
+#ifndef AUSCULT_BASE_LIMITS_H
+#define AUSCULT_BASE_LIMITS_H
+
+#include <stdint.h>
+
+#define LIMIT_MESSAGE_BYTES 1024  // one error message: two paths and a reason
+#define LIMIT_PATH_BYTES    4096  // PATH_MAX of Linux
+#define LIMIT_NAME_BYTES    256   // NAME_MAX of Linux plus the NUL: machine and file names
+#define LIMIT_LINE_BYTES    65536 // one line of a CSV or configuration file
+#define LIMIT_DEPTH         16 // folders below a data root; a symlink loop ends here at the latest
+
+#define LIMIT_CONFIG_BYTES (256u << 10) // a configuration file; the official one has 2 KiB
+#define LIMIT_SIDE_BYTES   (64u << 20) // an attributes file or manifest: 500,000 clips of 128 bytes
+#define LIMIT_CLIPS        4000000u    // clips of one run: ten years of the challenge, ten times
+#define LIMIT_MACHINES     65536u      // machines of one run
+#define LIMIT_ROOTS        64u         // --data roots of one run
+#define LIMIT_ATTRIBUTES   32          // parameter and value pairs of one clip; real sets have 5
+
+#define LIMIT_CLIP_BYTES   (1ull << 30) // one clip's file: 2.4 hours of 16-bit stereo at 32 kHz
+#define LIMIT_CLIP_SAMPLES (1ll << 28)  // frames of one clip: 4.6 hours at 16 kHz
+#define LIMIT_CHANNELS     64           // channels of one clip
+#define LIMIT_RATE_HZ      384000       // the fastest converter sold
+
+#define LIMIT_MELS    1024  // mel bands
+#define LIMIT_FFT     65536 // samples of one transform
+#define LIMIT_FRAMES  64    // frames stacked in one vector
+#define LIMIT_VECTOR  16384 // floats of one vector
+#define LIMIT_BATCH   65536 // vectors of one optimiser step
+#define LIMIT_SHARDS  64    // logical shards of one model
+#define LIMIT_EPOCHS  1000000
+#define LIMIT_WORKERS 1024 // sessions of one coordinator
+
+#endif

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/base/mem.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/status.h"
+
+static atomic_long blocks;
+static _Thread_local long successes_left = -1;
+static _Thread_local int has_failed;
+
+static int allowed(size_t count, size_t size) {
+    if (size != 0 && count > SIZE_MAX / 2 / size) {
+        return 0;
+    }
+    if (successes_left < 0) {
+        return 1;
+    }
+    if (successes_left == 0) {
+        successes_left = -1;
+        has_failed = 1;
+        return 0;
+    }
+    successes_left--;
+    return 1;
+}
+
+static void *counted(void *block, size_t count, size_t size) {
+    if (block == NULL) {
+        status_set(STATUS_MEMORY, "out of memory: %zu items of %zu bytes", count, size);
+        return NULL;
+    }
+    atomic_fetch_add(&blocks, 1);
+    return block;
+}
+
+void *mem_new(size_t count, size_t size) {
+    void *block = allowed(count, size) ? calloc(count > 0 ? count : 1, size > 0 ? size : 1) : NULL;
+    return counted(block, count, size);
+}
+
+void *mem_new_aligned(size_t count, size_t size) {
+    void *block = NULL;
+    if (allowed(count, size)) {
+        size_t bytes = (count * size + 63) / 64 * 64;
+        block = aligned_alloc(64, bytes > 0 ? bytes : 64);
+        if (block != NULL) {
+            memset(block, 0, bytes);
+        }
+    }
+    return counted(block, count, size);
+}
+
+void *mem_resize(void *block, size_t count, size_t size) {
+    if (block == NULL) {
+        return mem_new(count, size);
+    }
+    void *next = allowed(count, size) ? realloc(block, count * size > 0 ? count * size : 1) : NULL;
+    if (next == NULL) {
+        status_set(STATUS_MEMORY, "out of memory: %zu items of %zu bytes", count, size);
+    }
+    return next;
+}
+
+void *mem_copy(const void *bytes, size_t size) {
+    void *block = mem_new(size, 1);
+    if (block != NULL && size > 0) {
+        memcpy(block, bytes, size);
+    }
+    return block;
+}
+
+char *mem_copy_text(const char *text) {
+    return mem_copy(text, strlen(text) + 1);
+}
+
+void mem_free(void *block) {
+    if (block != NULL) {
+        atomic_fetch_sub(&blocks, 1);
+        free(block);
+    }
+}
+
+long mem_blocks(void) {
+    return atomic_load(&blocks);
+}
+
+void mem_fail_after(long successes) {
+    successes_left = successes;
+    has_failed = 0;
+}
+
+int mem_has_failed(void) {
+    return has_failed;
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// All heap of ours goes through here: blocks are counted, and a test can make the n-th allocation
+// fail, so that every constructor is run with every allocation failing in turn. Any thread.
+#ifndef AUSCULT_BASE_MEM_H
+#define AUSCULT_BASE_MEM_H
+
+#include <stddef.h>
+
+// Zeroed memory for `count` items of `size` bytes; NULL and a message when there is none.
+void *mem_new(size_t count, size_t size);
+// As mem_new, on a 64-byte boundary (a cache line, an AVX-512 register).
+void *mem_new_aligned(size_t count, size_t size);
+// Grows or shrinks; new bytes are not zeroed. NULL leaves the old block as it was.
+void *mem_resize(void *block, size_t count, size_t size);
+char *mem_copy_text(const char *text);
+void *mem_copy(const void *bytes, size_t size);
+void mem_free(void *block);
+
+// Blocks now allocated and not freed.
+long mem_blocks(void);
+// Lets the next `successes` allocations of this thread pass and the one after them fail, once.
+// Negative: never fail.
+void mem_fail_after(long successes);
+// Whether the failure that mem_fail_after ordered has happened.
+int mem_has_failed(void);
+
+#endif

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/base/settings.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/limits.h"
+#include "common/base/text.h"
+
+static const char *const PAD_CHOICES[] = {"zeros", "reflect", NULL};
+static const char *const MODEL_PER_CHOICES[] = {"machine", "section", NULL};
+static const char *const SCALER_CHOICES[] = {"none", "standard", NULL};
+static const char *const SPREAD_CHOICES[] = {"auto", "always", "never", NULL};
+static const char *const SCORE_CHOICES[] = {"MSE", NULL};
+static const char *const THRESHOLD_CHOICES[] = {"gamma_clip", "percentile", NULL};
+// The order of Kernel in common/model/linalg.h, whose test holds both together.
+static const char *const NUMERICS_CHOICES[] = {"auto", "prescott", "haswell", "skylakex", NULL};
+
+#define ROW(name, type, stage, least, most, choices, help)                                         \
+    { #name, type, stage, offsetof(Settings, name), least, most, choices, help }
+#define INT(name, stage, least, most, help)  ROW(name, SETTING_INT, stage, least, most, NULL, help)
+#define REAL(name, stage, least, most, help) ROW(name, SETTING_REAL, stage, least, most, NULL, help)
+#define CHOICE(name, stage, choices, help)   ROW(name, SETTING_CHOICE, stage, 0, 0, choices, help)
+
+const SettingRow SETTING_TABLE[] = {
+    INT(channel, SETTING_FEATURES, 0, LIMIT_CHANNELS - 1, "channel of each clip, 0 = first"),
+    INT(n_fft, SETTING_FEATURES, 16, LIMIT_FFT, "samples of one Fourier transform"),
+    INT(hop_length, SETTING_FEATURES, 1, LIMIT_FFT, "samples from frame to frame"),
+    INT(win_length, SETTING_FEATURES, 2, LIMIT_FFT, "samples of the Hann window, at most n_fft"),
+    INT(n_mels, SETTING_FEATURES, 1, LIMIT_MELS, "mel bands"),
+    REAL(power, SETTING_FEATURES, 0.1, 8, "exponent of the magnitude: 1 amplitude, 2 energy"),
+    REAL(fmin, SETTING_FEATURES, 0, LIMIT_RATE_HZ, "Hz, lower edge of the lowest mel band"),
+    REAL(fmax, SETTING_FEATURES, 0, LIMIT_RATE_HZ,
+         "Hz, upper edge of the highest mel band, 0 = half the rate"),
+    CHOICE(pad_mode, SETTING_FEATURES, PAD_CHOICES,
+           "beyond a clip's ends: zeros as librosa since 0.10, reflect as before"),
+    INT(frames, SETTING_FEATURES, 1, LIMIT_FRAMES, "frames stacked in one vector"),
+    INT(frame_hop_length, SETTING_FEATURES, 1, LIMIT_FRAMES, "frames from vector to vector"),
+    CHOICE(model_per, SETTING_TRAINING, MODEL_PER_CHOICES,
+           "one model for each machine, or for each section of it"),
+    CHOICE(scaler, SETTING_TRAINING, SCALER_CHOICES,
+           "standard: every feature to mean 0 and deviation 1 over the training vectors"),
+    INT(shards, SETTING_TRAINING, 1, LIMIT_SHARDS,
+        "logical shards of one model, a power of two; the unit of data parallelism"),
+    INT(batch_size, SETTING_TRAINING, 2, LIMIT_BATCH, "vectors of one step, over all shards"),
+    INT(epochs, SETTING_TRAINING, 1, LIMIT_EPOCHS, "passes over the training vectors"),
+    REAL(learning_rate, SETTING_TRAINING, 1e-12, 10, "Adam's step size"),
+    REAL(validation_split, SETTING_TRAINING, 0, 0.9, "share of the vectors held out"),
+    {"seed", SETTING_INT64, SETTING_TRAINING, offsetof(Settings, seed), 0, 9007199254740992.0, NULL,
+     "seed of initial weights, validation draw and permutations"},
+    CHOICE(numerics, SETTING_TRAINING, NUMERICS_CHOICES,
+           "BLAS kernel, part of the result; auto takes this machine's best and writes it down"),
+    CHOICE(score, SETTING_SCORING, SCORE_CHOICES, "what a clip's score is"),
+    CHOICE(threshold, SETTING_REPORT, THRESHOLD_CHOICES,
+           "from the training clips' scores: a fitted gamma distribution's quantile, or a "
+           "percentile"),
+    REAL(decision_threshold, SETTING_REPORT, 0.001, 0.999999, "gamma_clip: the quantile"),
+    REAL(percentile, SETTING_REPORT, 0, 100, "percentile: per cent of the scores below"),
+    REAL(max_fpr, SETTING_REPORT, 0.0001, 1, "false-positive rate at which pAUC ends"),
+    CHOICE(spread, SETTING_EXECUTION, SPREAD_CHOICES,
+           "train one model on several workers: when it pays, always, never; same bits"),
+    {0},
+};
+
+static const Settings DEFAULTS = {
+    .channel = 0,
+    .n_fft = 1024,
+    .hop_length = 512,
+    .win_length = 1024,
+    .n_mels = 128,
+    .power = 2.0,
+    .fmin = 0.0,
+    .fmax = 0.0,
+    .pad_mode = PAD_ZEROS,
+    .frames = 5,
+    .frame_hop_length = 1,
+    .model_per = MODEL_PER_MACHINE,
+    .scaler = SCALER_STANDARD,
+    .shards = 4,
+    .batch_size = 256,
+    .epochs = 100,
+    .learning_rate = 0.001,
+    .validation_split = 0.1,
+    .seed = 13711,
+    .numerics = 0,
+    .spread = SPREAD_AUTO,
+    .score = SCORE_MSE,
+    .threshold = THRESHOLD_GAMMA_CLIP,
+    .decision_threshold = 0.9,
+    .percentile = 95.0,
+    .max_fpr = 0.1,
+};
+
+static const char *const PRESET_NAMES[] = {"default", "dcase-baseline", NULL};
+
+const char *const *settings_preset_names(void) {
+    return PRESET_NAMES;
+}
+
+Status settings_preset(const char *name, Settings *ret_settings) {
+    Settings settings = DEFAULTS;
+    if (strcmp(name, "dcase-baseline") == 0) {
+        // The official arithmetic: no scaler, plain batch norm over the whole batch.
+        settings.scaler = SCALER_NONE;
+        settings.shards = 1;
+        settings.model_per = MODEL_PER_SECTION;
+    } else if (strcmp(name, "default") != 0) {
+        return status_set(STATUS_INVALID, "unknown preset '%s': there are default, dcase-baseline",
+                          name);
+    }
+    *ret_settings = settings;
+    return STATUS_OK;
+}
+
+static const SettingRow *find(const char *key) {
+    for (const SettingRow *row = SETTING_TABLE; row->key != NULL; row++) {
+        if (strcmp(row->key, key) == 0) {
+            return row;
+        }
+    }
+    return NULL;
+}
+
+static Status unknown_key(const char *key) {
+    const char *nearest = NULL;
+    int least = 4; // further than three edits is no typing error
+    for (const SettingRow *row = SETTING_TABLE; row->key != NULL; row++) {
+        int distance = text_distance(key, row->key);
+        if (distance < least) {
+            least = distance;
+            nearest = row->key;
+        }
+    }
+    if (nearest != NULL) {
+        return status_set(STATUS_INVALID, "unknown setting '%s', did you mean '%s'?", key, nearest);
+    }
+    return status_set(STATUS_INVALID,
+                      "unknown setting '%s'; `auscult run --help-settings` lists "
+                      "them",
+                      key);
+}
+
+// "a, b or c"
+static void list_choices(const char *const *choices, Buffer *out) {
+    for (int i = 0; choices[i] != NULL; i++) {
+        const char *joint = i == 0 ? "" : choices[i + 1] == NULL ? " or " : ", ";
+        buffer_format(out, "%s%s", joint, choices[i]);
+    }
+}
+
+static Status set_choice(int32_t *field, const SettingRow *row, const char *value) {
+    for (int i = 0; row->choices[i] != NULL; i++) {
+        if (strcmp(row->choices[i], value) == 0) {
+            *field = i;
+            return STATUS_OK;
+        }
+    }
+    Buffer list = BUFFER_EMPTY;
+    list_choices(row->choices, &list);
+    Status status = status_set(STATUS_INVALID, "%s is '%s': accepted are %s", row->key, value,
+                               buffer_cstr(&list));
+    buffer_done(&list);
+    return status;
+}
+
+static Status out_of_range(const SettingRow *row, const char *value) {
+    char least[TEXT_NUMBER_BYTES], most[TEXT_NUMBER_BYTES];
+    text_number(least, row->least);
+    text_number(most, row->most);
+    const char *kind = row->type == SETTING_REAL ? "a number" : "a whole number";
+    return status_set(STATUS_INVALID, "%s is '%s': accepted is %s from %s to %s", row->key, value,
+                      kind, least, most);
+}
+
+Status settings_set(Settings *settings, const char *key, const char *value) {
+    const SettingRow *row = find(key);
+    if (row == NULL) {
+        return unknown_key(key);
+    }
+    char *field = (char *)settings + row->offset;
+    if (row->type == SETTING_CHOICE) {
+        return set_choice((int32_t *)(void *)field, row, value);
+    }
+    // YAML's null, which the official baseline writes for fmax.
+    bool is_null =
+        strcmp(value, "null") == 0 || strcmp(value, "None") == 0 || strcmp(value, "~") == 0;
+    if (is_null && strcmp(key, "fmax") == 0) {
+        value = "0";
+    }
+    if (row->type == SETTING_REAL) {
+        double real;
+        if (text_to_double(value, &real) != STATUS_OK ||
+            !(real >= row->least && real <= row->most)) {
+            return out_of_range(row, value);
+        }
+        memcpy(field, &real, sizeof real);
+        return STATUS_OK;
+    }
+    int64_t whole;
+    if (text_to_int(value, &whole) != STATUS_OK ||
+        !((double)whole >= row->least && (double)whole <= row->most)) {
+        return out_of_range(row, value);
+    }
+    int32_t narrow = (int32_t)whole;
+    if (row->type == SETTING_INT64) {
+        memcpy(field, &whole, sizeof whole);
+    } else {
+        memcpy(field, &narrow, sizeof narrow);
+    }
+    return STATUS_OK;
+}
+
+Status settings_assign(Settings *settings, const char *assignment) {
+    const char *equals = strchr(assignment, '=');
+    char key[64];
+    if (equals == NULL || equals == assignment || (size_t)(equals - assignment) >= sizeof key) {
+        return status_set(STATUS_INVALID, "'%s' is not of the form key=value", assignment);
+    }
+    memcpy(key, assignment, (size_t)(equals - assignment));
+    key[equals - assignment] = '\0';
+    return settings_set(settings, key, equals + 1);
+}
+
+Status settings_check(const Settings *s) {
+    if ((s->shards & (s->shards - 1)) != 0) {
+        return status_set(STATUS_INVALID, "shards is %d: accepted is a power of two from 1 to %d",
+                          s->shards, LIMIT_SHARDS);
+    }
+    if (s->batch_size % s->shards != 0 || s->batch_size / s->shards < 2) {
+        return status_set(STATUS_INVALID,
+                          "batch_size is %d and shards is %d: batch_size / shards must be a whole "
+                          "number, 2 or more",
+                          s->batch_size, s->shards);
+    }
+    if (s->win_length > s->n_fft) {
+        return status_set(STATUS_INVALID, "win_length is %d: accepted is 2 to n_fft (%d)",
+                          s->win_length, s->n_fft);
+    }
+    if (s->fmax != 0 && !(s->fmin < s->fmax)) {
+        return status_set(STATUS_INVALID, "fmin is %g and fmax is %g: fmin must be below fmax",
+                          s->fmin, s->fmax);
+    }
+    if (s->n_mels * s->frames > LIMIT_VECTOR) {
+        return status_set(STATUS_INVALID,
+                          "n_mels is %d and frames is %d: a vector of %d floats, accepted are %d",
+                          s->n_mels, s->frames, s->n_mels * s->frames, LIMIT_VECTOR);
+    }
+    return STATUS_OK;
+}
+
+void settings_value(const Settings *settings, const SettingRow *row, Buffer *out) {
+    const char *field = (const char *)settings + row->offset;
+    int32_t narrow;
+    int64_t whole;
+    double real;
+    switch (row->type) {
+    case SETTING_INT:
+        memcpy(&narrow, field, sizeof narrow);
+        buffer_format(out, "%d", narrow);
+        break;
+    case SETTING_INT64:
+        memcpy(&whole, field, sizeof whole);
+        buffer_format(out, "%lld", (long long)whole);
+        break;
+    case SETTING_REAL:
+        memcpy(&real, field, sizeof real);
+        buffer_number(out, real);
+        break;
+    case SETTING_CHOICE:
+        memcpy(&narrow, field, sizeof narrow);
+        buffer_text(out, row->choices[narrow]);
+        break;
+    }
+}
+
+void settings_write(const Settings *settings, SettingStage last, Buffer *out) {
+    for (const SettingRow *row = SETTING_TABLE; row->key != NULL; row++) {
+        if (row->stage <= last) {
+            buffer_format(out, "%s: ", row->key);
+            settings_value(settings, row, out);
+            buffer_text(out, "\n");
+        }
+    }
+}
+
+Digest settings_digest(const Settings *settings, SettingStage last) {
+    Buffer text = BUFFER_EMPTY;
+    settings_write(settings, last, &text);
+    Digest digest = digest_of(buffer_cstr(&text), text.size);
+    buffer_done(&text);
+    return digest;
+}
+
+void settings_reference(Buffer *out) {
+    for (const SettingRow *row = SETTING_TABLE; row->key != NULL; row++) {
+        Buffer value = BUFFER_EMPTY;
+        settings_value(&DEFAULTS, row, &value);
+        buffer_format(out, "  %-19s %-10s ", row->key, buffer_cstr(&value));
+        buffer_done(&value);
+        buffer_format(out, "%s (", row->help);
+        if (row->type == SETTING_CHOICE) {
+            list_choices(row->choices, out);
+        } else {
+            buffer_number(out, row->least);
+            buffer_text(out, " to ");
+            buffer_number(out, row->most);
+        }
+        buffer_text(out, ")\n");
+    }
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The configuration that defines a result, as one plain struct and one table. The table is the
+// source of parsing, ranges, help text, key reference and config.yaml. Where data lie, workers,
+// addresses and logging are never here. Keys carry the official baseline's names
+// (dcase2023_task2_baseline_ae, baseline.yaml) where it has them.
+#ifndef AUSCULT_BASE_SETTINGS_H
+#define AUSCULT_BASE_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/buffer.h"
+#include "common/base/digest.h"
+#include "common/base/status.h"
+
+typedef enum PadMode { PAD_ZEROS, PAD_REFLECT } PadMode;
+typedef enum ModelPer { MODEL_PER_MACHINE, MODEL_PER_SECTION } ModelPer;
+typedef enum ScalerKind { SCALER_NONE, SCALER_STANDARD } ScalerKind;
+typedef enum SpreadMode { SPREAD_AUTO, SPREAD_ALWAYS, SPREAD_NEVER } SpreadMode;
+typedef enum ScoreKind { SCORE_MSE } ScoreKind;
+typedef enum ThresholdKind { THRESHOLD_GAMMA_CLIP, THRESHOLD_PERCENTILE } ThresholdKind;
+
+typedef struct Settings {
+    // Features (librosa.feature.melspectrogram's names)
+    int32_t channel;          // which channel of a clip, 0 = first
+    int32_t n_fft;            // samples of one transform
+    int32_t hop_length;       // samples from frame to frame
+    int32_t win_length;       // samples of the Hann window, centred in n_fft
+    int32_t n_mels;           // mel bands
+    double power;             // exponent of the magnitude: 1 amplitude, 2 energy
+    double fmin;              // Hz, lower edge of the lowest band
+    double fmax;              // Hz, upper edge of the highest band; 0 = half the rate
+    int32_t pad_mode;         // PadMode
+    int32_t frames;           // frames stacked in one vector
+    int32_t frame_hop_length; // frames from vector to vector
+    // Training
+    int32_t model_per;  // ModelPer
+    int32_t scaler;     // ScalerKind
+    int32_t shards;     // logical shards S of one model, a power of two
+    int32_t batch_size; // vectors of one optimiser step, over all shards
+    int32_t epochs;
+    double learning_rate;
+    double validation_split; // share of the vectors held out
+    int64_t seed;
+    int32_t numerics; // Kernel (common/model/linalg.h): which BLAS kernel, 0 = auto
+    int32_t spread;   // SpreadMode; changes time, never bits
+    // Scores and decisions
+    int32_t score;             // ScoreKind
+    int32_t threshold;         // ThresholdKind
+    double decision_threshold; // quantile of the gamma distribution that is the threshold
+    double percentile;         // per cent of the training scores below the threshold
+    double max_fpr;            // false-positive rate at which pAUC ends
+} Settings;
+
+// The stage whose tasks read a setting: changing it redoes that stage and those after it.
+typedef enum SettingStage {
+    SETTING_FEATURES,
+    SETTING_TRAINING,
+    SETTING_SCORING,
+    SETTING_REPORT,
+    SETTING_EXECUTION, // changes time, never a result
+} SettingStage;
+
+typedef enum SettingType {
+    SETTING_INT,    // int32_t
+    SETTING_INT64,  // int64_t
+    SETTING_REAL,   // double
+    SETTING_CHOICE, // int32_t index into `choices`
+} SettingType;
+
+typedef struct SettingRow {
+    const char *key;
+    SettingType type;
+    SettingStage stage;
+    size_t offset;              // of the field in Settings
+    double least, most;         // accepted range of numbers, both ends in it
+    const char *const *choices; // NULL-terminated, for SETTING_CHOICE
+    const char *help;           // one line, with the unit
+} SettingRow;
+
+// Every key in the order of config.yaml; ends with key == NULL.
+extern const SettingRow SETTING_TABLE[];
+
+// The preset's values: "default" or "dcase-baseline". STATUS_INVALID names the presets there are.
+Status settings_preset(const char *name, Settings *ret_settings);
+// Names of the presets, NULL-terminated.
+const char *const *settings_preset_names(void);
+
+// Sets one key from text. STATUS_INVALID for an unknown key (suggesting the nearest known one) or
+// a value outside the accepted range (naming the range).
+Status settings_set(Settings *settings, const char *key, const char *value);
+// Sets from one "key=value".
+Status settings_assign(Settings *settings, const char *assignment);
+// What no single key can tell: batch_size / shards whole, win_length <= n_fft, fmin < fmax, ...
+Status settings_check(const Settings *settings);
+
+// One key's value as text.
+void settings_value(const Settings *settings, const SettingRow *row, Buffer *out);
+// Appends "key: value\n" for every key whose stage is at most `last`, in table order; this is
+// config.yaml's body, what workers are sent, and what digests cover.
+void settings_write(const Settings *settings, SettingStage last, Buffer *out);
+// Digest of what settings_write gives for stages up to `last`.
+Digest settings_digest(const Settings *settings, SettingStage last);
+// Appends the key reference: key, default, accepted range and help, for --help-settings.
+void settings_reference(Buffer *out);
+
+#endif
