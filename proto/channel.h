@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The sockets: the coordinator's side binds two ROUTERs (control and bulk) and sees peers as small
+// numbers; the worker's side is one DEALER per lane. Everything that is known as a trap of
+// ZeroMQ is dealt with here: mandatory routing, explicit linger, bounded message sizes, heartbeats,
+// high-water marks, IPv6, file-descriptor limits. One socket belongs to one thread: a Listener to
+// the coordinator's loop, each Line to the worker thread that opened it. The only includer of
+// zmq.h.
+#ifndef AUSCULT_PROTO_CHANNEL_H
+#define AUSCULT_PROTO_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/buffer.h"
+#include "common/base/status.h"
+
+#define CHANNEL_ADDRESS_BYTES 512
+
+typedef enum Lane { LANE_CONTROL, LANE_BULK } Lane;
+
+typedef struct ZmqContext ZmqContext;
+// One per process. NULL on failure.
+ZmqContext *zmq_context_new(void);
+void zmq_context_free(ZmqContext *context);
+
+// ---- the coordinator's side ----
+
+typedef struct Listener Listener;
+typedef uint32_t PeerId; // one connection of one lane; never used again after it is gone
+
+typedef enum ListenerEventKind {
+    LISTENER_MESSAGE, // `peer` on `lane` sent `bytes` (and `payload` on the bulk lane)
+    LISTENER_CLOSED,  // the connection is gone
+    LISTENER_WAKE,    // one of the caller's own descriptors is readable
+} ListenerEventKind;
+
+typedef struct ListenerEvent {
+    ListenerEventKind kind;
+    Lane lane;
+    PeerId peer;
+    const void *bytes; // borrowed until the next listener_next
+    size_t size;
+    const void *payload; // NULL when there is none
+    size_t payload_size;
+} ListenerEvent;
+
+// Binds both lanes. `endpoint`: "ipc://PATH" (bulk at PATH.bulk) or "tcp://HOST:PORT", where HOST
+// is a name, an interface's address, [IPv6] or *, and PORT 0 takes a free one below 32768. Raises
+// RLIMIT_NOFILE for `workers_most` sessions, or refuses naming the number. STATUS_IO names endpoint
+// and reason; an ipc path beyond 107 bytes is STATUS_LIMIT.
+Status listener_open(ZmqContext *context, const char *endpoint, uint32_t workers_most,
+                     Listener **ret);
+void listener_close(Listener *listener);
+// What workers connect to: "tcp://ADDRESS:PORT" (ADDRESS numeric; * becomes this host's name) or
+// ipc://..., and the bulk lane's port (0 on ipc). Borrowed.
+const char *listener_endpoint(const Listener *listener);
+uint32_t listener_bulk_port(const Listener *listener);
+
+// Adds a descriptor of the caller's (journal, signals) that wakes listener_wait.
+Status listener_watch(Listener *listener, int fd);
+// Waits until something is there or the time is up (ms, -1: for ever).
+void listener_wait(Listener *listener, int64_t timeout_ms);
+// Takes the next event, false when there is none. Lost connections come as LISTENER_CLOSED once.
+bool listener_next(Listener *listener, ListenerEvent *ret_event);
+
+// Queues one message to a peer; payload NULL for none. STATUS_NOT_FOUND: the peer is gone;
+// STATUS_AGAIN: its queue is full, which ends its session (credits and pieces are sized so that
+// this cannot happen to a healthy worker).
+Status listener_send(Listener *listener, Lane lane, PeerId peer, const void *bytes, size_t size,
+                     const void *payload, size_t payload_size);
+// As listener_send, but the payload is one shared block, sent without copying to each peer:
+// `shared` is reference-counted by shared_payload_*.
+typedef struct SharedPayload SharedPayload;
+SharedPayload *shared_payload_new(const void *bytes, size_t size); // copies once; NULL: no memory
+void shared_payload_release(SharedPayload *shared);
+Status listener_send_shared(Listener *listener, PeerId peer, const void *bytes, size_t size,
+                            SharedPayload *shared, size_t offset, size_t payload_size);
+// Forgets a peer: what it still sends is ignored (libzmq 4.3.4 cannot disconnect one).
+void listener_drop(Listener *listener, Lane lane, PeerId peer);
+
+// ---- the worker's side ----
+
+typedef struct Line Line;
+// Connects (lazily, as ZeroMQ does). A host name is resolved here, in the caller's thread.
+Status line_open(ZmqContext *context, const char *endpoint, Lane lane, Line **ret);
+void line_close(Line *line);
+// "tcp://HOST:PORT" with another port, or the ipc path with ".bulk": the bulk lane's endpoint.
+Status line_bulk_endpoint(const char *control, uint32_t bulk_port, char out[CHANNEL_ADDRESS_BYTES]);
+// STATUS_AGAIN when the queue stays full for `timeout_ms`.
+Status line_send(Line *line, const void *bytes, size_t size, const void *payload,
+                 size_t payload_size, int64_t timeout_ms);
+// Receives one message; contents borrowed until the next call. STATUS_AGAIN after `timeout_ms`, and
+// also as soon as `wake_fd` (or -1) is readable: then *ret_woken is true.
+typedef struct LineMessage {
+    const void *bytes;
+    size_t size;
+    const void *payload; // NULL when there is none
+    size_t payload_size;
+} LineMessage;
+Status line_receive(Line *line, int wake_fd, int64_t timeout_ms, LineMessage *ret, bool *ret_woken);
+
+#endif

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The messages of PROTOCOL.md as plain structs, and their MessagePack form. Decoding trusts
+// nothing: counts are checked against the bytes present and against the limits of PROTOCOL.md
+// before anything is allocated; every type has exactly its fields. Texts and binaries of a decoded
+// message are borrowed from the Decoded that holds them. Any thread; no state.
+#ifndef AUSCULT_PROTO_MESSAGE_H
+#define AUSCULT_PROTO_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/buffer.h"
+#include "common/base/digest.h"
+#include "common/base/limits.h"
+#include "common/base/status.h"
+
+#define PROTOCOL_LEAST 1
+#define PROTOCOL_MOST  1
+
+#define PROTO_CONTROL_BYTES (1u << 20) // one control message
+#define PROTO_HEADER_BYTES  4096u      // one bulk header
+#define PROTO_PIECE_BYTES   (256u << 10)
+#define PROTO_BLOB_BYTES    (1ull << 30)
+#define PROTO_BODY_BYTES    ((1u << 20) - 1024) // a body and its message's other fields fit in one
+#define PROTO_TASK_CLIPS    256
+
+typedef enum MessageType {
+    MESSAGE_HELLO = 1,
+    MESSAGE_CREDIT = 2,
+    MESSAGE_RESULT = 3,
+    MESSAGE_PROGRESS = 4,
+    MESSAGE_ALIVE = 5,
+    MESSAGE_GOODBYE = 6,
+    MESSAGE_WELCOME = 17,
+    MESSAGE_REFUSED = 18,
+    MESSAGE_TASK = 19,
+    MESSAGE_ACK = 20,
+    MESSAGE_CANCEL = 21,
+    MESSAGE_END = 22,
+    MESSAGE_ECHO = 23,
+    MESSAGE_ATTACH = 33,
+    MESSAGE_ATTACHED = 34,
+    MESSAGE_GET = 35,
+    MESSAGE_BLOB = 36,
+    MESSAGE_PIECE = 37,
+    MESSAGE_MISSING = 38,
+} MessageType;
+
+typedef enum RefusedCode {
+    REFUSED_PROTOCOL = 1,
+    REFUSED_KERNEL = 2,
+    REFUSED_FINGERPRINT = 3,
+    REFUSED_OVER = 4,
+    REFUSED_FULL = 5,
+    REFUSED_MALFORMED = 6,
+    REFUSED_UNKNOWN = 7,
+    REFUSED_ADMISSION = 8,
+} RefusedCode;
+
+typedef enum TaskKind { TASK_PROBE = 1, TASK_TRAIN = 2, TASK_SCORE = 3 } TaskKind;
+typedef enum ResultOutcome { RESULT_DONE = 0, RESULT_CANNOT = 1 } ResultOutcome;
+typedef enum ClipOutcome { CLIP_USABLE = 0, CLIP_LEFT_OUT = 1, CLIP_UNREADABLE = 2 } ClipOutcome;
+
+typedef enum BlobKind {
+    BLOB_OBJECT = 1,
+    BLOB_STATE = 2,
+    BLOB_SCALER_SUM = 3,
+    BLOB_SCALER_TOTAL = 4,
+    BLOB_PARTIAL = 5,
+    BLOB_TOTAL = 6,
+    BLOB_VALIDATION_SUM = 7,
+    BLOB_VALIDATION_TOTAL = 8,
+} BlobKind;
+
+typedef struct Message {
+    MessageType type;
+    union {
+        struct {
+            uint32_t protocol_least, protocol_most;
+            const char *program;
+            Digest worker_id;
+            const char *name;
+            uint32_t threads;
+            const char *kernel;
+            Digest fingerprint;
+            const char *libraries;
+        } hello;
+        struct {
+            uint32_t count;
+        } credit;
+        struct {
+            uint64_t task, attempt;
+            ResultOutcome outcome;
+            const void *body;
+            size_t body_bytes;
+        } result;
+        struct {
+            uint64_t task, attempt, done, total;
+            double loss;
+        } progress;
+        struct {
+            const char *text; // GOODBYE's reason, END's text
+        } goodbye, end;
+        struct {
+            uint32_t protocol;
+            Digest token, run;
+            uint32_t bulk_port;
+            uint32_t alive_ms;
+            const char *roots[LIMIT_ROOTS];
+            uint32_t root_count;
+        } welcome;
+        struct {
+            RefusedCode code;
+            const char *text;
+        } refused;
+        struct {
+            uint64_t task, attempt;
+            TaskKind kind;
+            uint32_t lease_ms;
+            const void *body;
+            size_t body_bytes;
+        } task;
+        struct {
+            uint64_t task, attempt;
+        } ack, cancel;
+        struct {
+            Digest token;
+        } attach;
+        struct {
+            Digest digest;
+        } get, missing;
+        struct {
+            BlobKind kind;
+            uint64_t task, attempt;
+            uint32_t epoch, round, first, count;
+            uint64_t total_bytes;
+            Digest digest;
+        } blob;
+        struct {
+            uint64_t offset;
+        } piece;
+    };
+} Message;
+
+// Appends the message's bytes. Failure is out's sticky status (STATUS_LIMIT when a field exceeds
+// its limit: a bug or an over-long text of ours).
+void message_encode(const Message *message, Buffer *out);
+
+// A decoded message and the memory its texts lie in.
+typedef struct Decoded Decoded;
+Decoded *decoded_new(void);
+void decoded_free(Decoded *decoded);
+// The message; STATUS_FORMAT names what is malformed. Replaces what `decoded` held before.
+Status message_decode(Decoded *decoded, const void *bytes, size_t size, const Message **ret);
+
+// For people: "TASK", "HELLO", ...
+const char *message_type_name(MessageType type);
+
+// ---- bodies of tasks and answers (PROTOCOL.md, "Task kinds and their bodies") ----
+
+typedef struct WireClip {
+    uint32_t root;
+    const char *path;
+    uint64_t size_bytes;
+    Digest digest;   // SCORE and plan only
+    uint32_t index;  // plan only: among the model's sorted training clips
+    uint32_t frames; // plan only
+    bool is_target;  // plan only
+} WireClip;
+
+typedef struct ProbeBody {
+    const char *settings;
+    WireClip *clips;
+    uint32_t clip_count;
+} ProbeBody;
+
+typedef struct ProbeAnswer {
+    ClipOutcome outcome;
+    uint32_t frames, vectors, rate_hz, channels;
+    double seconds;
+    bool is_silent;
+    Digest digest;
+    const char *reason; // "" when usable
+} ProbeAnswer;
+
+typedef struct TrainBody {
+    Digest plan, state;
+    uint32_t first, count, from_epoch, from_round, until_epoch;
+} TrainBody;
+
+typedef struct TrainAnswer {
+    uint64_t rounds, nanoseconds; // what was computed by this member, and how long it took
+    Digest digest;                // of its replica as written
+} TrainAnswer;
+
+typedef struct TrainPlan {
+    const char *settings;
+    uint64_t model_key;
+    uint32_t shards;
+    WireClip *clips;
+    uint32_t clip_count;
+} TrainPlan;
+
+typedef struct ScoreBody {
+    Digest model;
+    WireClip *clips;
+    uint32_t clip_count;
+} ScoreBody;
+
+typedef struct ScoreAnswer {
+    ClipOutcome outcome;
+    double score;
+    const char *reason;
+} ScoreAnswer;
+
+typedef struct CannotBody {
+    const char *reason;
+    struct CannotClip {
+        uint32_t clip;
+        const char *reason;
+    } * clips;
+    uint32_t clip_count;
+} CannotBody;
+
+void body_encode_probe(const ProbeBody *body, Buffer *out);
+void body_encode_probe_answers(const ProbeAnswer *answers, uint32_t count, Buffer *out);
+void body_encode_train(const TrainBody *body, Buffer *out);
+void body_encode_train_answer(const TrainAnswer *answer, Buffer *out);
+void body_encode_plan(const TrainPlan *plan, Buffer *out);
+void body_encode_score(const ScoreBody *body, Buffer *out);
+void body_encode_score_answers(const ScoreAnswer *answers, uint32_t count, Buffer *out);
+void body_encode_cannot(const CannotBody *body, Buffer *out);
+
+// Decoders: what they give borrows from `decoded`, which keeps a copy of everything. STATUS_FORMAT
+// on anything but the exact schema; paths that are not safe (file_is_safe_relative) are malformed.
+Status body_decode_probe(Decoded *decoded, const void *bytes, size_t size, ProbeBody *ret);
+Status body_decode_probe_answers(Decoded *decoded, const void *bytes, size_t size,
+                                 const ProbeAnswer **ret, uint32_t *ret_count);
+Status body_decode_train(Decoded *decoded, const void *bytes, size_t size, TrainBody *ret);
+Status body_decode_train_answer(Decoded *decoded, const void *bytes, size_t size, TrainAnswer *ret);
+Status body_decode_plan(Decoded *decoded, const void *bytes, size_t size, TrainPlan *ret);
+Status body_decode_score(Decoded *decoded, const void *bytes, size_t size, ScoreBody *ret);
+Status body_decode_score_answers(Decoded *decoded, const void *bytes, size_t size,
+                                 const ScoreAnswer **ret, uint32_t *ret_count);
+Status body_decode_cannot(Decoded *decoded, const void *bytes, size_t size, CannotBody *ret);
+
+#endif
