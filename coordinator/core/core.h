@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The scheduler: a pure state machine between sessions, tasks and leases. No sockets, no clock, no
+// disk: messages, blobs, lost connections, durable commits and the time are passed in, and what has
+// to be done comes out as actions. The loop around it (coordinator/server.c) owns the world; a test
+// owns a fake one. PROTOCOL.md has the state pictures. One thread.
+//
+// What a task is and what its answer means is the owner's affair, reached through CoreHooks; the
+// core knows kinds, attempts, failures and who holds what.
+#ifndef AUSCULT_COORDINATOR_CORE_CORE_H
+#define AUSCULT_COORDINATOR_CORE_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/buffer.h"
+#include "common/base/digest.h"
+#include "common/base/status.h"
+#include "proto/message.h"
+
+typedef uint32_t CorePeer; // a control connection, as the loop numbers them
+typedef uint32_t TaskTag;  // the owner's name for a task
+
+// A part of a TRAIN task: the aligned subtree of logical shards that one member owns.
+typedef struct CoreShare {
+    uint32_t first, count; // 0, 0 for tasks that are not shared
+} CoreShare;
+
+// A sum that a member of a group sent, complete and with its digest checked.
+typedef struct CoreSum {
+    BlobKind kind;
+    uint32_t epoch, round;
+    CoreShare share;
+    const void *bytes; // borrowed for the call
+    size_t size;
+} CoreSum;
+
+// How the core asks its owner. All are pure with regard to time and sockets.
+typedef struct CoreHooks {
+    void *context;
+    // Appends the body of the TASK message for this share of the task.
+    void (*task_body)(void *context, TaskTag tag, CoreShare share, Buffer *out);
+    // A RESULT 0 arrived for this share: STATUS_OK takes it, STATUS_AGAIN waits for the task's
+    // STATE blob (which bulk may bring later), anything else means the answer is not valid.
+    Status (*take_answer)(void *context, TaskTag tag, CoreShare share, const void *bytes,
+                          size_t size);
+    // A STATE blob arrived for a TRAIN task held by one worker alone.
+    Status (*take_state)(void *context, TaskTag tag, const void *bytes, size_t size);
+    // A sum arrived. STATUS_OK with a non-empty `total`: broadcast it; STATUS_AGAIN: others owe
+    // theirs; anything else: the sum is not valid.
+    Status (*take_sum)(void *context, TaskTag tag, const CoreSum *sum, Buffer *total,
+                       BlobKind *total_kind);
+    // A TRAIN task starts with so many members, or has lost its group (members 0): the owner's
+    // replica becomes what the next group starts from.
+    Status (*group_changed)(void *context, TaskTag tag, uint32_t members);
+    // How many members a TRAIN task should have, given the free workers, the sessions there are and
+    // the TRAIN tasks that wait or run. 0: wait.
+    uint32_t (*members_wanted)(void *context, TaskTag tag, uint32_t free_workers, uint32_t sessions,
+                               uint32_t train_tasks, int64_t waited_ms);
+} CoreHooks;
+
+typedef struct CoreConfig {
+    CoreHooks hooks;
+    Digest run;           // goes into WELCOME
+    Digest secret;        // tokens are derived from it
+    uint32_t incarnation; // of this coordinator on this run
+    const char *kernel;   // the run's BLAS kernel; borrowed for the core's life
+    Digest fingerprint;   // what a worker must show
+    uint32_t alive_ms;
+    uint32_t workers_most;
+    uint32_t bulk_port;
+    const char *const *roots; // borrowed for the core's life
+    uint32_t root_count;
+} CoreConfig;
+
+typedef enum CoreActionKind {
+    CORE_SEND,   // `message` to `peer`, on control
+    CORE_TOTAL,  // `blob` with header `message` to `peer`, on bulk
+    CORE_COMMIT, // the answer `blob` of `tag` is complete: make it durable, then core_on_durable
+    CORE_DROP,   // forget `peer`
+    CORE_CANNOT, // no worker could do `tag`; `blob` is the last CannotBody: look yourself, then
+                 // core_answer or core_abandon
+    CORE_POISON, // workers died on `tag` too often: core_abandon or split it
+    CORE_JOINED, // `peer` has a session now (name in core_session)
+    CORE_LEFT,   // `peer` has none any more; `text` says why
+    CORE_NOTE,   // a line for the log in `text`
+} CoreActionKind;
+
+typedef struct CoreAction {
+    CoreActionKind kind;
+    CorePeer peer;
+    TaskTag tag;
+    Message message; // its texts and bodies live in `blob` or are static
+    Buffer blob;     // owned by the action
+    char text[512];
+} CoreAction;
+
+typedef struct CoreSession {
+    const char *name; // borrowed until the session ends
+    Digest token;
+    uint32_t leases;
+    uint64_t tasks_done;
+} CoreSession;
+
+typedef struct CoreCounts {
+    uint32_t sessions;                                   // workers connected and admitted
+    uint32_t free_workers;                               // of them without a lease
+    uint64_t waiting, leased, answered, done, abandoned; // tasks
+    uint64_t retries;                                    // leases that ended without an answer
+    double train_loss; // the last loss a worker told, NaN when none did
+} CoreCounts;
+
+typedef struct Core Core;
+Core *core_new(const CoreConfig *config);
+void core_free(Core *core);
+
+// Adds a task that waits for a worker. STATUS_MEMORY.
+Status core_add_task(Core *core, TaskKind kind, TaskTag tag, uint32_t shards, int64_t now_ms);
+// The owner did the task by itself; `bytes` is its answer and goes the way of a worker's.
+Status core_answer(Core *core, TaskTag tag, const void *bytes, size_t size, int64_t now_ms);
+// Nobody will do the task: it is over without an answer.
+void core_abandon(Core *core, TaskTag tag);
+// Gives the task to workers again from the start, forgetting who failed.
+void core_retry(Core *core, TaskTag tag, int64_t now_ms);
+
+void core_on_message(Core *core, CorePeer peer, const Message *message, int64_t now_ms);
+// What came could not be decoded.
+void core_on_malformed(Core *core, CorePeer peer, const char *why, int64_t now_ms);
+void core_on_closed(Core *core, CorePeer peer, int64_t now_ms);
+// A complete blob from the session with this token, its digest checked.
+void core_on_blob(Core *core, Digest token, const Message *header, const void *bytes, size_t size,
+                  int64_t now_ms);
+void core_on_durable(Core *core, TaskTag tag, int64_t now_ms);
+// Does what is due: quiet and lost sessions, expired leases, dispatch. Input first, then the tick.
+// Returns the time of the next thing that is due.
+int64_t core_tick(Core *core, int64_t now_ms);
+// Ends every session with END and drops it.
+void core_end(Core *core, const char *text);
+
+// The next action; the caller owns its blob (buffer_done). False when there is none.
+bool core_next_action(Core *core, CoreAction *ret_action);
+
+// The peer whose session has this token, false when none has.
+bool core_peer_of_token(const Core *core, Digest token, CorePeer *ret_peer);
+bool core_session(const Core *core, CorePeer peer, CoreSession *ret_session);
+CoreCounts core_counts(const Core *core);
+
+#endif
