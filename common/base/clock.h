@@ -11,5 +11,7 @@ int64_t clock_ms(void);
 int64_t clock_ns(void);
 // CPU time of the calling thread.
 int64_t clock_thread_ns(void);
+// Milliseconds since 1970, UTC: for the log and for people, never for deadlines or results.
+int64_t clock_wall_ms(void);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/base/clock.h"
 #include "common/base/limits.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -54,13 +55,13 @@ void log_close(void) {
 }
 
 static void write_file_line(LogLevel level, const char *text) {
-    struct timespec now;
+    int64_t now_ms = clock_wall_ms();
+    time_t seconds = (time_t)(now_ms / 1000);
     struct tm utc;
     char stamp[32];
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &utc);
+    gmtime_r(&seconds, &utc);
     strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
-    fprintf(file, "%s.%03ldZ %s %s\n", stamp, now.tv_nsec / 1000000, LEVEL_NAMES[level], text);
+    fprintf(file, "%s.%03dZ %s %s\n", stamp, (int)(now_ms % 1000), LEVEL_NAMES[level], text);
 }
 
 void log_line(LogLevel level, const char *format, ...) {
