@@ -93,6 +93,13 @@ static int test_failed, test_skipped;
         }                                                                                          \
     } while (0)
 
+// In a function of its own: setjmp may spoil the local variables of the one that calls it.
+static void __attribute__((noinline)) test_run_one(const TestCase *test) {
+    if (setjmp(test_end) == 0) {
+        test->run();
+    }
+}
+
 static inline int test_run_all(const TestCase *cases, int argc, char **argv) {
     int passed = 0, failed = 0, skipped = 0;
     for (const TestCase *test = cases; test->name != NULL; test++) {
@@ -100,9 +107,7 @@ static inline int test_run_all(const TestCase *cases, int argc, char **argv) {
             continue;
         }
         test_failed = test_skipped = 0;
-        if (setjmp(test_end) == 0) {
-            test->run();
-        }
+        test_run_one(test);
         printf("%s %s\n", test_failed ? "FAILED" : test_skipped ? "skip  " : "ok    ", test->name);
         fflush(stdout);
         failed += test_failed;
