@@ -2,6 +2,7 @@
 #include "common/base/buffer.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,6 +23,10 @@ void buffer_clear(Buffer *buffer) {
 
 static int reserve(Buffer *buffer, size_t more) {
     if (buffer->status != STATUS_OK) {
+        return 0;
+    }
+    if (more > SIZE_MAX / 4 || buffer->size > SIZE_MAX / 4) {
+        buffer->status = status_set(STATUS_MEMORY, "out of memory: %zu more bytes", more);
         return 0;
     }
     size_t needed = buffer->size + more + 1;

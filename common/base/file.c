@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -124,12 +125,17 @@ static Status sync_folder(const char *path) {
 }
 
 Status file_write(const char *path, const void *bytes, size_t size) {
+    // Each call has a name of its own, so that two threads may write the same file: the last wins.
+    static atomic_uint calls;
     char aside[LIMIT_PATH_BYTES];
-    int used = snprintf(aside, sizeof aside, "%s.tmp-%ld", path, (long)getpid());
+    int used = snprintf(aside, sizeof aside, "%s.tmp-%ld-%u", path, (long)getpid(),
+                        atomic_fetch_add(&calls, 1));
     if (used < 0 || (size_t)used >= sizeof aside) {
         return status_set(STATUS_LIMIT, "path too long: %s", path);
     }
-    int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    // What is there under that name was left by a dead process; a link there is never followed.
+    unlink(aside);
+    int fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0) {
         return from_errno("create", path);
     }
@@ -166,7 +172,12 @@ Status file_make_folders(const char *path) {
         }
         memcpy(part, path, i);
         part[i] = '\0';
-        if (mkdir(part, 0777) != 0 && errno != EEXIST && !file_is_folder(part)) {
+        if (mkdir(part, 0777) == 0 || errno == EEXIST) {
+            continue;
+        }
+        int refusal = errno; // looking whether the folder is there sets errno anew
+        if (!file_is_folder(part)) {
+            errno = refusal;
             return from_errno("make folder", part);
         }
     }

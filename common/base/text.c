@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/base/text.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +19,9 @@ void text_number(char out[TEXT_NUMBER_BYTES], double value) {
         strcpy(out, value > 0 ? "inf" : "-inf");
         return;
     }
-    for (int digits = 15; digits <= 17; digits++) {
+    // A decimal of up to 15 digits survives the way through a normal double, so %.15g, which drops
+    // trailing zeros, finds the shortest of them; below the normals fewer digits may do.
+    for (int digits = fabs(value) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
         snprintf(out, TEXT_NUMBER_BYTES, "%.*g", digits, value);
         if (strtod(out, NULL) == value) {
             return;
@@ -29,7 +33,8 @@ Status text_to_double(const char *text, double *ret_value) {
     char *end;
     errno = 0;
     double value = strtod(text, &end);
-    if (text[0] == '\0' || *end != '\0' || text[0] == ' ') {
+    bool overflow = errno == ERANGE && isinf(value);
+    if (text[0] == '\0' || *end != '\0' || isspace((unsigned char)text[0]) || overflow) {
         return status_set(STATUS_INVALID, "'%s' is not a number", text);
     }
     *ret_value = value;
@@ -40,7 +45,7 @@ Status text_to_int(const char *text, int64_t *ret_value) {
     char *end;
     errno = 0;
     long long value = strtoll(text, &end, 10);
-    if (text[0] == '\0' || *end != '\0' || text[0] == ' ' || errno == ERANGE) {
+    if (text[0] == '\0' || *end != '\0' || isspace((unsigned char)text[0]) || errno == ERANGE) {
         return status_set(STATUS_INVALID, "'%s' is not a whole number", text);
     }
     *ret_value = value;

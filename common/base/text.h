@@ -16,7 +16,8 @@
 // The shortest decimal that reads back to the same double.
 void text_number(char out[TEXT_NUMBER_BYTES], double value);
 
-// The whole of `text` as a number; STATUS_INVALID when anything else stands in it.
+// The whole of `text` as a number; STATUS_INVALID when anything else stands in it (spaces too) or
+// when it is too large for the type.
 Status text_to_double(const char *text, double *ret_value);
 Status text_to_int(const char *text, int64_t *ret_value);
 
