@@ -81,10 +81,33 @@ uint32_t rng_below(Rng *rng, uint32_t bound) {
     }
 }
 
+// Natural logarithm of x > 0: x = m * 2^e with m in [sqrt(1/2), sqrt(2)), log m = 2 artanh t with
+// t = (m - 1) / (m + 1), |t| < 0.172, where eleven terms of the series reach double precision.
+static double natural_log(double x) {
+    int exponent;
+    double m = frexp(x, &exponent);
+    if (m < 0.70710678118654752) {
+        m *= 2.0;
+        exponent--;
+    }
+    double t = (m - 1.0) / (m + 1.0);
+    double square = t * t;
+    double sum = 0.0;
+    for (int odd = 21; odd >= 1; odd -= 2) {
+        sum = sum * square + 1.0 / odd;
+    }
+    return 0.69314718055994531 * exponent + 2.0 * t * sum;
+}
+
 double rng_normal(Rng *rng) {
-    double u = 1.0 - rng_uniform(rng);
-    double v = rng_uniform(rng);
-    return sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v);
+    for (;;) {
+        double u = 2.0 * rng_uniform(rng) - 1.0;
+        double v = 2.0 * rng_uniform(rng) - 1.0;
+        double s = u * u + v * v;
+        if (s > 0.0 && s < 1.0) {
+            return u * sqrt(-2.0 * natural_log(s) / s);
+        }
+    }
 }
 
 void rng_permutation(Rng *rng, uint32_t *out, uint32_t count) {

@@ -29,7 +29,8 @@ uint32_t rng_u32(Rng *rng);
 double rng_uniform(Rng *rng);
 // Uniform in 0 .. bound-1 without bias; bound >= 1.
 uint32_t rng_below(Rng *rng, uint32_t bound);
-// Standard normal (Box-Muller, both halves used in turn are not kept: one pair of words a call).
+// Standard normal, by Marsaglia's polar method with a logarithm of our own: the same bits on every
+// processor, which libm's do not promise. Takes as many words as the rejection needs.
 double rng_normal(Rng *rng);
 // Fills 0 .. count-1 and shuffles it (Fisher-Yates).
 void rng_permutation(Rng *rng, uint32_t *out, uint32_t count);
