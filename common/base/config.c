@@ -2,6 +2,7 @@
 #include "common/base/config.h"
 
 #include <string.h>
+#include <strings.h>
 #include <yaml.h>
 
 #include "common/base/file.h"
@@ -17,7 +18,16 @@ typedef struct Reader {
     int depth;         // 0 outside, 1 inside the one mapping
     const SettingRow *seen[MOST_KEYS];
     int seen_count;
+    bool passing_over; // the waiting key is one of PASSED_OVER
+    bool shuffling;    // the waiting key is the baseline's shuffle
+    char window[256];  // win_length's value, "" when not given
 } Reader;
+
+// The official baseline.yaml's keys about folders, devices and printing: no part of a result.
+static const char *const PASSED_OVER[] = {"dataset_directory", "result_directory",
+                                          "export_dir",        "use_cuda",
+                                          "log_interval",      "model",
+                                          "is_auto_download",  NULL};
 
 static int line_of(const yaml_event_t *event) {
     return (int)event->start_mark.line + 1;
@@ -39,6 +49,39 @@ static Status note_key(Reader *reader, const char *key, int line) {
     return STATUS_OK;
 }
 
+// Takes the dashes off the official baseline's keys, which are options of its program.
+static Status take_key(Reader *reader, const char *key, int line) {
+    bool official = key[0] == '-';
+    key += strspn(key, "-");
+    if (key[0] == '\0' || strlen(key) >= sizeof reader->key) {
+        return status_set(STATUS_FORMAT, "%s line %d: '%s' is no key", reader->name, line, key);
+    }
+    if (official && strcmp(key, "lr") == 0) {
+        key = "learning_rate";
+    }
+    strcpy(reader->key, key);
+    for (int i = 0; official && PASSED_OVER[i] != NULL; i++) {
+        reader->passing_over |= strcmp(key, PASSED_OVER[i]) == 0;
+    }
+    reader->shuffling = official && strcmp(key, "shuffle") == 0;
+    return note_key(reader, key, line);
+}
+
+static Status take_value(Reader *reader, const char *value) {
+    if (reader->passing_over) {
+        return STATUS_OK;
+    }
+    if (reader->shuffling) {
+        return strcasecmp(value, "true") == 0
+                   ? STATUS_OK
+                   : status_set(STATUS_INVALID, "shuffle is '%s': accepted is True", value);
+    }
+    if (strcmp(reader->key, "win_length") == 0) {
+        strcpy(reader->window, value[0] != '\0' ? value : "null");
+    }
+    return settings_set(&reader->settings, reader->key, value);
+}
+
 static Status take_scalar(Reader *reader, const yaml_event_t *event) {
     const char *value = (const char *)event->data.scalar.value;
     int line = line_of(event);
@@ -51,15 +94,11 @@ static Status take_scalar(Reader *reader, const yaml_event_t *event) {
                           reader->name, line);
     }
     if (reader->key[0] == '\0') {
-        if (value[0] == '\0' || strlen(value) >= sizeof reader->key) {
-            return status_set(STATUS_FORMAT, "%s line %d: '%s' is no key", reader->name, line,
-                              value);
-        }
-        strcpy(reader->key, value);
-        return note_key(reader, value, line);
+        return take_key(reader, value, line);
     }
-    Status status = settings_set(&reader->settings, reader->key, value);
+    Status status = take_value(reader, value);
     reader->key[0] = '\0';
+    reader->passing_over = false;
     return status == STATUS_OK ? STATUS_OK
                                : status_prefix(status, "%s line %d", reader->name, line);
 }
@@ -107,6 +146,10 @@ Status config_read_text(const char *name, const char *text, size_t size, Setting
         yaml_event_delete(&event);
     }
     yaml_parser_delete(&parser);
+    if (status == STATUS_OK && reader.window[0] != '\0') {
+        // Once more, since null means n_fft, which may stand below it.
+        status = settings_set(&reader.settings, "win_length", reader.window);
+    }
     if (status == STATUS_OK) {
         *settings = reader.settings;
     }

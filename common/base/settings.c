@@ -173,6 +173,17 @@ static Status out_of_range(const SettingRow *row, const char *value) {
                       kind, least, most);
 }
 
+// The ways in which YAML, and Python, write that there is no value.
+static bool is_null(const char *value) {
+    static const char *const WORDS[] = {"", "~", "null", "Null", "NULL", "None"};
+    for (size_t i = 0; i < sizeof WORDS / sizeof WORDS[0]; i++) {
+        if (strcmp(value, WORDS[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 Status settings_set(Settings *settings, const char *key, const char *value) {
     const SettingRow *row = find(key);
     if (row == NULL) {
@@ -182,11 +193,13 @@ Status settings_set(Settings *settings, const char *key, const char *value) {
     if (row->type == SETTING_CHOICE) {
         return set_choice((int32_t *)(void *)field, row, value);
     }
-    // YAML's null, which the official baseline writes for fmax.
-    bool is_null =
-        strcmp(value, "null") == 0 || strcmp(value, "None") == 0 || strcmp(value, "~") == 0;
-    if (is_null && strcmp(key, "fmax") == 0) {
+    // The official baseline writes null for "up to half the rate" and "as long as n_fft".
+    char n_fft[16];
+    if (is_null(value) && strcmp(key, "fmax") == 0) {
         value = "0";
+    } else if (is_null(value) && strcmp(key, "win_length") == 0) {
+        snprintf(n_fft, sizeof n_fft, "%d", settings->n_fft);
+        value = n_fft;
     }
     if (row->type == SETTING_REAL) {
         double real;

@@ -89,7 +89,8 @@ Status settings_preset(const char *name, Settings *ret_settings);
 const char *const *settings_preset_names(void);
 
 // Sets one key from text. STATUS_INVALID for an unknown key (suggesting the nearest known one) or
-// a value outside the accepted range (naming the range).
+// a value outside the accepted range (naming the range). "null" is accepted for fmax (half the
+// rate) and for win_length (the present n_fft).
 Status settings_set(Settings *settings, const char *key, const char *value);
 // Sets from one "key=value".
 Status settings_assign(Settings *settings, const char *assignment);
