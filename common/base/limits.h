@@ -11,7 +11,8 @@
 #define LIMIT_PATH_BYTES    4096  // PATH_MAX of Linux
 #define LIMIT_NAME_BYTES    256   // NAME_MAX of Linux plus the NUL: machine and file names
 #define LIMIT_LINE_BYTES    65536 // one line of a CSV or configuration file
-#define LIMIT_DEPTH         16 // folders below a data root; a symlink loop ends here at the latest
+#define LIMIT_FIELDS        256 // fields of one CSV row: a manifest's columns and 32 attribute pairs
+#define LIMIT_DEPTH         16  // folders below a data root; a symlink loop ends here at the latest
 
 #define LIMIT_CONFIG_BYTES (256u << 10) // a configuration file; the official one has 2 KiB
 #define LIMIT_SIDE_BYTES   (64u << 20) // an attributes file or manifest: 500,000 clips of 128 bytes
