@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How the tree works: nodes are numbered as in a heap, 1 the root, node k's children 2k and 2k + 1,
+// shard s the leaf S + s. A part is kept at its node; when a node's sibling is there too, the left
+// one takes the sum and moves to the parent. So two parts meet exactly where the tree joins them.
+#include "common/model/partial.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "common/base/limits.h"
+#include "common/base/mem.h"
+#include "common/model/passes.h"
+#include "common/model/shard_plan.h"
+
+static const char MAGIC[4] = {'A', 'P', 'R', 'T'};
+
+_Static_assert(sizeof(PartialHead) == 128, "the block's layout");
+
+struct Partial {
+    PartialHead *head; // the block; values follow it
+    size_t bytes;      // of the block
+};
+
+Partial *partial_new(const Shape *shape) {
+    Layout layout = shape_layout(shape);
+    Partial *partial = mem_new(1, sizeof *partial);
+    if (partial == NULL) {
+        return NULL;
+    }
+    partial->bytes = sizeof(PartialHead) + (layout.parameters + layout.running) * sizeof(real);
+    partial->head = mem_new_aligned(partial->bytes, 1);
+    if (partial->head == NULL) {
+        partial_free(partial);
+        return NULL;
+    }
+    partial->head->block = block_head(MAGIC, PARTIAL_VERSION, partial->bytes);
+    partial->head->real_bytes = sizeof(real);
+    partial->head->parameter_count = (uint32_t)layout.parameters;
+    partial->head->running_count = (uint32_t)layout.running;
+    return partial;
+}
+
+void partial_free(Partial *partial) {
+    if (partial != NULL) {
+        mem_free(partial->head);
+        mem_free(partial);
+    }
+}
+
+void partial_clear(Partial *partial) {
+    PartialHead *head = partial->head;
+    head->rows = head->source_rows = head->target_rows = 0;
+    head->loss = head->source_loss = head->target_loss = 0.0;
+    memset(head + 1, 0, partial->bytes - sizeof *head);
+}
+
+PartialHead *partial_head(Partial *partial) {
+    return partial->head;
+}
+
+const PartialHead *partial_head_of(const Partial *partial) {
+    return partial->head;
+}
+
+real *partial_gradient(Partial *partial) {
+    return (real *)(partial->head + 1);
+}
+
+real *partial_statistics(Partial *partial) {
+    return partial_gradient(partial) + partial->head->parameter_count;
+}
+
+const real *partial_gradient_of(const Partial *partial) {
+    return (const real *)(partial->head + 1);
+}
+
+const real *partial_statistics_of(const Partial *partial) {
+    return partial_gradient_of(partial) + partial->head->parameter_count;
+}
+
+void partial_add(Partial *left, const Partial *right) {
+    assert(left->bytes == right->bytes);
+    PartialHead *l = left->head;
+    const PartialHead *r = right->head;
+    if (r->rows == 0) {
+        return;
+    }
+    if (l->rows == 0) {
+        memcpy(l, r, left->bytes);
+        return;
+    }
+    l->rows += r->rows;
+    l->source_rows += r->source_rows;
+    l->target_rows += r->target_rows;
+    l->loss += r->loss;
+    l->source_loss += r->source_loss;
+    l->target_loss += r->target_loss;
+    pass_add(partial_gradient(left), partial_gradient_of(right),
+             (size_t)l->parameter_count + l->running_count);
+}
+
+const void *partial_bytes(const Partial *partial, size_t *ret_size) {
+    *ret_size = partial->bytes;
+    return partial->head;
+}
+
+static Status check_counts(const PartialHead *head) {
+    int64_t most = (int64_t)LIMIT_BATCH;
+    if (head->rows < 0 || head->rows > most || head->source_rows < 0 ||
+        head->source_rows > head->rows || head->target_rows < 0 ||
+        head->target_rows != head->rows - head->source_rows) {
+        return status_set(STATUS_FORMAT, "gradient over %lld rows, %lld source and %lld target",
+                          (long long)head->rows, (long long)head->source_rows,
+                          (long long)head->target_rows);
+    }
+    if (!isfinite(head->loss) || !isfinite(head->source_loss) || !isfinite(head->target_loss)) {
+        return status_set(STATUS_FORMAT, "gradient with a loss that is not finite");
+    }
+    return STATUS_OK;
+}
+
+// The received bytes may lie anywhere, so the head is looked at in a copy; the values are checked
+// after copying them, which a failure then marks as empty.
+Status partial_read(Partial *partial, const void *bytes, size_t size) {
+    Status status = block_check(bytes, size, MAGIC, PARTIAL_VERSION, "gradient");
+    if (status != STATUS_OK) {
+        return status;
+    }
+    PartialHead head;
+    if (size != partial->bytes) {
+        return status_set(STATUS_MISMATCH, "gradient of %zu bytes for a model of %zu", size,
+                          partial->bytes);
+    }
+    memcpy(&head, bytes, sizeof head);
+    const PartialHead *own = partial->head;
+    if (head.real_bytes != own->real_bytes || head.parameter_count != own->parameter_count ||
+        head.running_count != own->running_count) {
+        return status_set(STATUS_MISMATCH, "gradient of another model's shape");
+    }
+    static const uint64_t zeros[6];
+    if (head.reserved != 0 || memcmp(head.padding, zeros, sizeof zeros) != 0) {
+        return status_set(STATUS_FORMAT, "gradient with a damaged head");
+    }
+    status = check_counts(&head);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    size_t count = (size_t)head.parameter_count + head.running_count;
+    const char *values = (const char *)bytes + sizeof head;
+    if (head.rows > 0 && !pass_all_finite_bytes(values, count)) {
+        return status_set(STATUS_FORMAT, "gradient with a number that is not finite");
+    }
+    memcpy(partial->head, bytes, size);
+    return STATUS_OK;
+}
+
+struct PartialTree {
+    Shape shape;
+    int shards;                       // S
+    uint64_t covered;                 // bit s: shard s is there
+    Partial *node[2 * LIMIT_SHARDS];  // heap-numbered; NULL where nothing is kept
+    Partial *spare[2 * LIMIT_SHARDS]; // free for use
+    int spare_count;
+};
+
+_Static_assert(LIMIT_SHARDS <= 64, "one bit per shard");
+
+PartialTree *partial_tree_new(const Shape *shape, int shards) {
+    PartialTree *tree = mem_new(1, sizeof *tree);
+    if (tree != NULL) {
+        tree->shape = *shape;
+        tree->shards = shards;
+    }
+    return tree;
+}
+
+void partial_tree_free(PartialTree *tree) {
+    if (tree == NULL) {
+        return;
+    }
+    partial_tree_clear(tree);
+    for (int i = 0; i < tree->spare_count; i++) {
+        partial_free(tree->spare[i]);
+    }
+    mem_free(tree);
+}
+
+void partial_tree_clear(PartialTree *tree) {
+    for (int k = 1; k < 2 * tree->shards; k++) {
+        if (tree->node[k] != NULL) {
+            tree->spare[tree->spare_count++] = tree->node[k];
+            tree->node[k] = NULL;
+        }
+    }
+    tree->covered = 0;
+}
+
+static Status take_spare(PartialTree *tree, Partial **ret_partial) {
+    if (tree->spare_count == 0) {
+        Partial *partial = partial_new(&tree->shape);
+        if (partial == NULL) {
+            return STATUS_MEMORY;
+        }
+        tree->spare[tree->spare_count++] = partial;
+    }
+    *ret_partial = tree->spare[tree->spare_count - 1];
+    return STATUS_OK;
+}
+
+// Adds node by node upwards, as long as the sibling is there.
+static void climb(PartialTree *tree, int k) {
+    while (k > 1 && tree->node[k ^ 1] != NULL) {
+        int left = k & ~1, right = k | 1;
+        partial_add(tree->node[left], tree->node[right]);
+        tree->spare[tree->spare_count++] = tree->node[right];
+        tree->node[k / 2] = tree->node[left];
+        tree->node[left] = tree->node[right] = NULL;
+        k /= 2;
+    }
+}
+
+Status partial_tree_put(PartialTree *tree, int first, int count, const void *bytes, size_t size) {
+    if (!shard_is_subtree(tree->shards, first, count)) {
+        return status_set(STATUS_INVALID, "shards %d to %d of %d are no aligned subtree", first,
+                          first + count - 1, tree->shards);
+    }
+    uint64_t bits = (count == 64 ? UINT64_MAX : ((uint64_t)1 << count) - 1) << first;
+    if ((tree->covered & bits) != 0) {
+        return status_set(STATUS_INVALID, "shards %d to %d came twice in a round", first,
+                          first + count - 1);
+    }
+    Partial *partial = NULL;
+    Status status = take_spare(tree, &partial);
+    if (status == STATUS_OK) {
+        status = partial_read(partial, bytes, size);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    tree->spare_count--;
+    tree->covered |= bits;
+    int k = (tree->shards + first) / count;
+    tree->node[k] = partial;
+    climb(tree, k);
+    return STATUS_OK;
+}
+
+const Partial *partial_tree_total(const PartialTree *tree) {
+    return tree->node[1];
+}

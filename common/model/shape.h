@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The form of an autoencoder and where each tensor lies. Parameters, gradient and both Adam
+// moments are one block each with the same layout; running means and variances are a block of
+// their own. Tensors stand in the order of PyTorch's named_parameters(): weight (out, in), bias
+// (out), and, for all layers but the last, the batch normalisation's weight and bias (out).
+// Plain values; any thread.
+#ifndef AUSCULT_MODEL_SHAPE_H
+#define AUSCULT_MODEL_SHAPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/settings.h"
+#include "common/base/status.h"
+
+#define SHAPE_LAYERS_MOST     16         // linear layers; the official network has 10
+#define SHAPE_PARAMETERS_MOST (1u << 27) // trainable numbers: 512 MiB of float, four blocks of it
+#define SHAPE_VECTORS_MOST    ((int64_t)1 << 48) // of one model: more than any disk holds
+
+// Stored in files as it is: only int32_t, no holes.
+typedef struct Shape {
+    int32_t n_mels;                       // floats of one frame
+    int32_t frames;                       // frames stacked in one vector
+    int32_t frame_hop_length;             // frames from vector to vector
+    int32_t layers;                       // L, linear layers
+    int32_t width[SHAPE_LAYERS_MOST + 1]; // width[0] = width[L] = D = n_mels * frames; 0 behind L
+} Shape;
+
+typedef struct LayerPlace {
+    int32_t in, out;
+    bool has_norm;                    // BatchNorm and ReLU follow: all layers but the last
+    size_t weight, bias, gamma, beta; // first element in a parameter block
+    size_t mean, variance;            // first element in a running block
+} LayerPlace;
+
+typedef struct Layout {
+    int32_t layers;
+    LayerPlace layer[SHAPE_LAYERS_MOST];
+    size_t parameters; // elements of a parameter block
+    size_t running;    // elements of a running block
+} Layout;
+
+// D-128-128-128-128-8-128-128-128-128-D, the official network, over the settings' vectors.
+Shape shape_official(const Settings *settings);
+// STATUS_FORMAT unless the shape is one that can be built: at least two layers, ends equal to
+// n_mels * frames, every width within LIMIT_VECTOR, the whole within SHAPE_PARAMETERS_MOST.
+Status shape_check(const Shape *shape);
+bool shape_equal(const Shape *a, const Shape *b);
+Layout shape_layout(const Shape *shape);
+// D, floats of one vector.
+int32_t shape_dimension(const Shape *shape);
+// Vectors of a clip of that many frames: 1 + floor((frame_count - frames) / frame_hop_length), or
+// none when it is too short.
+int64_t shape_vectors(const Shape *shape, int64_t frame_count);
+
+#endif
