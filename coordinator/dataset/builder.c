@@ -296,7 +296,6 @@ static bool same_machine(const Found *a, const Found *b) {
     return a->set == b->set && strcmp(a->machine, b->machine) == 0;
 }
 
-// Takes up the next run of clips as a machine. Returns the clips used.
 static void count_clip(Machine *machine, const Clip *clip) {
     machine->clip_count++;
     machine->train_count += clip->split == SPLIT_TRAIN;
@@ -304,23 +303,37 @@ static void count_clip(Machine *machine, const Clip *clip) {
     machine->supplemental_count += clip->split == SPLIT_SUPPLEMENTAL;
 }
 
-// The year all places of the machine agree on.
-static void merge_year(Machine *machine, int32_t year, bool first) {
-    if (first || machine->year == 0) {
+// Of a machine whose places are of different years, until it has been warned of.
+#define YEAR_CONFLICT (-1)
+
+static void merge_year(Machine *machine, int32_t year) {
+    if (machine->year == 0) {
         machine->year = year;
     } else if (year != 0 && year != machine->year) {
-        machine->year = 0;
+        machine->year = YEAR_CONFLICT;
     }
 }
 
-static Status warn_of_missing(Builder *b, const Machine *machine, const Clip *clips) {
+// Machine names repeat over the years, and those machines are not the same.
+static Status settle_year(Builder *b, Machine *machine) {
+    if (machine->year != YEAR_CONFLICT) {
+        return STATUS_OK;
+    }
+    machine->year = 0;
+    return builder_warn(b,
+                        "%s (%s): clips of different years are taken as one machine: give the data "
+                        "of one year only if that is not meant",
+                        machine->name, dataset_set_text(machine->set));
+}
+
+static Status warn_of_machine(Builder *b, Machine *machine, const Clip *clips) {
     uint32_t usable = 0;
     for (uint32_t i = 0; i < machine->train_count; i++) {
         usable += clips[machine->first_clip + i].left_out == NULL;
     }
     const char *set = dataset_set_text(machine->set);
-    Status status = STATUS_OK;
-    if (usable == 0) {
+    Status status = settle_year(b, machine);
+    if (status == STATUS_OK && usable == 0) {
         status = builder_warn(b, "%s (%s): no training clips", machine->name, set);
     }
     if (status == STATUS_OK && machine->test_count == 0) {
@@ -352,7 +365,7 @@ static Status fill_tables(Builder *b, Clip *clips, Machine *machines) {
             machine++;
             *machine = (Machine){.name = found->machine, .set = found->set, .first_clip = i};
         }
-        merge_year(machine, b->places[found->place].year, first);
+        merge_year(machine, b->places[found->place].year);
         clips[i] = found->clip;
         clips[i].machine = (uint32_t)(machine - machines);
         count_clip(machine, &clips[i]);
@@ -386,7 +399,7 @@ Status builder_finish(Builder *b, Dataset **ret_dataset) {
     }
     Status status = fill_tables(b, clips, machines);
     for (uint32_t i = 0; i < machine_count && status == STATUS_OK; i++) {
-        status = warn_of_missing(b, &machines[i], clips);
+        status = warn_of_machine(b, &machines[i], clips);
     }
     if (status != STATUS_OK) {
         return status;

@@ -215,6 +215,18 @@ TEST(evaluation_set_of_2020_has_year_and_id) {
     tree_end();
 }
 
+TEST(one_machine_of_two_years_is_warned_of) {
+    tree_begin();
+    put("dcase2020/fan/test/normal_id_01_00000000.wav");
+    put("dcase2023/fan/train/section_00_source_train_normal_0000_.wav");
+    put("dcase2023/fan/test/section_00_source_test_normal_0000_.wav");
+    Dataset *dataset = scan("");
+    CHECK_INT(dataset->machines[0].year, 0);
+    CHECK_WARNING(dataset, "fan (dev): clips of different years are taken as one machine");
+    dataset_free(dataset);
+    tree_end();
+}
+
 TEST(divided_test_folders_of_2021_are_test_clips_with_a_domain) {
     tree_begin();
     put("fan/train/section_00_source_train_normal_0000_.wav");
@@ -461,26 +473,31 @@ TEST(real_clips_of_2023_are_understood) {
     dataset_free(dataset);
 }
 
+// clang-format off
 TEST_MAIN_LIST(
-    T(development_set_of_2023_is_understood) T(clips_are_sorted_by_set_machine_split_and_path)
-        T(any_names_are_data_train_normal_test_unlabelled) T(root_may_be_a_machine_folder_itself)
-            T(set_comes_from_folder_names) T(set_comes_from_folder_names_above_the_root)
-                T(set_comes_from_test_names_where_folders_are_silent)
-                    T(training_and_test_part_of_a_machine_join_over_roots)
-                        T(training_part_joins_the_set_that_has_its_sections)
-                            T(order_of_roots_changes_root_indices_only) T(
-                                evaluation_set_of_2020_has_year_and_id)
-                                T(divided_test_folders_of_2021_are_test_clips_with_a_domain) T(
-                                    doubled_tree_of_2021_counts_each_clip_once)
-                                    T(supplemental_clips_are_never_training_clips) T(
-                                        renamed_test_clips_give_labels_by_content)
-                                        T(contradicting_renamed_clips_give_no_label) T(
-                                            renamed_clips_alone_are_test_clips)
-                                            T(attributes_files_speak_before_names) T(
-                                                attributes_row_is_for_its_folder_alone)
-                                                T(attributes_file_may_have_names_only) T(
-                                                    attributes_in_another_root_find_their_clips)
-                                                    T(broken_attributes_rows_are_warned_of_by_line)
-                                                        T(correspondence_file_reveals_hidden_clips)
-                                                            T(real_clips_of_2020_are_understood) T(
-                                                                real_clips_of_2023_are_understood))
+    T(development_set_of_2023_is_understood)
+    T(clips_are_sorted_by_set_machine_split_and_path)
+    T(any_names_are_data_train_normal_test_unlabelled)
+    T(root_may_be_a_machine_folder_itself)
+    T(set_comes_from_folder_names)
+    T(set_comes_from_folder_names_above_the_root)
+    T(set_comes_from_test_names_where_folders_are_silent)
+    T(training_and_test_part_of_a_machine_join_over_roots)
+    T(training_part_joins_the_set_that_has_its_sections)
+    T(order_of_roots_changes_root_indices_only)
+    T(evaluation_set_of_2020_has_year_and_id)
+    T(one_machine_of_two_years_is_warned_of)
+    T(divided_test_folders_of_2021_are_test_clips_with_a_domain)
+    T(doubled_tree_of_2021_counts_each_clip_once)
+    T(supplemental_clips_are_never_training_clips)
+    T(renamed_test_clips_give_labels_by_content)
+    T(contradicting_renamed_clips_give_no_label)
+    T(renamed_clips_alone_are_test_clips)
+    T(attributes_files_speak_before_names)
+    T(attributes_row_is_for_its_folder_alone)
+    T(attributes_file_may_have_names_only)
+    T(attributes_in_another_root_find_their_clips)
+    T(broken_attributes_rows_are_warned_of_by_line)
+    T(correspondence_file_reveals_hidden_clips)
+    T(real_clips_of_2020_are_understood)
+    T(real_clips_of_2023_are_understood))

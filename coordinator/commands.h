@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The subcommands of `auscult`, one file each. argv[0] is the subcommand's name. Each returns the
+// program's exit status: 0 done, 1 findings of a checking command, 2 usage, 3 failed, 75 stopped by
+// a signal and resumable. Called once, from main's thread.
+#ifndef AUSCULT_COORDINATOR_COMMANDS_H
+#define AUSCULT_COORDINATOR_COMMANDS_H
+
+int cmd_scan(int argc, char **argv);
+int cmd_synth(int argc, char **argv);
+
+#endif
