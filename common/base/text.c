@@ -134,3 +134,32 @@ bool text_is_clean(const char *text) {
     }
     return true;
 }
+
+bool text_is_utf8(const char *text) {
+    const unsigned char *s = (const unsigned char *)text;
+    while (*s != 0) {
+        int length = sequence_length(s);
+        if (length == 0) {
+            return false;
+        }
+        s += length;
+    }
+    return true;
+}
+
+bool text_fit(char *out, size_t size, const char *text) {
+    const unsigned char *s = (const unsigned char *)text;
+    size_t used = 0;
+    while (*s != 0) {
+        int length = sequence_length(s);
+        size_t step = length > 0 ? (size_t)length : 1;
+        if (used + step >= size) {
+            break;
+        }
+        memcpy(out + used, length > 0 ? (const char *)s : "?", step);
+        used += step;
+        s += step;
+    }
+    out[used] = '\0';
+    return *s == 0;
+}

@@ -34,5 +34,9 @@ int text_distance(const char *a, const char *b);
 
 // Whether the bytes are well-formed UTF-8 without control characters (tab included).
 bool text_is_clean(const char *text);
+// Whether the bytes are well-formed UTF-8; control characters are allowed.
+bool text_is_utf8(const char *text);
+// As text_copy, for people: what is not UTF-8 becomes '?', and the cut falls between characters.
+bool text_fit(char *out, size_t size, const char *text);
 
 #endif
