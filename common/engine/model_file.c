@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/engine/model_file.h"
+
+#include <string.h>
+
+#include "common/base/config.h"
+#include "common/base/digest.h"
+#include "common/base/text.h"
+
+static const char MAGIC[8] = {'A', 'U', 'S', 'C', 'M', 'O', 'D', 'L'};
+
+enum { VERSION = 1, HEAD_BYTES = 24, DIGEST_BYTES = 16, TEXT_MOST = 65536 };
+
+static void append_number(Buffer *out, uint64_t value, int bytes) {
+    for (int i = 0; i < bytes; i++) {
+        char byte = (char)(value >> (8 * i));
+        buffer_append(out, &byte, 1);
+    }
+}
+
+static uint64_t read_number(const unsigned char *bytes, int count) {
+    uint64_t value = 0;
+    for (int i = count; i-- > 0;) {
+        value = value << 8 | bytes[i];
+    }
+    return value;
+}
+
+static void write_text(const ModelFile *file, Buffer *out) {
+    buffer_format(out, "set: %s\nmachine: %s\nsection: %s\nrate_hz: %d\nthreshold: ", file->set,
+                  file->machine, file->section, file->rate_hz);
+    buffer_number(out, file->threshold);
+    buffer_format(out, "\nthreshold_method: %s\nmade_by: auscult %s\nsettings:\n",
+                  file->threshold_method, AUSCULT_VERSION);
+    settings_write(&file->settings, SETTING_REPORT, out);
+}
+
+void model_file_write(const ModelFile *file, Buffer *out) {
+    Buffer text = BUFFER_EMPTY;
+    Buffer replica = BUFFER_EMPTY;
+    write_text(file, &text);
+    replica_write(file->replica, REPLICA_MODEL, &replica);
+    size_t start = out->size;
+    buffer_append(out, MAGIC, sizeof MAGIC);
+    append_number(out, VERSION, 4);
+    append_number(out, text.size, 4);
+    append_number(out, replica.size, 8);
+    buffer_append(out, text.bytes, text.size);
+    buffer_append(out, replica.bytes, replica.size);
+    Status status = text.status != STATUS_OK ? text.status : replica.status;
+    if (status != STATUS_OK && out->status == STATUS_OK) {
+        out->status = status;
+    }
+    if (out->status == STATUS_OK) {
+        Digest digest = digest_of(out->bytes + start, out->size - start);
+        buffer_append(out, digest.bytes, sizeof digest.bytes);
+    }
+    buffer_done(&text);
+    buffer_done(&replica);
+}
+
+// ---- reading ----
+
+static Status take_line(ModelFile *file, const char *key, const char *value) {
+    double number;
+    if (strcmp(key, "set") == 0) {
+        text_copy(file->set, sizeof file->set, value);
+    } else if (strcmp(key, "machine") == 0) {
+        text_copy(file->machine, sizeof file->machine, value);
+    } else if (strcmp(key, "section") == 0) {
+        text_copy(file->section, sizeof file->section, value);
+    } else if (strcmp(key, "threshold_method") == 0) {
+        text_copy(file->threshold_method, sizeof file->threshold_method, value);
+    } else if (strcmp(key, "rate_hz") == 0 || strcmp(key, "threshold") == 0) {
+        Status status = text_to_double(value, &number);
+        if (status != STATUS_OK) {
+            return status_prefix(STATUS_FORMAT, "%s", key);
+        }
+        if (key[0] == 't') {
+            file->threshold = number;
+        } else if (!(number >= 0 && number <= LIMIT_RATE_HZ)) {
+            return status_set(STATUS_FORMAT, "a rate of %g Hz", number);
+        } else {
+            file->rate_hz = (int32_t)number;
+        }
+    }
+    return STATUS_OK;
+}
+
+// The lines up to "settings:", each "key: value"; what is unknown is passed over.
+static Status read_text(ModelFile *file, const char *name, char *text, size_t size) {
+    char *line = text;
+    for (;;) {
+        char *end = memchr(line, '\n', size - (size_t)(line - text));
+        if (end == NULL) {
+            return status_set(STATUS_FORMAT, "%s: its text has no settings", name);
+        }
+        *end = '\0';
+        if (strcmp(line, "settings:") == 0) {
+            Status status = settings_preset("default", &file->settings);
+            size_t left = size - (size_t)(end + 1 - text);
+            return status == STATUS_OK ? config_read_text(name, end + 1, left, &file->settings)
+                                       : status;
+        }
+        char *colon = strstr(line, ": ");
+        if (colon != NULL) {
+            *colon = '\0';
+            Status status = take_line(file, line, colon + 2);
+            if (status != STATUS_OK) {
+                return status_prefix(status, "%s", name);
+            }
+        }
+        line = end + 1;
+    }
+}
+
+static Status check_frame(const char *name, const unsigned char *bytes, size_t size,
+                          uint64_t *ret_text, uint64_t *ret_replica) {
+    if (size < HEAD_BYTES + DIGEST_BYTES || memcmp(bytes, MAGIC, sizeof MAGIC) != 0) {
+        return status_set(STATUS_FORMAT, "%s is not an auscult model file", name);
+    }
+    uint64_t version = read_number(bytes + 8, 4);
+    if (version != VERSION) {
+        return status_set(STATUS_MISMATCH,
+                          "%s is a model file of version %llu, this program reads version %d", name,
+                          (unsigned long long)version, VERSION);
+    }
+    uint64_t text = read_number(bytes + 12, 4);
+    uint64_t replica = read_number(bytes + 16, 8);
+    if (text > TEXT_MOST || replica > MODEL_FILE_BYTES ||
+        HEAD_BYTES + text + replica + DIGEST_BYTES != size) {
+        return status_set(STATUS_FORMAT, "%s is damaged: its length is not what its head says",
+                          name);
+    }
+    Digest digest = digest_of(bytes, size - DIGEST_BYTES);
+    if (memcmp(digest.bytes, bytes + size - DIGEST_BYTES, DIGEST_BYTES) != 0) {
+        return status_set(STATUS_FORMAT, "%s is damaged: its digest does not match", name);
+    }
+    *ret_text = text;
+    *ret_replica = replica;
+    return STATUS_OK;
+}
+
+Status model_file_read(const char *name, const void *bytes, size_t size, ModelFile *ret_file) {
+    const unsigned char *start = bytes;
+    uint64_t text_bytes, replica_bytes;
+    Status status = check_frame(name, start, size, &text_bytes, &replica_bytes);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    ModelFile file = {.threshold = MODEL_FILE_NO_THRESHOLD};
+    Buffer text = BUFFER_EMPTY;
+    buffer_append(&text, start + HEAD_BYTES, text_bytes);
+    status = text.status;
+    if (status == STATUS_OK) {
+        status = read_text(&file, name, text.bytes, text.size);
+    }
+    if (status == STATUS_OK) {
+        status = replica_read(start + HEAD_BYTES + text_bytes, replica_bytes, &file.replica);
+    }
+    if (status == STATUS_OK) {
+        Shape shape = shape_official(&file.settings);
+        if (!shape_equal(&shape, replica_shape(file.replica))) {
+            status = status_set(STATUS_FORMAT, "%s: its network does not fit its settings", name);
+        }
+    }
+    buffer_done(&text);
+    if (status != STATUS_OK) {
+        model_file_done(&file);
+        return status;
+    }
+    *ret_file = file;
+    return STATUS_OK;
+}
+
+void model_file_done(ModelFile *file) {
+    replica_free(file->replica);
+    file->replica = NULL;
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A clip where it lies: reading its file, probing it, scoring it. Workers do this, and the
+// coordinator where no worker could. Statuses tell whose fault a failure is: STATUS_FORMAT is a
+// fact of the data (the bytes were read and do not decode), every other is this machine's (it
+// cannot be opened, it is not what was scanned). Messages are reasons for left_out.csv: they name
+// no folder. One thread at a time per object.
+#ifndef AUSCULT_ENGINE_SOURCE_H
+#define AUSCULT_ENGINE_SOURCE_H
+
+#include "common/base/digest.h"
+#include "common/engine/clip.h"
+#include "common/engine/model_file.h"
+
+// Reads the whole file into `bytes`. size_bytes: what the scan saw; `expected`: its digest once
+// known, or NULL. STATUS_NOT_FOUND, STATUS_IO; STATUS_MISMATCH: it has changed since.
+Status source_read(const char *path, uint64_t size_bytes, const Digest *expected, Buffer *bytes,
+                   Digest *ret_digest);
+
+typedef struct SourceFacts {
+    uint32_t frames, vectors, rate_hz, channels;
+    double seconds;
+    bool is_silent;
+    Digest digest; // set whenever the file could be read, also on STATUS_FORMAT
+} SourceFacts;
+
+// `name` is the file's name; its ending tells sound from .npy.
+Status source_probe(ClipExtractor *extractor, const char *path, const char *name,
+                    uint64_t size_bytes, SourceFacts *ret_facts);
+
+// The clip's log-mel; the caller calls clip_features_done.
+Status source_features(ClipExtractor *extractor, const char *path, const char *name,
+                       uint64_t size_bytes, const Digest *expected, ClipFeatures *ret_features);
+
+// Scores clips with one model.
+typedef struct SourceScorer SourceScorer;
+// From a model file's bytes. STATUS_FORMAT, STATUS_MISMATCH, STATUS_MEMORY.
+Status source_scorer_new(const void *model, size_t size, SourceScorer **ret);
+void source_scorer_free(SourceScorer *scorer);
+const ModelFile *source_scorer_model(const SourceScorer *scorer);
+// size_bytes 0 and expected NULL: whatever the file is now. STATUS_FORMAT also when the clip's rate
+// is not the model's.
+Status source_score(SourceScorer *scorer, const char *path, const char *name, uint64_t size_bytes,
+                    const Digest *expected, double *ret_score);
+
+#endif

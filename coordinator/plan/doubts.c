@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What no worker could do. Leaving a clip out must be a fact of the data, never of the worker that
+// met it: here the coordinator's own read decides.
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/file.h"
+#include "common/base/mem.h"
+#include "common/engine/source.h"
+#include "coordinator/plan/state.h"
+
+// ---- doing a PROBE or SCORE task by oneself ----
+
+static Status answer_probe(Plan *plan, const PlanTask *task, Buffer *out) {
+    ProbeAnswer *answers = mem_new(task->clip_count, sizeof *answers);
+    char(*reasons)[LIMIT_MESSAGE_BYTES] = mem_new(task->clip_count, sizeof *reasons);
+    ClipExtractor *extractor = clip_extractor_new(plan->config.settings);
+    bool ok = answers != NULL && reasons != NULL && extractor != NULL;
+    for (uint32_t i = 0; ok && i < task->clip_count; i++) {
+        const Clip *clip = &plan->config.dataset->clips[task->clips[i]];
+        char path[LIMIT_PATH_BYTES];
+        SourceFacts facts = {0};
+        Status status = plan_clip_path(plan, task->clips[i], path, sizeof path);
+        if (status == STATUS_OK) {
+            status = source_probe(extractor, path, clip->name, clip->size_bytes, &facts);
+        }
+        snprintf(reasons[i], sizeof reasons[i], "%.500s", status_message());
+        answers[i] = (ProbeAnswer){.outcome = status == STATUS_OK ? CLIP_USABLE : CLIP_LEFT_OUT,
+                                   .frames = facts.frames,
+                                   .vectors = facts.vectors,
+                                   .rate_hz = facts.rate_hz,
+                                   .channels = facts.channels,
+                                   .seconds = facts.seconds,
+                                   .is_silent = facts.is_silent,
+                                   .digest = facts.digest,
+                                   .reason = status == STATUS_OK ? "" : reasons[i]};
+    }
+    if (ok) {
+        body_encode_probe_answers(answers, task->clip_count, out);
+    }
+    clip_extractor_free(extractor);
+    mem_free(reasons);
+    mem_free(answers);
+    return ok ? out->status : STATUS_MEMORY;
+}
+
+static Status answer_score(Plan *plan, const PlanTask *task, Buffer *out) {
+    const Buffer *file = &plan->model_states[task->model].file;
+    ScoreAnswer *answers = mem_new(task->clip_count, sizeof *answers);
+    char(*reasons)[LIMIT_MESSAGE_BYTES] = mem_new(task->clip_count, sizeof *reasons);
+    SourceScorer *scorer = NULL;
+    Status made = source_scorer_new(file->bytes, file->size, &scorer);
+    bool ok = answers != NULL && reasons != NULL && made == STATUS_OK;
+    for (uint32_t i = 0; ok && i < task->clip_count; i++) {
+        const Clip *clip = &plan->config.dataset->clips[task->clips[i]];
+        char path[LIMIT_PATH_BYTES];
+        double score = 0;
+        Status status = plan_clip_path(plan, task->clips[i], path, sizeof path);
+        if (status == STATUS_OK) {
+            status = source_score(scorer, path, clip->name, clip->size_bytes,
+                                  &plan->clips[task->clips[i]].digest, &score);
+        }
+        snprintf(reasons[i], sizeof reasons[i], "%.500s", status_message());
+        answers[i] = (ScoreAnswer){.outcome = status == STATUS_OK ? CLIP_USABLE : CLIP_LEFT_OUT,
+                                   .score = score,
+                                   .reason = status == STATUS_OK ? "" : reasons[i]};
+    }
+    if (ok) {
+        body_encode_score_answers(answers, task->clip_count, out);
+    }
+    source_scorer_free(scorer);
+    mem_free(reasons);
+    mem_free(answers);
+    return ok ? out->status : made != STATUS_OK ? made : STATUS_MEMORY;
+}
+
+static Status answer_alone(Plan *plan, Core *core, TaskTag tag, int64_t now_ms) {
+    const PlanTask *task = &plan->tasks[tag];
+    Buffer answer = BUFFER_EMPTY;
+    Status status = task->kind == TASK_PROBE ? answer_probe(plan, task, &answer)
+                                             : answer_score(plan, task, &answer);
+    if (status == STATUS_OK) {
+        status = core_answer(core, tag, answer.bytes, answer.size, now_ms);
+    }
+    buffer_done(&answer);
+    return status;
+}
+
+// ---- a training that cannot go on ----
+
+static void fail_training(Plan *plan, Core *core, TaskTag tag, const char *reason) {
+    uint32_t model = plan->tasks[tag].model;
+    plan->counts.epochs -= (uint64_t)plan->config.settings->epochs;
+    plan->counts.epochs_trained -= training_epoch(plan->work[model].training);
+    plan_fail_model(plan, model, reason);
+    core_abandon(core, tag);
+}
+
+// Of the clips that a worker could not use, those that this machine cannot either are left out.
+// Returns how many that were.
+static uint32_t leave_out_unusable(Plan *plan, uint32_t model, const CannotBody *body) {
+    const Model *facts = &plan->models.models[model];
+    ClipExtractor *extractor = clip_extractor_new(plan->config.settings);
+    uint32_t left_out = 0;
+    for (uint32_t i = 0; extractor != NULL && i < body->clip_count; i++) {
+        if (body->clips[i].clip >= facts->train_count) {
+            continue;
+        }
+        uint32_t index = facts->train[body->clips[i].clip];
+        const Clip *clip = &plan->config.dataset->clips[index];
+        char path[LIMIT_PATH_BYTES];
+        ClipFeatures features = {0};
+        Status status = plan_clip_path(plan, index, path, sizeof path);
+        if (status == STATUS_OK) {
+            status = source_features(extractor, path, clip->name, clip->size_bytes,
+                                     &plan->clips[index].digest, &features);
+        }
+        clip_features_done(&features);
+        if (status != STATUS_OK && status != STATUS_MEMORY) {
+            plan_leave_out(plan, index, status_message());
+            left_out++;
+        }
+    }
+    clip_extractor_free(extractor);
+    return left_out;
+}
+
+static Status doubt_training(Plan *plan, Core *core, TaskTag tag, const void *bytes, size_t size,
+                             int64_t now_ms) {
+    uint32_t model = plan->tasks[tag].model;
+    Decoded *decoded = decoded_new();
+    CannotBody body = {.reason = "no worker could train it"};
+    if (decoded == NULL) {
+        return STATUS_MEMORY;
+    }
+    if (size > 0) {
+        (void)body_decode_cannot(decoded, bytes, size, &body);
+    }
+    Status status = STATUS_OK;
+    if (leave_out_unusable(plan, model, &body) > 0) {
+        status = stage_retrain(plan, core, model, tag, now_ms);
+    } else {
+        fail_training(plan, core, tag, body.reason);
+    }
+    decoded_free(decoded);
+    return status;
+}
+
+Status plan_on_cannot(Plan *plan, Core *core, TaskTag tag, const void *bytes, size_t size,
+                      int64_t now_ms) {
+    return plan->tasks[tag].kind == TASK_TRAIN
+               ? doubt_training(plan, core, tag, bytes, size, now_ms)
+               : answer_alone(plan, core, tag, now_ms);
+}
+
+// ---- poison ----
+
+// A task of many clips is cut into single ones, to find the one that kills; that one is left out.
+Status plan_on_poison(Plan *plan, Core *core, TaskTag tag, int64_t now_ms) {
+    PlanTask *task = &plan->tasks[tag];
+    core_abandon(core, tag);
+    uint32_t *clips = task->clips;
+    uint32_t count = task->clip_count;
+    PlanTask pattern = *task;
+    task->clips = NULL;
+    Status status = STATUS_OK;
+    if (count == 1) {
+        plan_warn(plan,
+                  "workers died on %s; it is left out, and results may differ from a run "
+                  "where none did",
+                  plan->config.dataset->clips[clips[0]].path);
+        plan_leave_out(plan, clips[0], "workers died on it");
+        status = stage_give_up_clip(plan, core, &pattern, clips[0], now_ms);
+    }
+    for (uint32_t i = 0; count > 1 && i < count && status == STATUS_OK; i++) {
+        status = stage_add_single(plan, core, &pattern, clips[i], now_ms);
+    }
+    mem_free(clips);
+    return status;
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/plan/models.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+
+void models_done(Models *models) {
+    for (uint32_t i = 0; i < models->count; i++) {
+        mem_free(models->models[i].train);
+        mem_free(models->models[i].test);
+    }
+    mem_free(models->models);
+    mem_free(models->model_of_clip);
+    *models = (Models){0};
+}
+
+static bool name_is_in_another_set(const Dataset *dataset, uint32_t machine) {
+    for (uint32_t i = 0; i < dataset->machine_count; i++) {
+        if (i != machine &&
+            strcmp(dataset->machines[i].name, dataset->machines[machine].name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void name_model(const Dataset *dataset, Model *model) {
+    const Machine *machine = &dataset->machines[model->machine];
+    char name[LIMIT_NAME_BYTES + 8];
+    const char *set = dataset_set_text(machine->set);
+    bool doubled = name_is_in_another_set(dataset, model->machine);
+    snprintf(name, sizeof name, "%s%s%s", machine->name, doubled ? "." : "", doubled ? set : "");
+    if (model->section[0] == '\0') {
+        snprintf(model->label, sizeof model->label, "%s", name);
+        snprintf(model->folder, sizeof model->folder, "%s", name);
+    } else {
+        snprintf(model->label, sizeof model->label, "%s_section_%s", name, model->section);
+        snprintf(model->folder, sizeof model->folder, "%s/section_%s", name, model->section);
+    }
+    DigestStream *stream = digest_begin();
+    Digest digest = {{0}};
+    if (stream != NULL) {
+        digest_add_text(stream, set);
+        digest_add_text(stream, machine->name);
+        digest_add_text(stream, model->section);
+        digest = digest_end(stream);
+    }
+    memcpy(&model->key, digest.bytes, sizeof model->key);
+}
+
+// The model of this machine and section, made when there is none yet.
+static Model *find_or_add(Models *models, const Dataset *dataset, uint32_t machine,
+                          const char *section) {
+    for (uint32_t i = models->count; i-- > 0 && models->models[i].machine == machine;) {
+        if (strcmp(models->models[i].section, section) == 0) {
+            return &models->models[i];
+        }
+    }
+    Model *grown = mem_resize(models->models, models->count + 1, sizeof *grown);
+    if (grown == NULL) {
+        return NULL;
+    }
+    models->models = grown;
+    Model *model = &models->models[models->count++];
+    *model = (Model){.machine = machine, .section = section};
+    name_model(dataset, model);
+    return model;
+}
+
+static Status add_clip(uint32_t **list, uint32_t *count, uint32_t clip) {
+    // Room grows by doubling at powers of two.
+    if ((*count & (*count - 1)) == 0) {
+        uint32_t *grown = mem_resize(*list, *count > 0 ? 2 * (size_t)*count : 1, sizeof *grown);
+        if (grown == NULL) {
+            return STATUS_MEMORY;
+        }
+        *list = grown;
+    }
+    (*list)[(*count)++] = clip;
+    return STATUS_OK;
+}
+
+static int compare_sections(const Model *a, const Model *b) {
+    return a->machine != b->machine ? (a->machine > b->machine) - (a->machine < b->machine)
+                                    : strcmp(a->section, b->section);
+}
+
+// Few sections a machine, and nearly sorted: insertion sort.
+static void sort_models(Models *models) {
+    for (uint32_t i = 1; i < models->count; i++) {
+        Model model = models->models[i];
+        uint32_t j = i;
+        for (; j > 0 && compare_sections(&models->models[j - 1], &model) > 0; j--) {
+            models->models[j] = models->models[j - 1];
+        }
+        models->models[j] = model;
+    }
+}
+
+static void index_clips(Models *models, uint32_t clip_count) {
+    for (uint32_t c = 0; c < clip_count; c++) {
+        models->model_of_clip[c] = UINT32_MAX;
+    }
+    for (uint32_t m = 0; m < models->count; m++) {
+        const Model *model = &models->models[m];
+        for (uint32_t i = 0; i < model->train_count; i++) {
+            models->model_of_clip[model->train[i]] = m;
+        }
+        for (uint32_t i = 0; i < model->test_count; i++) {
+            models->model_of_clip[model->test[i]] = m;
+        }
+    }
+}
+
+Status models_make(const Dataset *dataset, const Settings *settings, Models *ret_models) {
+    Models models = {0};
+    Status status = STATUS_OK;
+    models.model_of_clip = mem_new(dataset->clip_count, sizeof *models.model_of_clip);
+    if (models.model_of_clip == NULL) {
+        return STATUS_MEMORY;
+    }
+    for (uint32_t c = 0; c < dataset->clip_count && status == STATUS_OK; c++) {
+        const Clip *clip = &dataset->clips[c];
+        if (clip->split != SPLIT_TRAIN && clip->split != SPLIT_TEST) {
+            continue;
+        }
+        const char *section = settings->model_per == MODEL_PER_SECTION ? clip->section : "";
+        Model *model = find_or_add(&models, dataset, clip->machine, section);
+        if (model == NULL) {
+            status = STATUS_MEMORY;
+        } else if (clip->split == SPLIT_TRAIN) {
+            status = add_clip(&model->train, &model->train_count, c);
+        } else {
+            status = add_clip(&model->test, &model->test_count, c);
+        }
+    }
+    if (status != STATUS_OK) {
+        models_done(&models);
+        return status;
+    }
+    sort_models(&models);
+    index_clips(&models, dataset->clip_count);
+    *ret_models = models;
+    return STATUS_OK;
+}

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How it works. stages.c makes tasks; a task whose answer the journal already has is applied at
+// once, any other goes to the core under a tag that is its index here. Its answer comes back
+// through hooks.c (is it valid?), goes to the journal, and is applied (plan_apply) once it is
+// durable, which may begin the next stage for its machine or model. doubts.c does what workers
+// could not.
+#include "coordinator/plan/plan.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/file.h"
+#include "common/base/mem.h"
+#include "coordinator/plan/state.h"
+
+static Status allocate(Plan *plan) {
+    const Dataset *dataset = plan->config.dataset;
+    Status status = models_make(dataset, plan->config.settings, &plan->models);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    plan->clips = mem_new(dataset->clip_count, sizeof *plan->clips);
+    plan->model_states = mem_new(plan->models.count, sizeof *plan->model_states);
+    plan->work = mem_new(plan->models.count, sizeof *plan->work);
+    plan->probes_left = mem_new(dataset->machine_count, sizeof *plan->probes_left);
+    bool ok = plan->clips != NULL && plan->model_states != NULL && plan->work != NULL &&
+              plan->probes_left != NULL;
+    return ok ? STATUS_OK : STATUS_MEMORY;
+}
+
+Status plan_new(const PlanConfig *config, Plan **ret) {
+    Plan *plan = mem_new(1, sizeof *plan);
+    if (plan == NULL) {
+        return STATUS_MEMORY;
+    }
+    plan->config = *config;
+    plan->features_digest = settings_digest(config->settings, SETTING_FEATURES);
+    Status status = allocate(plan);
+    if (status != STATUS_OK) {
+        plan_free(plan);
+        return status;
+    }
+    for (uint32_t c = 0; c < config->dataset->clip_count; c++) {
+        if (config->dataset->clips[c].left_out != NULL) {
+            plan_leave_out(plan, c, config->dataset->clips[c].left_out);
+        }
+    }
+    plan->models_left = plan->models.count;
+    plan->machines_left = config->dataset->machine_count;
+    *ret = plan;
+    return STATUS_OK;
+}
+
+static void free_work(Plan *plan) {
+    for (uint32_t m = 0; m < plan->models.count; m++) {
+        if (plan->work != NULL) {
+            training_free(plan->work[m].training);
+        }
+        if (plan->model_states != NULL) {
+            mem_free(plan->model_states[m].failure);
+            buffer_done(&plan->model_states[m].file);
+        }
+    }
+}
+
+void plan_free(Plan *plan) {
+    if (plan == NULL) {
+        return;
+    }
+    free_work(plan);
+    for (uint32_t c = 0; plan->clips != NULL && c < plan->config.dataset->clip_count; c++) {
+        mem_free(plan->clips[c].left_out);
+    }
+    for (uint32_t t = 0; t < plan->task_count; t++) {
+        mem_free(plan->tasks[t].clips);
+        buffer_done(&plan->tasks[t].answer);
+    }
+    for (uint32_t w = 0; w < plan->warning_count; w++) {
+        mem_free(plan->warnings[w]);
+    }
+    models_done(&plan->models);
+    mem_free(plan->clips);
+    mem_free(plan->model_states);
+    mem_free(plan->work);
+    mem_free(plan->probes_left);
+    mem_free(plan->tasks);
+    mem_free(plan->warnings);
+    mem_free(plan);
+}
+
+CoreHooks plan_hooks(Plan *plan) {
+    return (CoreHooks){.context = plan,
+                       .task_body = hook_task_body,
+                       .take_answer = hook_take_answer,
+                       .take_state = hook_take_state,
+                       .take_sum = hook_take_sum,
+                       .group_changed = hook_group_changed,
+                       .members_wanted = hook_members_wanted};
+}
+
+// ---- what went wrong ----
+
+void plan_warn(Plan *plan, const char *format, ...) {
+    char text[LIMIT_MESSAGE_BYTES];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (plan->warning_count == plan->warning_capacity) {
+        uint32_t capacity = 2 * plan->warning_capacity + 16;
+        char **grown = mem_resize(plan->warnings, capacity, sizeof *grown);
+        if (grown == NULL) {
+            return; // a warning more or less
+        }
+        plan->warnings = grown;
+        plan->warning_capacity = capacity;
+    }
+    char *copy = mem_copy_text(text);
+    if (copy != NULL) {
+        plan->warnings[plan->warning_count++] = copy;
+    }
+}
+
+void plan_leave_out(Plan *plan, uint32_t clip, const char *reason) {
+    ClipState *state = &plan->clips[clip];
+    if (state->left_out == NULL) {
+        state->left_out = mem_copy_text(reason);
+    }
+}
+
+void plan_fail_model(Plan *plan, uint32_t model, const char *reason) {
+    ModelState *state = &plan->model_states[model];
+    if (state->failure != NULL) {
+        return;
+    }
+    state->failure = mem_copy_text(reason);
+    plan->models_left--;
+    const Model *facts = &plan->models.models[model];
+    plan_warn(plan, "no model for %s: %s", facts->label, reason);
+    for (uint32_t i = 0; i < facts->test_count; i++) {
+        char why[LIMIT_MESSAGE_BYTES];
+        snprintf(why, sizeof why, "no model for %s: %s", facts->label, reason);
+        plan_leave_out(plan, facts->test[i], why);
+    }
+}
+
+Status plan_clip_path(const Plan *plan, uint32_t clip, char *out, size_t size) {
+    const Clip *facts = &plan->config.dataset->clips[clip];
+    return file_join(out, size, plan->config.roots[facts->root], facts->path);
+}
+
+// ---- the life of an answer ----
+
+Status plan_start(Plan *plan, Core *core, int64_t now_ms) {
+    return stage_probe(plan, core, now_ms);
+}
+
+Status plan_commit(Plan *plan, TaskTag tag, const void *bytes, size_t size) {
+    assert(tag < plan->task_count);
+    PlanTask *task = &plan->tasks[tag];
+    buffer_clear(&task->answer);
+    buffer_append(&task->answer, bytes, size);
+    if (task->answer.status != STATUS_OK) {
+        return task->answer.status;
+    }
+    if (task->kind != TASK_TRAIN) {
+        return journal_put_answer(plan->config.journal, tag, task->key, task->kind, bytes, size);
+    }
+    ModelWork *work = &plan->work[task->model];
+    Status status = training_end_piece(work->training);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    // Two files in turn: the one that the journal refers to is never written to.
+    char path[LIMIT_PATH_BYTES];
+    const Buffer *state = training_state(work->training);
+    uint32_t epoch = training_epoch(work->training);
+    JournalState last;
+    bool first = journal_state(plan->config.journal, work->key, &last) != STATUS_OK ||
+                 strcmp(last.file, "checkpoint-1.bin") == 0;
+    int used = snprintf(path, sizeof path, "%s/data/%s/checkpoint-%d.bin", plan->config.run_folder,
+                        plan->models.models[task->model].folder, first ? 0 : 1);
+    if (used < 0 || (size_t)used >= sizeof path) {
+        return status_set(STATUS_LIMIT, "path too long: %s", path);
+    }
+    return journal_put_state(plan->config.journal, tag, work->key, epoch, path, state->bytes,
+                             state->size);
+}
+
+static Status apply_probe(Plan *plan, Core *core, PlanTask *task, int64_t now_ms) {
+    Decoded *decoded = decoded_new();
+    const ProbeAnswer *answers;
+    uint32_t count;
+    Status status = decoded != NULL ? body_decode_probe_answers(decoded, task->answer.bytes,
+                                                                task->answer.size, &answers, &count)
+                                    : STATUS_MEMORY;
+    if (status == STATUS_OK && count != task->clip_count) {
+        status = status_set(STATUS_FORMAT, "the journal holds an answer for other clips");
+    }
+    for (uint32_t i = 0; status == STATUS_OK && i < count; i++) {
+        ClipState *clip = &plan->clips[task->clips[i]];
+        clip->is_probed = true;
+        clip->frames = answers[i].frames;
+        clip->vectors = answers[i].vectors;
+        clip->rate_hz = answers[i].rate_hz;
+        clip->channels = answers[i].channels;
+        clip->seconds = answers[i].seconds;
+        clip->is_silent = answers[i].is_silent;
+        clip->digest = answers[i].digest;
+        if (answers[i].outcome != CLIP_USABLE) {
+            plan_leave_out(plan, task->clips[i], answers[i].reason);
+        }
+    }
+    decoded_free(decoded);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    plan->counts.clips_probed += task->clip_count;
+    plan->probes_left[task->machine] -= task->clip_count;
+    return plan->probes_left[task->machine] == 0
+               ? stage_machine_ready(plan, core, task->machine, now_ms)
+               : STATUS_OK;
+}
+
+static Status apply_score(Plan *plan, PlanTask *task) {
+    Decoded *decoded = decoded_new();
+    const ScoreAnswer *answers;
+    uint32_t count;
+    Status status = decoded != NULL ? body_decode_score_answers(decoded, task->answer.bytes,
+                                                                task->answer.size, &answers, &count)
+                                    : STATUS_MEMORY;
+    if (status == STATUS_OK && count != task->clip_count) {
+        status = status_set(STATUS_FORMAT, "the journal holds an answer for other clips");
+    }
+    for (uint32_t i = 0; status == STATUS_OK && i < count; i++) {
+        ClipState *clip = &plan->clips[task->clips[i]];
+        if (answers[i].outcome == CLIP_USABLE) {
+            clip->is_scored = true;
+            clip->score = answers[i].score;
+        } else {
+            plan_leave_out(plan, task->clips[i], answers[i].reason);
+        }
+    }
+    decoded_free(decoded);
+    if (status == STATUS_OK) {
+        ModelWork *work = &plan->work[task->model];
+        plan->counts.clips_scored += task->clip_count;
+        work->scores_left -= task->clip_count;
+        if (work->scores_left == 0) {
+            plan->model_states[task->model].is_scored = true;
+            plan->models_left--;
+            blobs_drop(plan->config.blobs, work->model_blob);
+        }
+    }
+    return status;
+}
+
+Status plan_apply(Plan *plan, Core *core, PlanTask *task, int64_t now_ms) {
+    Status status = STATUS_OK;
+    switch (task->kind) {
+    case TASK_PROBE:
+        status = apply_probe(plan, core, task, now_ms);
+        break;
+    case TASK_TRAIN:
+        status = stage_piece_done(plan, core, task->model, now_ms);
+        break;
+    case TASK_SCORE:
+        status = apply_score(plan, task);
+        break;
+    }
+    return status;
+}
+
+Status plan_on_durable(Plan *plan, Core *core, TaskTag tag, int64_t now_ms) {
+    // Moved out first: applying may add tasks, and the array may move.
+    PlanTask task = plan->tasks[tag];
+    plan->tasks[tag].answer = BUFFER_EMPTY;
+    plan->tasks[tag].clips = NULL;
+    Status status = plan_apply(plan, core, &task, now_ms);
+    buffer_done(&task.answer);
+    mem_free(task.clips);
+    return status;
+}
+
+// ---- looking in ----
+
+bool plan_is_over(const Plan *plan) {
+    return plan->machines_left == 0 &&
+           (plan->config.until == STAGE_EXTRACT || plan->models_left == 0);
+}
+
+PlanCounts plan_counts(const Plan *plan) {
+    PlanCounts counts = plan->counts;
+    bool trained = counts.epochs_trained >= counts.epochs;
+    counts.stage = plan->machines_left > 0 ? STAGE_EXTRACT
+                   : !trained              ? STAGE_TRAIN
+                   : plan->models_left > 0 ? STAGE_SCORE
+                                           : STAGE_REPORT;
+    return counts;
+}
+
+const Models *plan_models(const Plan *plan) {
+    return &plan->models;
+}
+
+const ModelState *plan_model_state(const Plan *plan, uint32_t model) {
+    return &plan->model_states[model];
+}
+
+const ClipState *plan_clip_state(const Plan *plan, uint32_t clip) {
+    return &plan->clips[clip];
+}
+
+const char *plan_warning(const Plan *plan, uint32_t index) {
+    return index < plan->warning_count ? plan->warnings[index] : NULL;
+}

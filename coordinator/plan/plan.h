@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a run does, in order: every clip is probed, each machine's clips are judged together, each
+// model is trained piece by piece, then scores all its clips. Tasks go to the core; what their
+// answers mean is known here. Finished tasks are found in the journal by their key and not given
+// out again. Reads clips itself only where no worker could. The coordinator's loop alone.
+#ifndef AUSCULT_COORDINATOR_PLAN_PLAN_H
+#define AUSCULT_COORDINATOR_PLAN_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/settings.h"
+#include "coordinator/core/core.h"
+#include "coordinator/dataset/dataset.h"
+#include "coordinator/journal/journal.h"
+#include "coordinator/plan/models.h"
+#include "coordinator/server/blobs.h"
+
+typedef enum Stage { STAGE_EXTRACT, STAGE_TRAIN, STAGE_SCORE, STAGE_REPORT } Stage;
+
+typedef struct PlanConfig {
+    const Dataset *dataset;   // borrowed, as all here
+    const Settings *settings; // numerics resolved
+    const char *const *roots; // (root_count) absolute folders
+    uint32_t root_count;
+    const char *run_folder;
+    Stage until; // the last stage to do
+    Journal *journal;
+    Blobs *blobs;
+} PlanConfig;
+
+// What is known of one clip of the dataset, by its index there.
+typedef struct ClipState {
+    bool is_probed, is_silent, is_scored;
+    uint32_t frames, vectors, rate_hz, channels;
+    double seconds;
+    Digest digest; // of the file's bytes
+    double score;
+    char *left_out; // why it is not used, NULL while it is; owned
+} ClipState;
+
+// What is known of one model, by its index in Models.
+typedef struct ModelState {
+    int32_t rate_hz; // of its machine's clips, 0 when all are log-mels
+    char *failure;   // why there is no model, NULL while all is well; owned
+    bool is_trained, is_scored;
+    Buffer file; // the model file without a threshold, once trained
+} ModelState;
+
+typedef struct Plan Plan;
+Status plan_new(const PlanConfig *config, Plan **ret);
+void plan_free(Plan *plan);
+CoreHooks plan_hooks(Plan *plan);
+
+// Adds the first tasks, or what the journal says is left to do. Errors are the journal's.
+Status plan_start(Plan *plan, Core *core, int64_t now_ms);
+// The core says that a task's answer is complete: queues it for the journal, ticket = tag.
+Status plan_commit(Plan *plan, TaskTag tag, const void *bytes, size_t size);
+// The journal has it. Adds the tasks that it lets begin.
+Status plan_on_durable(Plan *plan, Core *core, TaskTag tag, int64_t now_ms);
+// No worker could do the task, or workers died on it: decides by looking itself.
+Status plan_on_cannot(Plan *plan, Core *core, TaskTag tag, const void *bytes, size_t size,
+                      int64_t now_ms);
+Status plan_on_poison(Plan *plan, Core *core, TaskTag tag, int64_t now_ms);
+bool plan_is_over(const Plan *plan);
+
+typedef struct PlanCounts {
+    Stage stage;                  // the first that is not done
+    uint64_t clips_probed, clips; // to be probed
+    uint64_t epochs_trained, epochs;
+    uint64_t clips_scored, clips_to_score;
+} PlanCounts;
+PlanCounts plan_counts(const Plan *plan);
+
+const Models *plan_models(const Plan *plan);
+const ModelState *plan_model_state(const Plan *plan, uint32_t model);
+const ClipState *plan_clip_state(const Plan *plan, uint32_t clip);
+// Lines for the person at the end; borrowed.
+const char *plan_warning(const Plan *plan, uint32_t index); // NULL behind the last
+
+#endif

@@ -1,0 +1,523 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which tasks a stage has, and what its end begins: probing -> the machine's clips judged together
+// -> training, piece by piece -> scoring.
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/file.h"
+#include "common/base/mem.h"
+#include "common/engine/model_file.h"
+#include "coordinator/plan/state.h"
+
+// Raised when the arithmetic of a stage changes: what earlier versions journalled is then redone.
+enum { ARITHMETIC_VERSION = 1 };
+
+// ---- tasks ----
+
+// Gives the task to the core, or applies it at once if the journal has its answer. Takes
+// task->clips.
+Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms) {
+    PlanTask copy = *task;
+    if (task->kind != TASK_TRAIN) {
+        Status status = journal_answer(plan->config.journal, task->key, &copy.answer);
+        if (status == STATUS_OK) {
+            status = plan_apply(plan, core, &copy, now_ms);
+        }
+        if (status != STATUS_NOT_FOUND) {
+            buffer_done(&copy.answer);
+            mem_free(copy.clips);
+            return status;
+        }
+        buffer_done(&copy.answer);
+    }
+    if (plan->task_count == plan->task_capacity) {
+        uint32_t capacity = 2 * plan->task_capacity + 64;
+        PlanTask *grown = mem_resize(plan->tasks, capacity, sizeof *grown);
+        if (grown == NULL) {
+            mem_free(copy.clips);
+            return STATUS_MEMORY;
+        }
+        plan->tasks = grown;
+        plan->task_capacity = capacity;
+    }
+    copy.answer = BUFFER_EMPTY;
+    plan->tasks[plan->task_count] = copy;
+    uint32_t shards = task->kind == TASK_TRAIN ? (uint32_t)plan->config.settings->shards : 0;
+    return core_add_task(core, task->kind, plan->task_count++, shards, now_ms);
+}
+
+// Cuts a list of clips into tasks of CLIPS_PER_TASK.
+static Status add_clip_tasks(Plan *plan, Core *core, const PlanTask *pattern, const uint32_t *clips,
+                             uint32_t count, Digest (*key)(const Plan *, const PlanTask *),
+                             int64_t now_ms) {
+    Status status = STATUS_OK;
+    for (uint32_t i = 0; i < count && status == STATUS_OK; i += CLIPS_PER_TASK) {
+        PlanTask task = *pattern;
+        task.clip_count = count - i < CLIPS_PER_TASK ? count - i : CLIPS_PER_TASK;
+        task.clips = mem_copy(clips + i, task.clip_count * sizeof *clips);
+        if (task.clips == NULL) {
+            return STATUS_MEMORY;
+        }
+        task.key = key(plan, &task);
+        status = stage_add(plan, core, &task, now_ms);
+    }
+    return status;
+}
+
+// ---- probing ----
+
+static DigestStream *begin_key(const char *kind) {
+    DigestStream *stream = digest_begin();
+    if (stream != NULL) {
+        digest_add_text(stream, kind);
+        digest_add_u64(stream, ARITHMETIC_VERSION);
+    }
+    return stream;
+}
+
+Digest stage_probe_key(const Plan *plan, const uint32_t *clips, uint32_t count) {
+    DigestStream *stream = begin_key("probe");
+    if (stream == NULL) {
+        return (Digest){{0}};
+    }
+    digest_add(stream, plan->features_digest.bytes, sizeof plan->features_digest.bytes);
+    for (uint32_t i = 0; i < count; i++) {
+        const Clip *clip = &plan->config.dataset->clips[clips[i]];
+        digest_add_text(stream, clip->path);
+        digest_add_u64(stream, clip->size_bytes);
+        digest_add_u64(stream, (uint64_t)clip->mtime_ns);
+    }
+    return digest_end(stream);
+}
+
+static Digest probe_key(const Plan *plan, const PlanTask *task) {
+    return stage_probe_key(plan, task->clips, task->clip_count);
+}
+
+static bool is_probed(const Plan *plan, uint32_t clip) {
+    const Clip *facts = &plan->config.dataset->clips[clip];
+    return facts->left_out == NULL && (facts->split == SPLIT_TRAIN || facts->split == SPLIT_TEST);
+}
+
+// Counted before any task is added, since an answer from the journal counts at once.
+static uint32_t list_probes(Plan *plan, uint32_t machine, uint32_t *out) {
+    const Machine *facts = &plan->config.dataset->machines[machine];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < facts->clip_count; i++) {
+        if (is_probed(plan, facts->first_clip + i)) {
+            out[count++] = facts->first_clip + i;
+        }
+    }
+    plan->probes_left[machine] = count;
+    plan->counts.clips += count;
+    return count;
+}
+
+Status stage_probe(Plan *plan, Core *core, int64_t now_ms) {
+    const Dataset *dataset = plan->config.dataset;
+    plan->counts.epochs = (uint64_t)plan->config.settings->epochs * plan->models.count;
+    uint32_t *list = mem_new(dataset->clip_count, sizeof *list);
+    if (list == NULL) {
+        return STATUS_MEMORY;
+    }
+    Status status = STATUS_OK;
+    for (uint32_t m = 0; m < dataset->machine_count && status == STATUS_OK; m++) {
+        uint32_t count = list_probes(plan, m, list);
+        PlanTask pattern = {.kind = TASK_PROBE, .machine = m};
+        status = count > 0 ? add_clip_tasks(plan, core, &pattern, list, count, probe_key, now_ms)
+                           : stage_machine_ready(plan, core, m, now_ms);
+    }
+    mem_free(list);
+    return status;
+}
+
+// ---- a machine's clips, judged together ----
+
+// The rate of most clips; on a tie that of most training clips, then the lower. 0: no sound at all.
+static int32_t majority_rate(const Plan *plan, const Machine *machine) {
+    int32_t best = 0;
+    uint64_t best_votes = 0;
+    for (uint32_t i = 0; i < machine->clip_count; i++) {
+        const ClipState *clip = &plan->clips[machine->first_clip + i];
+        int32_t rate = (int32_t)clip->rate_hz;
+        if (!clip->is_probed || clip->left_out != NULL || rate == 0 || rate == best) {
+            continue;
+        }
+        uint64_t votes = 0;
+        for (uint32_t j = 0; j < machine->clip_count; j++) {
+            const ClipState *other = &plan->clips[machine->first_clip + j];
+            if (other->is_probed && other->left_out == NULL && (int32_t)other->rate_hz == rate) {
+                votes += ((uint64_t)1 << 32) + (j < machine->train_count);
+            }
+        }
+        if (votes > best_votes || (votes == best_votes && rate < best)) {
+            best = rate;
+            best_votes = votes;
+        }
+        if (2 * (votes >> 32) > machine->clip_count) {
+            break; // more than half: nobody can have more
+        }
+    }
+    return best;
+}
+
+static void judge_rates(Plan *plan, const Machine *machine, int32_t rate_hz) {
+    for (uint32_t i = 0; i < machine->clip_count; i++) {
+        uint32_t clip = machine->first_clip + i;
+        const ClipState *state = &plan->clips[clip];
+        if (state->is_probed && state->left_out == NULL && state->rate_hz != 0 &&
+            (int32_t)state->rate_hz != rate_hz) {
+            char reason[256];
+            snprintf(reason, sizeof reason, "its rate is %u Hz, most clips of %s have %d Hz",
+                     state->rate_hz, machine->name, rate_hz);
+            plan_leave_out(plan, clip, reason);
+        }
+    }
+}
+
+static void warn_of_silence(Plan *plan, const Machine *machine) {
+    uint32_t silent = 0;
+    uint32_t example = 0;
+    for (uint32_t i = 0; i < machine->clip_count; i++) {
+        const ClipState *state = &plan->clips[machine->first_clip + i];
+        if (state->is_silent && state->left_out == NULL) {
+            example = silent++ == 0 ? machine->first_clip + i : example;
+        }
+    }
+    if (silent > 0) {
+        plan_warn(plan, "%s: %u clip%s of nothing but zeros, used all the same (%s)", machine->name,
+                  silent, silent == 1 ? "" : "s", plan->config.dataset->clips[example].path);
+    }
+}
+
+Status stage_machine_ready(Plan *plan, Core *core, uint32_t machine, int64_t now_ms) {
+    const Machine *facts = &plan->config.dataset->machines[machine];
+    int32_t rate_hz = majority_rate(plan, facts);
+    judge_rates(plan, facts, rate_hz);
+    warn_of_silence(plan, facts);
+    plan->machines_left--;
+    Status status = STATUS_OK;
+    for (uint32_t m = 0; m < plan->models.count && status == STATUS_OK; m++) {
+        if (plan->models.models[m].machine == machine) {
+            plan->model_states[m].rate_hz = rate_hz;
+            if (plan->config.until >= STAGE_TRAIN) {
+                status = stage_train(plan, core, m, now_ms);
+            }
+        }
+    }
+    return status;
+}
+
+// ---- training ----
+
+static bool is_used(const Plan *plan, uint32_t clip) {
+    return plan->clips[clip].is_probed && plan->clips[clip].left_out == NULL;
+}
+
+// What the journal knows the training by: everything that its arithmetic reads.
+static Digest training_key(const Plan *plan, uint32_t model) {
+    const Model *facts = &plan->models.models[model];
+    DigestStream *stream = begin_key("train");
+    if (stream == NULL) {
+        return (Digest){{0}};
+    }
+    Digest settings = settings_digest(plan->config.settings, SETTING_TRAINING);
+    digest_add(stream, settings.bytes, sizeof settings.bytes);
+    digest_add_u64(stream, facts->key);
+    for (uint32_t i = 0; i < facts->train_count; i++) {
+        const Clip *clip = &plan->config.dataset->clips[facts->train[i]];
+        digest_add_u64(stream, is_used(plan, facts->train[i]));
+        if (is_used(plan, facts->train[i])) {
+            digest_add(stream, plan->clips[facts->train[i]].digest.bytes, sizeof(Digest));
+            digest_add_u64(stream, clip->domain == DOMAIN_TARGET);
+        }
+    }
+    return digest_end(stream);
+}
+
+// The blob that tells workers what the model is trained on.
+static Status hold_plan_blob(Plan *plan, uint32_t model) {
+    const Model *facts = &plan->models.models[model];
+    ModelWork *work = &plan->work[model];
+    Buffer settings = BUFFER_EMPTY;
+    Buffer bytes = BUFFER_EMPTY;
+    settings_write(plan->config.settings, SETTING_REPORT, &settings);
+    TrainPlan body = {.settings = buffer_cstr(&settings),
+                      .model_key = facts->key,
+                      .shards = (uint32_t)plan->config.settings->shards};
+    body.clips = mem_new(facts->train_count, sizeof *body.clips);
+    Status status = body.clips != NULL ? settings.status : STATUS_MEMORY;
+    for (uint32_t i = 0; status == STATUS_OK && i < facts->train_count; i++) {
+        uint32_t index = facts->train[i];
+        const Clip *clip = &plan->config.dataset->clips[index];
+        if (is_used(plan, index)) {
+            body.clips[body.clip_count++] = (WireClip){.root = clip->root,
+                                                       .path = clip->path,
+                                                       .size_bytes = clip->size_bytes,
+                                                       .digest = plan->clips[index].digest,
+                                                       .index = i,
+                                                       .frames = plan->clips[index].frames,
+                                                       .is_target = clip->domain == DOMAIN_TARGET};
+        }
+    }
+    if (status == STATUS_OK) {
+        body_encode_plan(&body, &bytes);
+        status = bytes.status != STATUS_OK
+                     ? bytes.status
+                     : blobs_hold(plan->config.blobs, bytes.bytes, bytes.size, &work->plan_blob);
+    }
+    if (status == STATUS_OK) {
+        work->has_plan_blob = true;
+    }
+    mem_free(body.clips);
+    buffer_done(&settings);
+    buffer_done(&bytes);
+    return status;
+}
+
+// Looks for a state that an earlier coordinator made durable; a damaged file is said and not used.
+static void resume_training(Plan *plan, uint32_t model) {
+    ModelWork *work = &plan->work[model];
+    JournalState state;
+    if (journal_state(plan->config.journal, work->key, &state) != STATUS_OK) {
+        return;
+    }
+    char path[LIMIT_PATH_BYTES];
+    snprintf(path, sizeof path, "%s/data/%s/%s", plan->config.run_folder,
+             plan->models.models[model].folder, state.file);
+    Buffer bytes = BUFFER_EMPTY;
+    Status status = file_read(path, PROTO_BLOB_BYTES, &bytes);
+    if (status == STATUS_OK && !digest_equal(digest_of(bytes.bytes, bytes.size), state.digest)) {
+        status = status_set(STATUS_FORMAT, "%s does not match the journal", path);
+    }
+    if (status == STATUS_OK) {
+        status = training_resume(work->training, bytes.bytes, bytes.size);
+    }
+    if (status != STATUS_OK) {
+        plan_warn(plan, "%s is trained anew: %s", plan->models.models[model].label,
+                  status_message());
+    }
+    buffer_done(&bytes);
+}
+
+static Status new_training(Plan *plan, uint32_t model) {
+    const Model *facts = &plan->models.models[model];
+    ModelWork *work = &plan->work[model];
+    int64_t *frames = mem_new(facts->train_count, sizeof *frames);
+    if (frames == NULL) {
+        return STATUS_MEMORY;
+    }
+    for (uint32_t i = 0; i < facts->train_count; i++) {
+        frames[i] = is_used(plan, facts->train[i]) ? plan->clips[facts->train[i]].frames : 0;
+    }
+    Status status = training_new(plan->config.settings, facts->key, frames,
+                                 (int32_t)facts->train_count, &work->training);
+    mem_free(frames);
+    return status;
+}
+
+static Status make_model_folder(const Plan *plan, uint32_t model) {
+    char path[LIMIT_PATH_BYTES];
+    int used = snprintf(path, sizeof path, "%s/data/%s", plan->config.run_folder,
+                        plan->models.models[model].folder);
+    if (used < 0 || (size_t)used >= sizeof path) {
+        return status_set(STATUS_LIMIT, "path too long: %s", path);
+    }
+    return file_make_folders(path);
+}
+
+static bool has_training_clips(const Plan *plan, const Model *model) {
+    for (uint32_t i = 0; i < model->train_count; i++) {
+        if (is_used(plan, model->train[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// What is held for a model's training, given back.
+static void drop_training(Plan *plan, uint32_t model) {
+    ModelWork *work = &plan->work[model];
+    if (work->has_plan_blob) {
+        blobs_drop(plan->config.blobs, work->plan_blob);
+    }
+    if (work->has_state_blob) {
+        blobs_drop(plan->config.blobs, work->state_blob);
+    }
+    work->has_plan_blob = work->has_state_blob = false;
+    training_free(work->training);
+    work->training = NULL;
+}
+
+static Status add_piece(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
+    PlanTask task = {.kind = TASK_TRAIN, .model = model, .key = plan->work[model].key};
+    return stage_add(plan, core, &task, now_ms);
+}
+
+// Begins the training, or finds it done. Also when a clip was left out in the middle of it.
+static Status begin_training(Plan *plan, uint32_t model, bool *ret_is_over) {
+    ModelWork *work = &plan->work[model];
+    drop_training(plan, model);
+    *ret_is_over = false;
+    if (!has_training_clips(plan, &plan->models.models[model])) {
+        plan->counts.epochs -= (uint64_t)plan->config.settings->epochs;
+        plan_fail_model(plan, model, "it has no training clips that can be used");
+        return STATUS_OK;
+    }
+    Status status = new_training(plan, model);
+    if (status == STATUS_INVALID || status == STATUS_LIMIT) {
+        plan->counts.epochs -= (uint64_t)plan->config.settings->epochs;
+        plan_fail_model(plan, model, status_message());
+        return STATUS_OK;
+    }
+    if (status == STATUS_OK) {
+        status = make_model_folder(plan, model);
+    }
+    if (status == STATUS_OK) {
+        status = hold_plan_blob(plan, model);
+    }
+    if (status == STATUS_OK) {
+        work->key = training_key(plan, model);
+        resume_training(plan, model);
+        plan->counts.epochs_trained += training_epoch(work->training);
+        *ret_is_over = training_is_over(work->training);
+    }
+    return status;
+}
+
+static Status begin_scoring(Plan *plan, Core *core, uint32_t model, int64_t now_ms);
+
+Status stage_train(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
+    bool is_over;
+    Status status = begin_training(plan, model, &is_over);
+    if (status != STATUS_OK || plan->model_states[model].failure != NULL) {
+        return status;
+    }
+    return is_over ? begin_scoring(plan, core, model, now_ms)
+                   : add_piece(plan, core, model, now_ms);
+}
+
+Status stage_piece_done(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
+    ModelWork *work = &plan->work[model];
+    plan->counts.epochs_trained += work->piece_epochs;
+    return training_is_over(work->training) ? begin_scoring(plan, core, model, now_ms)
+                                            : add_piece(plan, core, model, now_ms);
+}
+
+Status stage_retrain(Plan *plan, Core *core, uint32_t model, TaskTag tag, int64_t now_ms) {
+    bool is_over;
+    plan->counts.epochs_trained -= training_epoch(plan->work[model].training);
+    Status status = begin_training(plan, model, &is_over);
+    if (status != STATUS_OK || plan->model_states[model].failure != NULL || is_over) {
+        core_abandon(core, tag);
+        return status == STATUS_OK && is_over ? begin_scoring(plan, core, model, now_ms) : status;
+    }
+    plan->tasks[tag].key = plan->work[model].key;
+    core_retry(core, tag, now_ms);
+    return STATUS_OK;
+}
+
+// ---- scoring ----
+
+static Digest score_key(const Plan *plan, const PlanTask *task) {
+    DigestStream *stream = begin_key("score");
+    if (stream == NULL) {
+        return (Digest){{0}};
+    }
+    digest_add(stream, plan->work[task->model].model_blob.bytes, sizeof(Digest));
+    for (uint32_t i = 0; i < task->clip_count; i++) {
+        digest_add_text(stream, plan->config.dataset->clips[task->clips[i]].path);
+        digest_add(stream, plan->clips[task->clips[i]].digest.bytes, sizeof(Digest));
+    }
+    return digest_end(stream);
+}
+
+static uint32_t list_used(const Plan *plan, const uint32_t *clips, uint32_t count, uint32_t *out) {
+    uint32_t used = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (is_used(plan, clips[i])) {
+            out[used++] = clips[i];
+        }
+    }
+    return used;
+}
+
+static Status write_model(Plan *plan, uint32_t model) {
+    const Model *facts = &plan->models.models[model];
+    const Machine *machine = &plan->config.dataset->machines[facts->machine];
+    Replica *replica;
+    Status status = training_replica(plan->work[model].training, &replica);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    ModelFile file = {.settings = *plan->config.settings,
+                      .rate_hz = plan->model_states[model].rate_hz,
+                      .threshold = MODEL_FILE_NO_THRESHOLD,
+                      .replica = replica};
+    snprintf(file.machine, sizeof file.machine, "%s", machine->name);
+    snprintf(file.section, sizeof file.section, "%s", facts->section);
+    snprintf(file.set, sizeof file.set, "%s", dataset_set_text(machine->set));
+    model_file_write(&file, &plan->model_states[model].file);
+    replica_free(replica);
+    return plan->model_states[model].file.status;
+}
+
+static Status begin_scoring(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
+    const Model *facts = &plan->models.models[model];
+    ModelWork *work = &plan->work[model];
+    ModelState *state = &plan->model_states[model];
+    Status status = write_model(plan, model);
+    drop_training(plan, model);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    state->is_trained = true;
+    if (plan->config.until < STAGE_SCORE) {
+        plan->models_left--;
+        return STATUS_OK;
+    }
+    status = blobs_hold(plan->config.blobs, state->file.bytes, state->file.size, &work->model_blob);
+    uint32_t *list = mem_new(facts->train_count + facts->test_count, sizeof *list);
+    if (status != STATUS_OK || list == NULL) {
+        mem_free(list);
+        return status != STATUS_OK ? status : STATUS_MEMORY;
+    }
+    uint32_t count = list_used(plan, facts->train, facts->train_count, list);
+    count += list_used(plan, facts->test, facts->test_count, list + count);
+    work->scores_left = count;
+    plan->counts.clips_to_score += count;
+    PlanTask pattern = {.kind = TASK_SCORE, .model = model};
+    status = add_clip_tasks(plan, core, &pattern, list, count, score_key, now_ms);
+    mem_free(list);
+    return status;
+}
+
+// ---- single clips, when workers die ----
+
+Status stage_add_single(Plan *plan, Core *core, const PlanTask *pattern, uint32_t clip,
+                        int64_t now_ms) {
+    return add_clip_tasks(plan, core, pattern, &clip, 1,
+                          pattern->kind == TASK_PROBE ? probe_key : score_key, now_ms);
+}
+
+Status stage_give_up_clip(Plan *plan, Core *core, const PlanTask *pattern, uint32_t clip,
+                          int64_t now_ms) {
+    Buffer answer = BUFFER_EMPTY;
+    const char *reason = plan->clips[clip].left_out;
+    if (pattern->kind == TASK_PROBE) {
+        ProbeAnswer gone = {.outcome = CLIP_LEFT_OUT, .reason = reason};
+        body_encode_probe_answers(&gone, 1, &answer);
+    } else {
+        ScoreAnswer gone = {.outcome = CLIP_LEFT_OUT, .reason = reason};
+        body_encode_score_answers(&gone, 1, &answer);
+    }
+    PlanTask task = *pattern;
+    task.clips = &clip;
+    task.clip_count = 1;
+    task.answer = answer;
+    Status status =
+        answer.status == STATUS_OK ? plan_apply(plan, core, &task, now_ms) : answer.status;
+    buffer_done(&answer);
+    return status;
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the plan is made of, shared by its own files and nobody else.
+#ifndef AUSCULT_COORDINATOR_PLAN_STATE_H
+#define AUSCULT_COORDINATOR_PLAN_STATE_H
+
+#include "coordinator/plan/plan.h"
+#include "coordinator/plan/training.h"
+
+enum {
+    CLIPS_PER_TASK = 32, // some tens of milliseconds of work: small enough to share out evenly
+    PIECE_MS = 2000,     // a piece of training takes about so long: what a crash can cost
+    PIECE_GROWTH = 4,    // and is at most so many times the one before
+};
+
+typedef struct PlanTask {
+    TaskKind kind;
+    uint32_t model;   // TRAIN, SCORE
+    uint32_t machine; // PROBE
+    uint32_t *clips;  // PROBE, SCORE: dataset indices; owned
+    uint32_t clip_count;
+    Digest key;
+    Buffer answer; // complete, on its way to the disk
+} PlanTask;
+
+// What is known of a model while it is worked on; results are in ModelState.
+typedef struct ModelWork {
+    Training *training;
+    Digest plan_blob, state_blob; // held in Blobs
+    bool has_plan_blob, has_state_blob;
+    Digest key;            // of the training: what the journal knows it by
+    uint32_t piece_epochs; // of the piece under way
+    double round_ns[8];    // measured, by log2 of the members; 0: not yet
+    uint32_t members;      // of the piece under way
+    uint32_t scores_left;  // clips whose scores are outstanding
+    Digest model_blob;     // the model file, while it scores
+} ModelWork;
+
+struct Plan {
+    PlanConfig config;
+    Models models;
+    ClipState *clips; // (dataset clips)
+    ModelState *model_states;
+    ModelWork *work;       // (models)
+    uint32_t *probes_left; // (machines) clips not yet probed
+    PlanTask *tasks;
+    uint32_t task_count, task_capacity;
+    char **warnings;
+    uint32_t warning_count, warning_capacity;
+    Digest features_digest; // of the settings that a PROBE reads
+    PlanCounts counts;
+    uint32_t models_left;   // not yet where config.until ends
+    uint32_t machines_left; // not yet judged
+};
+
+// plan.c
+void plan_warn(Plan *plan, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void plan_leave_out(Plan *plan, uint32_t clip, const char *reason);
+void plan_fail_model(Plan *plan, uint32_t model, const char *reason);
+Status plan_clip_path(const Plan *plan, uint32_t clip, char *out, size_t size);
+Status plan_apply(Plan *plan, Core *core, PlanTask *task, int64_t now_ms);
+
+// stages.c: which tasks there are, and what a finished one begins
+Status stage_probe(Plan *plan, Core *core, int64_t now_ms);
+Status stage_machine_ready(Plan *plan, Core *core, uint32_t machine, int64_t now_ms);
+Status stage_train(Plan *plan, Core *core, uint32_t model, int64_t now_ms);
+Status stage_piece_done(Plan *plan, Core *core, uint32_t model, int64_t now_ms);
+// Begins a training anew after a clip of it was left out; `tag` is its doubted task.
+Status stage_retrain(Plan *plan, Core *core, uint32_t model, TaskTag tag, int64_t now_ms);
+// The clip of a task that was cut up as a task of its own; and one that is given up for good.
+Status stage_add_single(Plan *plan, Core *core, const PlanTask *pattern, uint32_t clip,
+                        int64_t now_ms);
+Status stage_give_up_clip(Plan *plan, Core *core, const PlanTask *pattern, uint32_t clip,
+                          int64_t now_ms);
+Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms);
+Digest stage_probe_key(const Plan *plan, const uint32_t *clips, uint32_t count);
+
+// hooks.c: bodies, answers, groups
+void hook_task_body(void *context, TaskTag tag, CoreShare share, Buffer *out);
+Status hook_take_answer(void *context, TaskTag tag, CoreShare share, const void *bytes,
+                        size_t size);
+Status hook_take_state(void *context, TaskTag tag, const void *bytes, size_t size);
+Status hook_take_sum(void *context, TaskTag tag, const CoreSum *sum, Buffer *total,
+                     BlobKind *total_kind);
+Status hook_group_changed(void *context, TaskTag tag, uint32_t members);
+uint32_t hook_members_wanted(void *context, TaskTag tag, uint32_t free_workers, uint32_t sessions,
+                             uint32_t train_tasks, int64_t waited_ms);
+
+#endif

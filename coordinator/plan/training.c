@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How it works. `state` is where the next group starts. A worker alone sends back the state at the
+// end of the piece, which waits in `answer` until the piece is over. A group sends sums: they are
+// expected in one fixed order (scaler once, then rounds, then validation, epoch by epoch), each
+// exchange is complete when all members have sent theirs, and the replica follows. Whatever breaks
+// the group, the replica's state becomes `state`.
+#include "coordinator/plan/training.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "common/model/shard_plan.h"
+
+struct Training {
+    Settings settings;
+    uint64_t model_key;
+    Shape shape;
+    ShardPlan plan;
+    Buffer state;  // replica_write of where the training stands; empty before the first piece
+    Digest digest; // of `state`
+    uint32_t epoch, round; // of `state`
+    uint32_t until;        // epoch at which the piece ends
+    Buffer answer;         // state that a lone worker sent
+    Digest answer_digest;
+    // A group's:
+    uint32_t members;      // 0: none, 1: a lone worker
+    Replica *replica;      // the coordinator's own
+    Digest replica_digest; // at the end of the piece
+    bool has_replica_digest;
+    PartialTree *tree;
+    ScalerSums **scaler_sums;         // (S) by first shard, those that have arrived
+    ValidationSums **validation_sums; // (S) likewise
+};
+
+Status training_new(const Settings *settings, uint64_t model_key, const int64_t *frames,
+                    int32_t clip_count, Training **ret) {
+    Training *training = mem_new(1, sizeof *training);
+    if (training == NULL) {
+        return STATUS_MEMORY;
+    }
+    training->settings = *settings;
+    training->model_key = model_key;
+    training->shape = shape_official(settings);
+    Status status =
+        shard_plan_make(&training->shape, settings, frames, clip_count, &training->plan);
+    if (status == STATUS_OK) {
+        training->scaler_sums = mem_new((size_t)settings->shards, sizeof(ScalerSums *));
+        training->validation_sums = mem_new((size_t)settings->shards, sizeof(ValidationSums *));
+        if (training->scaler_sums == NULL || training->validation_sums == NULL) {
+            status = STATUS_MEMORY;
+        }
+    }
+    if (status != STATUS_OK) {
+        training_free(training);
+        return status;
+    }
+    *ret = training;
+    return STATUS_OK;
+}
+
+static void forget_sums(Training *training) {
+    for (int32_t i = 0; i < training->settings.shards; i++) {
+        if (training->scaler_sums != NULL) {
+            scaler_sums_free(training->scaler_sums[i]);
+            training->scaler_sums[i] = NULL;
+        }
+        if (training->validation_sums != NULL) {
+            validation_free(training->validation_sums[i]);
+            training->validation_sums[i] = NULL;
+        }
+    }
+    if (training->tree != NULL) {
+        partial_tree_clear(training->tree);
+    }
+}
+
+static void end_group(Training *training) {
+    forget_sums(training);
+    replica_free(training->replica);
+    partial_tree_free(training->tree);
+    training->replica = NULL;
+    training->tree = NULL;
+    training->members = 0;
+    training->has_replica_digest = false;
+    buffer_done(&training->answer);
+}
+
+void training_free(Training *training) {
+    if (training == NULL) {
+        return;
+    }
+    end_group(training);
+    buffer_done(&training->state);
+    mem_free(training->scaler_sums);
+    mem_free(training->validation_sums);
+    mem_free(training);
+}
+
+// ---- where it stands ----
+
+// Reads a state and checks that it is one of this training.
+static Status read_state(const Training *training, const void *bytes, size_t size,
+                         Replica **ret_replica) {
+    Replica *replica;
+    Status status = replica_read(bytes, size, &replica);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    bool fits = shape_equal(replica_shape(replica), &training->shape) &&
+                replica_epoch(replica) <= training->settings.epochs &&
+                replica_round(replica) <= training->plan.rounds;
+    if (!fits) {
+        replica_free(replica);
+        return status_set(STATUS_MISMATCH, "a training state of another model");
+    }
+    *ret_replica = replica;
+    return STATUS_OK;
+}
+
+static Status set_state(Training *training, const void *bytes, size_t size, uint32_t epoch,
+                        uint32_t round) {
+    Buffer state = BUFFER_EMPTY;
+    buffer_append(&state, bytes, size);
+    if (state.status != STATUS_OK) {
+        return state.status;
+    }
+    buffer_done(&training->state);
+    training->state = state;
+    training->digest = digest_of(state.bytes, state.size);
+    training->epoch = epoch;
+    training->round = round;
+    return STATUS_OK;
+}
+
+Status training_resume(Training *training, const void *bytes, size_t size) {
+    Replica *replica;
+    Status status = read_state(training, bytes, size, &replica);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = set_state(training, bytes, size, (uint32_t)replica_epoch(replica),
+                       (uint32_t)replica_round(replica));
+    replica_free(replica);
+    return status;
+}
+
+uint32_t training_epoch(const Training *training) {
+    return training->epoch;
+}
+
+uint32_t training_round(const Training *training) {
+    return training->round;
+}
+
+bool training_is_over(const Training *training) {
+    return training->epoch >= (uint32_t)training->settings.epochs;
+}
+
+const Buffer *training_state(const Training *training) {
+    return &training->state;
+}
+
+void training_plan_piece(Training *training, uint32_t epochs) {
+    uint32_t last = (uint32_t)training->settings.epochs;
+    training->until = training->epoch + epochs < last ? training->epoch + epochs : last;
+}
+
+uint32_t training_until(const Training *training) {
+    return training->until;
+}
+
+int64_t training_rounds(const Training *training) {
+    return training->plan.rounds;
+}
+
+Status training_replica(const Training *training, Replica **ret) {
+    if (training->state.size > 0) {
+        return replica_read(training->state.bytes, training->state.size, ret);
+    }
+    Replica *replica = replica_new(&training->shape);
+    if (replica == NULL) {
+        return STATUS_MEMORY;
+    }
+    replica_init(replica, (uint64_t)training->settings.seed, training->model_key);
+    *ret = replica;
+    return STATUS_OK;
+}
+
+// ---- groups ----
+
+// The replica is ahead of `state` when a group breaks: what it has becomes the state.
+static Status keep_replica(Training *training) {
+    const Replica *replica = training->replica;
+    bool same_place =
+        replica_epoch(replica) == training->epoch && replica_round(replica) == training->round;
+    bool has_new_scaler = training->state.size == 0 && replica_scaler(replica)->count > 0;
+    if (same_place && !has_new_scaler) {
+        return STATUS_OK;
+    }
+    Buffer bytes = BUFFER_EMPTY;
+    replica_write(replica, REPLICA_ALL, &bytes);
+    Status status = bytes.status;
+    if (status == STATUS_OK) {
+        status = set_state(training, bytes.bytes, bytes.size, (uint32_t)replica_epoch(replica),
+                           (uint32_t)replica_round(replica));
+    }
+    buffer_done(&bytes);
+    return status;
+}
+
+Status training_group_changed(Training *training, uint32_t members) {
+    if (members == 0) {
+        Status status = training->replica != NULL ? keep_replica(training) : STATUS_OK;
+        end_group(training);
+        return status;
+    }
+    assert(training->members == 0);
+    if (members > 1) {
+        Status status = training_replica(training, &training->replica);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        training->tree = partial_tree_new(&training->shape, training->settings.shards);
+        if (training->tree == NULL) {
+            end_group(training);
+            return STATUS_MEMORY;
+        }
+    }
+    training->members = members;
+    return STATUS_OK;
+}
+
+Status training_take_state(Training *training, const void *bytes, size_t size) {
+    Replica *replica;
+    Status status = read_state(training, bytes, size, &replica);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    bool is_end = replica_epoch(replica) == training->until && replica_round(replica) == 0;
+    replica_free(replica);
+    if (!is_end) {
+        return status_set(STATUS_FORMAT, "a training state that is not the end of its task");
+    }
+    buffer_clear(&training->answer);
+    buffer_append(&training->answer, bytes, size);
+    training->answer_digest = digest_of(bytes, size);
+    return training->answer.status;
+}
+
+static Digest digest_of_replica(Training *training) {
+    if (!training->has_replica_digest) {
+        Buffer bytes = BUFFER_EMPTY;
+        replica_write(training->replica, REPLICA_ALL, &bytes);
+        training->replica_digest = digest_of(buffer_cstr(&bytes), bytes.size);
+        training->has_replica_digest = bytes.status == STATUS_OK;
+        buffer_done(&bytes);
+    }
+    return training->replica_digest;
+}
+
+Status training_take_answer(Training *training, CoreShare share, Digest digest) {
+    (void)share;
+    if (training->members == 1) {
+        if (training->answer.size == 0) {
+            return STATUS_AGAIN;
+        }
+        return digest_equal(digest, training->answer_digest)
+                   ? STATUS_OK
+                   : status_set(STATUS_FORMAT, "a training answer whose state is another one");
+    }
+    if (replica_epoch(training->replica) != training->until) {
+        return status_set(STATUS_FORMAT, "a training answer before the last round");
+    }
+    if (!digest_equal(digest, digest_of_replica(training))) {
+        return status_set(STATUS_MISMATCH,
+                          "its weights differ from the coordinator's after the same rounds: this "
+                          "worker calculates other bits");
+    }
+    return STATUS_OK;
+}
+
+// ---- sums ----
+
+static uint32_t shards_of(const Training *training) {
+    return (uint32_t)training->settings.shards;
+}
+
+// Whether there is a sum for every member, whose shares are all of one size.
+static bool all_there(void *const *sums, uint32_t shards, uint32_t count) {
+    for (uint32_t first = 0; first < shards; first += count) {
+        if (sums[first] == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// Adds along the tree, left plus right, what lies at multiples of `count`; the total is at 0.
+static void add_scaler_tree(ScalerSums **sums, uint32_t shards, uint32_t count) {
+    for (uint32_t width = count; width < shards; width *= 2) {
+        for (uint32_t first = 0; first < shards; first += 2 * width) {
+            scaler_sums_add(sums[first], sums[first + width]);
+        }
+    }
+}
+
+static void add_validation_tree(ValidationSums **sums, uint32_t shards, uint32_t count) {
+    for (uint32_t width = count; width < shards; width *= 2) {
+        for (uint32_t first = 0; first < shards; first += 2 * width) {
+            validation_add(sums[first], sums[first + width]);
+        }
+    }
+}
+
+static Status take_scaler(Training *training, const CoreSum *sum, Buffer *total) {
+    ScalerSums **slot = &training->scaler_sums[sum->share.first];
+    ScalerSums *fresh = scaler_sums_new(shape_dimension(&training->shape));
+    if (fresh == NULL) {
+        return STATUS_MEMORY;
+    }
+    Status status = scaler_sums_read(fresh, sum->bytes, sum->size);
+    if (status != STATUS_OK) {
+        scaler_sums_free(fresh);
+        return status;
+    }
+    scaler_sums_free(*slot);
+    *slot = fresh;
+    if (!all_there((void *const *)training->scaler_sums, shards_of(training), sum->share.count)) {
+        return STATUS_AGAIN;
+    }
+    add_scaler_tree(training->scaler_sums, shards_of(training), sum->share.count);
+    status = replica_set_scaler(training->replica, training->scaler_sums[0]);
+    if (status == STATUS_OK) {
+        size_t size;
+        const void *bytes = scaler_sums_bytes(training->scaler_sums[0], &size);
+        buffer_append(total, bytes, size);
+        status = total->status;
+    }
+    forget_sums(training);
+    return status;
+}
+
+static Status take_partial(Training *training, const CoreSum *sum, Buffer *total) {
+    Status status = partial_tree_put(training->tree, (int)sum->share.first, (int)sum->share.count,
+                                     sum->bytes, sum->size);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    const Partial *partial = partial_tree_total(training->tree);
+    if (partial == NULL) {
+        return STATUS_AGAIN;
+    }
+    size_t size;
+    const void *bytes = partial_bytes(partial, &size);
+    buffer_append(total, bytes, size);
+    // A total that cannot be applied (the training has diverged) goes out all the same: every
+    // member finds out like this replica, and says so in its answer.
+    (void)replica_apply(training->replica, partial, training->settings.learning_rate);
+    partial_tree_clear(training->tree);
+    return total->status;
+}
+
+static Status take_validation(Training *training, const CoreSum *sum, Buffer *total) {
+    ValidationSums **slot = &training->validation_sums[sum->share.first];
+    ValidationSums *fresh = validation_new(training->plan.validation_rounds);
+    if (fresh == NULL) {
+        return STATUS_MEMORY;
+    }
+    Status status = validation_read(fresh, sum->bytes, sum->size);
+    if (status == STATUS_OK && validation_rounds(fresh) != training->plan.validation_rounds) {
+        status = status_set(STATUS_FORMAT, "validation sums of another number of rounds");
+    }
+    if (status != STATUS_OK) {
+        validation_free(fresh);
+        return status;
+    }
+    validation_free(*slot);
+    *slot = fresh;
+    if (!all_there((void *const *)training->validation_sums, shards_of(training),
+                   sum->share.count)) {
+        return STATUS_AGAIN;
+    }
+    add_validation_tree(training->validation_sums, shards_of(training), sum->share.count);
+    status = replica_end_epoch(training->replica, training->validation_sums[0]);
+    if (status == STATUS_OK) {
+        size_t size;
+        const void *bytes = validation_bytes(training->validation_sums[0], &size);
+        buffer_append(total, bytes, size);
+        status = total->status;
+    }
+    forget_sums(training);
+    return status;
+}
+
+Status training_take_sum(Training *training, const CoreSum *sum, Buffer *total,
+                         BlobKind *total_kind) {
+    if (training->replica == NULL || sum->epoch != replica_epoch(training->replica) ||
+        sum->round != replica_round(training->replica)) {
+        return status_set(STATUS_FORMAT, "a sum of another round than the one under way");
+    }
+    bool needs_scaler = training->settings.scaler == SCALER_STANDARD &&
+                        replica_scaler(training->replica)->count == 0;
+    bool rounds_over = replica_round(training->replica) == training->plan.rounds;
+    BlobKind due = needs_scaler  ? BLOB_SCALER_SUM
+                   : rounds_over ? BLOB_VALIDATION_SUM
+                                 : BLOB_PARTIAL;
+    if (sum->kind != due) {
+        return status_set(STATUS_FORMAT, "a sum of another kind than the one that is due");
+    }
+    if (due == BLOB_SCALER_SUM) {
+        *total_kind = BLOB_SCALER_TOTAL;
+        return take_scaler(training, sum, total);
+    }
+    if (due == BLOB_VALIDATION_SUM) {
+        *total_kind = BLOB_VALIDATION_TOTAL;
+        return take_validation(training, sum, total);
+    }
+    *total_kind = BLOB_TOTAL;
+    return take_partial(training, sum, total);
+}
+
+Status training_end_piece(Training *training) {
+    Status status;
+    if (training->members == 1) {
+        status =
+            set_state(training, training->answer.bytes, training->answer.size, training->until, 0);
+    } else {
+        status = keep_replica(training);
+    }
+    end_group(training);
+    return status;
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/server/progress.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/base/mem.h"
+
+enum {
+    TERMINAL_MS = 100, // between redraws
+    PLAIN_MS = 5000,   // between plain lines
+};
+
+struct Progress {
+    bool is_quiet, is_terminal;
+    char stage[32];         // under way
+    int64_t since_ms;       // the stage began
+    uint64_t done_at_start; // what a resumed run found done
+    int64_t last_ms;        // last line
+    ProgressFacts last;
+};
+
+// The wiping of a half-drawn line is the log's business too: one line is open at most.
+static bool line_is_open;
+
+static void wipe(void) {
+    if (line_is_open) {
+        fputs("\r\033[K", stderr);
+        line_is_open = false;
+    }
+}
+
+Progress *progress_new(bool is_quiet) {
+    Progress *progress = mem_new(1, sizeof *progress);
+    if (progress != NULL) {
+        progress->is_quiet = is_quiet;
+        progress->is_terminal = isatty(STDERR_FILENO) == 1;
+        log_set_hook(wipe);
+    }
+    return progress;
+}
+
+static void format_time(char out[32], double seconds) {
+    long whole = lround(seconds);
+    if (whole >= 3600) {
+        snprintf(out, 32, "%ld h %02ld min", whole / 3600, whole / 60 % 60);
+    } else if (whole >= 60) {
+        snprintf(out, 32, "%ld min %02ld s", whole / 60, whole % 60);
+    } else {
+        snprintf(out, 32, "%ld s", whole);
+    }
+}
+
+static void format_line(const Progress *progress, const ProgressFacts *facts, int64_t now_ms,
+                        char *out, size_t size) {
+    double elapsed = (double)(now_ms - progress->since_ms) / 1000.0;
+    double made = (double)(facts->done - progress->done_at_start);
+    double rate = elapsed > 0 ? made / elapsed : 0;
+    int used =
+        snprintf(out, size, "%-8s %llu/%llu %s", facts->stage, (unsigned long long)facts->done,
+                 (unsigned long long)facts->total, facts->unit);
+    char *rest = out + used;
+    size_t room = size - (size_t)used;
+    if (facts->done >= facts->total && facts->total > 0) {
+        char took[32];
+        format_time(took, elapsed);
+        used = snprintf(rest, room, ", done in %s", took);
+    } else if (rate > 0) {
+        char left[32];
+        format_time(left, (double)(facts->total - facts->done) / rate);
+        used = snprintf(rest, room, ", %.*f/s, %s left", rate < 10 ? 1 : 0, rate, left);
+    } else {
+        used = 0;
+    }
+    rest += used;
+    room -= (size_t)used;
+    used = snprintf(rest, room, ", %u worker%s", facts->workers, facts->workers == 1 ? "" : "s");
+    if (!isnan(facts->loss)) {
+        snprintf(rest + used, room - (size_t)used, ", loss %.4g", facts->loss);
+    }
+}
+
+static void print(Progress *progress, const ProgressFacts *facts, int64_t now_ms, bool is_last) {
+    char line[256];
+    format_line(progress, facts, now_ms, line, sizeof line);
+    wipe();
+    if (progress->is_terminal && !is_last) {
+        fputs(line, stderr);
+        line_is_open = true;
+    } else {
+        fprintf(stderr, "%s\n", line);
+    }
+    fflush(stderr);
+    progress->last_ms = now_ms;
+}
+
+static void end_stage(Progress *progress, int64_t now_ms) {
+    if (progress->stage[0] != '\0') {
+        ProgressFacts last = progress->last;
+        last.stage = progress->stage;
+        print(progress, &last, now_ms, true);
+        progress->stage[0] = '\0';
+    }
+}
+
+void progress_free(Progress *progress) {
+    if (progress != NULL) {
+        wipe();
+        log_set_hook(NULL);
+        mem_free(progress);
+    }
+}
+
+void progress_tick(Progress *progress, const ProgressFacts *facts, int64_t now_ms) {
+    if (progress->is_quiet) {
+        return;
+    }
+    if (facts->stage == NULL || strcmp(facts->stage, progress->stage) != 0) {
+        end_stage(progress, now_ms);
+        if (facts->stage == NULL) {
+            return;
+        }
+        snprintf(progress->stage, sizeof progress->stage, "%s", facts->stage);
+        progress->since_ms = now_ms;
+        progress->done_at_start = facts->done;
+        progress->last_ms = now_ms - (progress->is_terminal ? TERMINAL_MS : PLAIN_MS - 1000);
+    }
+    progress->last = *facts;
+    int64_t wait_ms = progress->is_terminal ? TERMINAL_MS : PLAIN_MS;
+    if (now_ms - progress->last_ms >= wait_ms) {
+        print(progress, facts, now_ms, false);
+    }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a person sees while a run works, on stderr: on a terminal one line for each stage that is
+// rewritten, elsewhere a plain line every few seconds. The coordinator's loop alone.
+#ifndef AUSCULT_COORDINATOR_SERVER_PROGRESS_H
+#define AUSCULT_COORDINATOR_SERVER_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct ProgressFacts {
+    const char *stage; // "extract", "train", "score"; NULL between stages
+    const char *unit;  // what is counted: "clips", "epochs"
+    uint64_t done, total;
+    uint32_t workers;
+    double loss; // NaN when there is none
+} ProgressFacts;
+
+typedef struct Progress Progress;
+// `is_quiet`: prints nothing. NULL when out of memory.
+Progress *progress_new(bool is_quiet);
+// Finishes the line.
+void progress_free(Progress *progress);
+void progress_tick(Progress *progress, const ProgressFacts *facts, int64_t now_ms);
+
+#endif

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/bulk.h"
+
+#include <unistd.h>
+
+#include "common/base/mem.h"
+
+enum {
+    ANSWER_MS = 30000, // for an ATTACH or a GET; beyond, the session is as good as lost
+    SEND_MS = 30000,
+};
+
+struct Bulk {
+    ZmqContext *context;
+    Desk *desk;
+    Line *line;
+    Digest token; // of the session that the line belongs to
+    Decoded *decoded;
+    BlobAssembler assembler;
+};
+
+Bulk *bulk_new(ZmqContext *context, Desk *desk) {
+    Bulk *bulk = mem_new(1, sizeof *bulk);
+    if (bulk == NULL) {
+        return NULL;
+    }
+    bulk->context = context;
+    bulk->desk = desk;
+    bulk->decoded = decoded_new();
+    if (bulk->decoded == NULL) {
+        mem_free(bulk);
+        return NULL;
+    }
+    return bulk;
+}
+
+static void close_line(Bulk *bulk) {
+    line_close(bulk->line);
+    bulk->line = NULL;
+    blob_assembler_done(&bulk->assembler);
+}
+
+void bulk_free(Bulk *bulk) {
+    if (bulk != NULL) {
+        close_line(bulk);
+        decoded_free(bulk->decoded);
+        mem_free(bulk);
+    }
+}
+
+static Status send_message(Bulk *bulk, const Message *message) {
+    Buffer bytes = BUFFER_EMPTY;
+    message_encode(message, &bytes);
+    Status status = bytes.status == STATUS_OK
+                        ? line_send(bulk->line, bytes.bytes, bytes.size, NULL, 0, SEND_MS)
+                        : bytes.status;
+    buffer_done(&bytes);
+    return status;
+}
+
+// The next message; the wait ends early when the task is cancelled. timeout_ms < 0: no limit.
+static Status receive(Bulk *bulk, int64_t timeout_ms, const Message **ret, LineMessage *raw) {
+    for (;;) {
+        bool woken = false;
+        if (desk_is_cancelled(bulk->desk)) {
+            return status_set(STATUS_STOPPED, "the task was cancelled");
+        }
+        int fd = desk_wake_fd(bulk->desk);
+        Status status = line_receive(bulk->line, fd, timeout_ms, raw, &woken);
+        if (status == STATUS_OK) {
+            return message_decode(bulk->decoded, raw->bytes, raw->size, ret);
+        }
+        if (status != STATUS_AGAIN) {
+            return status;
+        }
+        if (woken && !desk_is_cancelled(bulk->desk)) {
+            uint64_t count;
+            ssize_t got = read(fd, &count, sizeof count);
+            (void)got; // an old wake-up: lowered, then waited again
+            continue;
+        }
+        if (!woken) {
+            return status_set(STATUS_IO, "the coordinator does not answer on the bulk lane");
+        }
+    }
+}
+
+// Waits for a complete blob that `wanted` accepts; others are left-overs of cancelled tasks.
+static Status receive_blob(Bulk *bulk, int64_t timeout_ms,
+                           bool (*wanted)(const Message *header, const Message *asked),
+                           const Message *asked) {
+    for (;;) {
+        const Message *message;
+        LineMessage raw;
+        Status status = receive(bulk, timeout_ms, &message, &raw);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (message->type == MESSAGE_MISSING) {
+            return status_set(STATUS_STOPPED, "the coordinator no longer has what the task needs");
+        }
+        if (message->type == MESSAGE_REFUSED) {
+            return status_set(STATUS_IO, "bulk lane refused: %s", message->refused.text);
+        }
+        if (message->type != MESSAGE_BLOB && message->type != MESSAGE_PIECE) {
+            continue; // a probe of the connection
+        }
+        status = blob_take(&bulk->assembler, message, raw.payload, raw.payload_size);
+        if (status == STATUS_OK && wanted(&bulk->assembler.header, asked)) {
+            return STATUS_OK;
+        }
+        if (status != STATUS_OK && status != STATUS_AGAIN) {
+            return status;
+        }
+    }
+}
+
+static Status attach(Bulk *bulk) {
+    const DeskSession *session = desk_session(bulk->desk);
+    if (bulk->line != NULL && digest_equal(bulk->token, session->token)) {
+        return STATUS_OK;
+    }
+    close_line(bulk);
+    Status status = line_open(bulk->context, session->bulk_endpoint, LANE_BULK, &bulk->line);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    Message hello = {.type = MESSAGE_ATTACH, .attach = {session->token}};
+    status = send_message(bulk, &hello);
+    const Message *answer = NULL;
+    LineMessage raw;
+    if (status == STATUS_OK) {
+        status = receive(bulk, ANSWER_MS, &answer, &raw);
+    }
+    if (status == STATUS_OK && answer->type != MESSAGE_ATTACHED) {
+        status = status_set(STATUS_IO, "the coordinator did not accept the bulk lane");
+    }
+    if (status == STATUS_OK) {
+        bulk->token = session->token;
+    } else {
+        close_line(bulk);
+    }
+    return status;
+}
+
+// After a failure in the middle of a blob nothing on the line can be trusted to be in step.
+static Status close_on_error(Bulk *bulk, Status status) {
+    if (status != STATUS_OK && status != STATUS_STOPPED) {
+        close_line(bulk);
+    }
+    return status;
+}
+
+static bool is_object(const Message *header, const Message *asked) {
+    return header->blob.kind == BLOB_OBJECT && digest_equal(header->blob.digest, asked->get.digest);
+}
+
+Status bulk_get(Bulk *bulk, Digest digest, Buffer *out) {
+    Status status = attach(bulk);
+    Message get = {.type = MESSAGE_GET, .get = {digest}};
+    if (status == STATUS_OK) {
+        status = send_message(bulk, &get);
+    }
+    if (status == STATUS_OK) {
+        status = receive_blob(bulk, ANSWER_MS, is_object, &get);
+    }
+    if (status == STATUS_OK) {
+        buffer_clear(out);
+        buffer_append(out, bulk->assembler.bytes.bytes, bulk->assembler.bytes.size);
+        status = out->status;
+    }
+    return close_on_error(bulk, status);
+}
+
+typedef struct Emission {
+    Bulk *bulk;
+    const char *bytes;
+} Emission;
+
+static Status emit(void *context, const void *bytes, size_t size, size_t payload_offset,
+                   size_t payload_size) {
+    Emission *emission = context;
+    if (payload_size > 0 && desk_is_cancelled(emission->bulk->desk)) {
+        return status_set(STATUS_IO, "cancelled in the middle of a blob");
+    }
+    return line_send(emission->bulk->line, bytes, size,
+                     payload_size > 0 ? emission->bytes + payload_offset : NULL, payload_size,
+                     SEND_MS);
+}
+
+Status bulk_put(Bulk *bulk, const Message *header, const void *bytes, size_t size) {
+    Status status = attach(bulk);
+    if (status == STATUS_OK) {
+        Message filled = *header;
+        filled.blob.digest = digest_of(bytes, size);
+        status = blob_send(&filled, size, emit, &(Emission){bulk, bytes});
+    }
+    return close_on_error(bulk, status);
+}
+
+static bool is_total(const Message *header, const Message *asked) {
+    return header->blob.kind == asked->blob.kind && header->blob.attempt == asked->blob.attempt &&
+           header->blob.epoch == asked->blob.epoch && header->blob.round == asked->blob.round;
+}
+
+Status bulk_exchange(Bulk *bulk, const Message *header, const void *bytes, size_t size,
+                     BlobKind total_kind, const Buffer **ret_total) {
+    Status status = bulk_put(bulk, header, bytes, size);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    Message asked = *header;
+    asked.blob.kind = total_kind;
+    // Without a limit: others may be slow, and a lost group comes as a cancellation.
+    status = receive_blob(bulk, -1, is_total, &asked);
+    if (status == STATUS_OK) {
+        *ret_total = &bulk->assembler.bytes;
+    }
+    return close_on_error(bulk, status);
+}

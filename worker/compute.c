@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/compute.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+
+struct Compute {
+    Desk *desk;
+    Bulk *bulk;
+    TaskProbe *probe;
+    TaskScore *score;
+    TaskTrain *train;
+    pthread_t thread;
+};
+
+Status compute_clip_path(const Desk *desk, const WireClip *clip, char *out, size_t size) {
+    const DeskSession *session = desk_session(desk);
+    if (clip->root >= session->root_count) {
+        return status_set(STATUS_INVALID, "data root %u: this worker has %u (--data)", clip->root,
+                          session->root_count);
+    }
+    return file_join(out, size, session->roots[clip->root], clip->path);
+}
+
+static Status run(Compute *compute, const DeskTask *task, Buffer *answer,
+                  ResultOutcome *ret_outcome) {
+    Status status = STATUS_OK;
+    switch (task->kind) {
+    case TASK_PROBE:
+        status = task_probe_run(compute->probe, task, answer, ret_outcome);
+        break;
+    case TASK_TRAIN:
+        status = task_train_run(compute->train, task, answer, ret_outcome);
+        break;
+    case TASK_SCORE:
+        status = task_score_run(compute->score, task, answer, ret_outcome);
+        break;
+    }
+    return status;
+}
+
+// What stopped the task as the body of a RESULT 1.
+static void explain(Buffer *answer) {
+    char reason[512];
+    snprintf(reason, sizeof reason, "%.480s", status_message());
+    buffer_done(answer);
+    body_encode_cannot(&(CannotBody){.reason = reason}, answer);
+}
+
+static void *work(void *argument) {
+    Compute *compute = argument;
+    DeskTask task;
+    while (desk_next_task(compute->desk, &task)) {
+        Buffer answer = BUFFER_EMPTY;
+        ResultOutcome outcome = RESULT_DONE;
+        status_clear();
+        Status status = run(compute, &task, &answer, &outcome);
+        if (status != STATUS_OK) {
+            log_line(status == STATUS_STOPPED ? LOG_DEBUG : LOG_WARNING, "task %llu: %s",
+                     (unsigned long long)task.task, status_message());
+            outcome = RESULT_CANNOT;
+            explain(&answer);
+        }
+        desk_answer(compute->desk, outcome, &answer);
+        buffer_done(&answer);
+        buffer_done(&task.body);
+    }
+    return NULL;
+}
+
+static void free_compute(Compute *compute) {
+    task_probe_free(compute->probe);
+    task_score_free(compute->score);
+    task_train_free(compute->train);
+    bulk_free(compute->bulk);
+    mem_free(compute);
+}
+
+Status compute_start(ZmqContext *context, Desk *desk, Compute **ret) {
+    Compute *compute = mem_new(1, sizeof *compute);
+    if (compute == NULL) {
+        return STATUS_MEMORY;
+    }
+    compute->desk = desk;
+    compute->bulk = bulk_new(context, desk);
+    compute->probe = task_probe_new(desk);
+    compute->score = task_score_new(desk, compute->bulk);
+    compute->train = task_train_new(desk, compute->bulk);
+    Status status = STATUS_OK;
+    if (compute->bulk == NULL || compute->probe == NULL || compute->score == NULL ||
+        compute->train == NULL) {
+        status = STATUS_MEMORY;
+    } else if (pthread_create(&compute->thread, NULL, work, compute) != 0) {
+        status = status_set(STATUS_IO, "cannot start the computing thread");
+    }
+    if (status != STATUS_OK) {
+        free_compute(compute);
+        return status;
+    }
+    *ret = compute;
+    return STATUS_OK;
+}
+
+void compute_join(Compute *compute) {
+    if (compute != NULL) {
+        pthread_join(compute->thread, NULL);
+        free_compute(compute);
+    }
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The computing thread: takes tasks from the desk, does them one after the other, answers. What it
+// holds between tasks (extractor, plan, features, replica) only saves time; an answer depends on
+// its task alone.
+#ifndef AUSCULT_WORKER_COMPUTE_H
+#define AUSCULT_WORKER_COMPUTE_H
+
+#include "worker/bulk.h"
+#include "worker/desk.h"
+
+typedef struct Compute Compute;
+// Starts the thread. STATUS_MEMORY, STATUS_IO.
+Status compute_start(ZmqContext *context, Desk *desk, Compute **ret);
+// desk_stop must have been called; waits for the thread.
+void compute_join(Compute *compute);
+
+// ---- for the files of the single kinds of task ----
+
+// Where this worker sees a clip. STATUS_LIMIT, STATUS_INVALID for a root that there is not.
+Status compute_clip_path(const Desk *desk, const WireClip *clip, char *out, size_t size);
+
+typedef struct TaskProbe TaskProbe;
+TaskProbe *task_probe_new(Desk *desk);
+void task_probe_free(TaskProbe *probe);
+// Each appends the body of a RESULT 0 (RESULT_DONE) or of a RESULT 1. STATUS_STOPPED: cancelled, no
+// answer; any other failure: this worker cannot, status_message says why.
+Status task_probe_run(TaskProbe *probe, const DeskTask *task, Buffer *answer,
+                      ResultOutcome *ret_outcome);
+
+typedef struct TaskScore TaskScore;
+TaskScore *task_score_new(Desk *desk, Bulk *bulk);
+void task_score_free(TaskScore *score);
+Status task_score_run(TaskScore *score, const DeskTask *task, Buffer *answer,
+                      ResultOutcome *ret_outcome);
+
+typedef struct TaskTrain TaskTrain;
+TaskTrain *task_train_new(Desk *desk, Bulk *bulk);
+void task_train_free(TaskTrain *train);
+Status task_train_run(TaskTrain *train, const DeskTask *task, Buffer *answer,
+                      ResultOutcome *ret_outcome);
+
+#endif

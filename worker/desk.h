@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Where the worker's two threads meet: the session thread puts tasks and cancellations on the desk,
+// the computing thread takes tasks and puts answers and progress there. The session thread is woken
+// by a descriptor, the computing thread by a condition or, while it waits on the bulk lane, by a
+// descriptor of its own. Any thread may call anything here.
+#ifndef AUSCULT_WORKER_DESK_H
+#define AUSCULT_WORKER_DESK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/buffer.h"
+#include "proto/channel.h"
+#include "proto/message.h"
+
+typedef struct DeskTask {
+    uint64_t task, attempt;
+    TaskKind kind;
+    Buffer body; // owned by whoever holds the task
+} DeskTask;
+
+typedef struct DeskAnswer {
+    uint64_t task, attempt;
+    ResultOutcome outcome;
+    bool is_cancelled; // nobody wants it: only the credit goes back
+    Buffer body;
+} DeskAnswer;
+
+typedef struct DeskProgress {
+    uint64_t task, attempt, done, total;
+    double loss; // NaN: none
+} DeskProgress;
+
+// What a session gave: a new one makes older tasks void.
+typedef struct DeskSession {
+    Digest token;
+    char bulk_endpoint[CHANNEL_ADDRESS_BYTES];
+    char roots[LIMIT_ROOTS][LIMIT_PATH_BYTES]; // where this worker sees the data
+    uint32_t root_count;
+} DeskSession;
+
+typedef struct Desk Desk;
+Desk *desk_new(void);
+void desk_free(Desk *desk);
+
+// ---- the session thread ----
+void desk_open_session(Desk *desk, const DeskSession *session);
+// Takes the body. STATUS_MEMORY.
+Status desk_put_task(Desk *desk, const DeskTask *task);
+void desk_cancel(Desk *desk, uint64_t task, uint64_t attempt);
+// Voids all tasks, as when the session is lost.
+void desk_cancel_all(Desk *desk);
+// Ends the computing thread once it looks.
+void desk_stop(Desk *desk);
+int desk_answer_fd(const Desk *desk); // readable when there is an answer
+bool desk_take_answer(Desk *desk, DeskAnswer *ret_answer);
+// The newest progress if it is news.
+bool desk_take_progress(Desk *desk, DeskProgress *ret_progress);
+bool desk_is_idle(Desk *desk); // nothing waits and nothing is worked on
+
+// ---- the computing thread ----
+// Waits for a task; false: stop.
+bool desk_next_task(Desk *desk, DeskTask *ret_task);
+// The session of the task under work; borrowed until the task is answered.
+const DeskSession *desk_session(const Desk *desk);
+// Whether the task under work is no longer wanted.
+bool desk_is_cancelled(Desk *desk);
+int desk_wake_fd(const Desk *desk); // readable when it may be cancelled
+void desk_tell_progress(Desk *desk, uint64_t done, uint64_t total, double loss);
+// Takes the body; ends the task under work.
+void desk_answer(Desk *desk, ResultOutcome outcome, Buffer *body);
+
+#endif
