@@ -150,6 +150,16 @@ void maths_decibel(const MathsDecibel *decibel, float *values, size_t count) {
 }
 
 CPU_CLONES
+float maths_largest(const float *values, size_t count) {
+    int32_t largest = 0; // without their sign, floats are in the order of their bits, NaN last
+    for (size_t i = 0; i < count; i++) {
+        int32_t bits = bits_of_float(values[i]) & 0x7fffffff;
+        largest = bits > largest ? bits : largest;
+    }
+    return float_of(largest);
+}
+
+CPU_CLONES
 static void square_roots(float *values, size_t count) {
     for (size_t i = 0; i < count; i++) {
         values[i] = sqrtf(values[i]);

@@ -29,6 +29,9 @@ MathsDecibel maths_decibel_new(double scale, double least);
 // values -> decibels in place, within 2 units of the last place; infinity stays infinity.
 void maths_decibel(const MathsDecibel *decibel, float *values, size_t count);
 
+// The largest magnitude among the values, 0 for none; NaN when one is NaN.
+float maths_largest(const float *values, size_t count);
+
 // values -> values^exponent in place, within 2 units of the last place; values >= 0, exponent > 0.
 // The exponents 1 and 0.5 take short ways.
 void maths_power(float *values, size_t count, double exponent);

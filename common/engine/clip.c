@@ -8,6 +8,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/dsp/logmel.h"
+#include "common/dsp/maths.h"
 #include "common/dsp/vectors.h"
 #include "common/dsp/wav.h"
 #include "common/store/npy.h"
@@ -98,15 +99,16 @@ static Status count_vectors(const Settings *settings, const char *name, ClipFeat
 
 static Status check_finite(const Settings *settings, const char *name, const float *log_mel,
                            int64_t frames) {
-    int64_t count = frames * settings->n_mels;
-    for (int64_t i = 0; i < count; i++) {
-        if (!isfinite(log_mel[i])) {
-            return status_set(STATUS_FORMAT, "%s: frame %lld, mel band %lld is %s", name,
-                              (long long)(i / settings->n_mels), (long long)(i % settings->n_mels),
-                              isnan(log_mel[i]) ? "NaN" : "infinite");
-        }
+    if (isfinite(maths_largest(log_mel, (size_t)(frames * settings->n_mels)))) {
+        return STATUS_OK;
     }
-    return STATUS_OK;
+    int64_t i = 0;
+    while (isfinite(log_mel[i])) {
+        i++;
+    }
+    return status_set(STATUS_FORMAT, "%s: frame %lld, mel band %lld is %s", name,
+                      (long long)(i / settings->n_mels), (long long)(i % settings->n_mels),
+                      isnan(log_mel[i]) ? "NaN" : "infinite");
 }
 
 static Status take_npy(const Settings *settings, const char *name, const void *bytes, size_t size,

@@ -129,8 +129,20 @@ TEST(powers_are_within_two_units) {
     }
 }
 
-TEST_MAIN_LIST(T(log_is_within_two_units) T(exp_is_within_two_units)
-                   T(cosine_of_a_turn_is_exact_at_quarters) T(decibels_are_within_two_units)
-                       T(decibels_have_a_floor_and_no_ceiling)
+TEST(the_largest_magnitude_is_found_and_nan_beats_all) {
+    float values[37] = {0, -0.0f};
+    CHECK(maths_largest(values, 0) == 0 && maths_largest(values, 37) == 0);
+    values[36] = -3;
+    values[5] = 2;
+    CHECK(maths_largest(values, 37) == 3 && maths_largest(values, 36) == 2);
+    values[11] = -INFINITY;
+    CHECK(isinf(maths_largest(values, 37)));
+    values[0] = -NAN;
+    CHECK(isnan(maths_largest(values, 37)));
+}
+
+TEST_MAIN_LIST(T(the_largest_magnitude_is_found_and_nan_beats_all) T(log_is_within_two_units)
+                   T(exp_is_within_two_units) T(cosine_of_a_turn_is_exact_at_quarters)
+                       T(decibels_are_within_two_units) T(decibels_have_a_floor_and_no_ceiling)
                            T(a_value_has_the_same_decibels_wherever_it_stands)
                                T(powers_are_within_two_units))

@@ -133,14 +133,15 @@ TEST(a_wav_of_unknown_length_is_read_to_its_end) {
         CHECK_OK(read_wav(1, 1, 16, 16000, promises[i], SOUND, 16, &facts));
         CHECK_INT(facts.samples, 8);
     }
-    // Size 0 in both places, as a recorder leaves it that could not return to its header.
+    // What libsndfile leaves when it is not closed; any other header that says 0 means it.
     Buffer bytes = BUFFER_EMPTY;
     WavFacts facts;
     make_wav(&bytes, 1, 1, 16, 16000, 0, SOUND, 16);
-    memset(bytes.bytes + 4, 0, 4);
-    Status status = read_once(bytes.bytes, bytes.size, 0, &facts);
-    printf("sizes 0: %s\n", status == STATUS_OK ? "read" : status_message());
-    CHECK(status == STATUS_FORMAT || facts.samples == 8);
+    bytes.bytes[4] = 8;
+    char longer[64] = {0}; // libsndfile wants more than 44 bytes for that
+    buffer_append(&bytes, longer, sizeof longer);
+    CHECK_OK(read_once(bytes.bytes, bytes.size, 0, &facts));
+    CHECK_INT(facts.samples, 8 + 32);
     buffer_done(&bytes);
 }
 
