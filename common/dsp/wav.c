@@ -155,7 +155,7 @@ static Status check_info(const char *name, const SF_INFO *info, int32_t channel)
         return status_set(STATUS_FORMAT, "%s: there is no channel %d, the last one is %d", name,
                           channel, info->channels - 1);
     }
-    if (info->frames == 0) {
+    if (info->frames <= 0) {
         return status_set(STATUS_FORMAT, "%s: no samples", name);
     }
     // A FLAC that does not know its length shows as SF_COUNT_MAX.
@@ -270,6 +270,7 @@ static bool fill_room(WavReader *reader, SNDFILE *file, const SF_INFO *info, int
 static Status read_samples(WavReader *reader, SNDFILE *file, const SF_INFO *info, int32_t channel,
                            size_t file_bytes, Decoded *decoded) {
     size_t room = (uint64_t)info->frames < file_bytes ? (size_t)info->frames : file_bytes;
+    room = room <= LIMIT_CLIP_SAMPLES ? room : LIMIT_CLIP_SAMPLES + 1;
     Status status =
         reserve(&reader->block, &reader->block_floats, (size_t)info->channels * BLOCK_FRAMES);
     while (status == STATUS_OK) {
