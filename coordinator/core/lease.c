@@ -282,6 +282,9 @@ static void try_answer(Core *core, Session *session, Lease *lease, const void *b
 
 // An answer whose lease is gone: welcome for a task that is not finished, if no group needs it.
 static void on_late_result(Core *core, Session *session, const Message *message, int64_t now_ms) {
+    if (message->result.attempt >> 32 != core->config.incarnation) {
+        return; // of an earlier coordinator, whose task numbers meant other tasks
+    }
     if (message->result.task >= core->task_count) {
         refuse_answer(core, session, NO_TASK, now_ms);
         return;
