@@ -6,7 +6,15 @@
 #ifndef AUSCULT_COORDINATOR_COMMANDS_H
 #define AUSCULT_COORDINATOR_COMMANDS_H
 
+int cmd_run(int argc, char **argv);
 int cmd_scan(int argc, char **argv);
+int cmd_extract(int argc, char **argv);
+int cmd_train(int argc, char **argv);
+int cmd_score(int argc, char **argv);
+int cmd_report(int argc, char **argv);
 int cmd_synth(int argc, char **argv);
+
+// `auscult score` without --model: a stage of a run.
+int cmd_score_stage(int argc, char **argv);
 
 #endif

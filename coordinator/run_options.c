@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/run_options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/config.h"
+#include "common/base/log.h"
+#include "common/base/text.h"
+
+static const char HELP[] =
+    "usage: auscult %s --data DIR [--data DIR ...] --out RUN [options]\n"
+    "       auscult %s --out RUN                  (continues a run that was begun)\n"
+    "\n"
+    "%s\n"
+    "\n"
+    "Data and output\n"
+    "  --data DIR        a folder of machine folders (MACHINE/train, MACHINE/test), such as a\n"
+    "                    DCASE Task 2 set of 2020 to 2026; may be given several times\n"
+    "  --manifest FILE   take clips and labels from this CSV (as `auscult scan --csv` writes it)\n"
+    "  --out RUN         the run's folder; made if it is not there\n"
+    "  --label NAME      of the submission files (default auscult_task2_1)\n"
+    "\n"
+    "Workers\n"
+    "  --local N         workers on this machine (default: number of cores; 0 with --bind)\n"
+    "  --bind ENDPOINT   serve workers elsewhere: tcp://HOST:PORT, PORT 0 for a free one\n"
+    "  --insecure        allow tcp without keys: everybody who reaches the port can take part\n"
+    "\n"
+    "Settings (preset < file < --set)\n"
+    "  --preset NAME     default or dcase-baseline\n"
+    "  --config FILE     YAML with flat keys; the official baseline's baseline.yaml will do\n"
+    "  --set KEY=VALUE   one setting; may be given several times\n"
+    "  --help-settings   every key with default, accepted range and meaning\n"
+    "\n"
+    "Other\n"
+    "  --strict          exit 1 when a clip was left out\n"
+    "  --dry-run         say what would be done, and stop\n"
+    "  --json            the closing table as JSON\n"
+    "  -v, --verbose  -q, --quiet  -h, --help  --version\n"
+    "\n"
+    "Exit status: 0 done, 1 clips left out and --strict, 2 usage, 3 failed, 75 stopped by a\n"
+    "signal and resumable.\n";
+
+static const char *describe_command(const char *command) {
+    static const char *const TEXTS[][2] = {
+        {"run",
+         "Does everything: extracts features, trains a model for each machine, scores every\n"
+         "clip, writes reports and the challenge's submission."},
+        {"extract", "The first stage of a run: reads every clip and says which can be used."},
+        {"train", "The stages of a run up to training: model files and training histories."},
+        {"score", "The stages of a run up to scoring: thresholds and predictions."},
+        {"report", "All stages of a run, like `auscult run`: what is done already is only "
+                   "reported."},
+    };
+    for (size_t i = 0; i < sizeof TEXTS / sizeof TEXTS[0]; i++) {
+        if (strcmp(TEXTS[i][0], command) == 0) {
+            return TEXTS[i][1];
+        }
+    }
+    return "";
+}
+
+static int usage(const char *command, const char *format, const char *value) {
+    fprintf(stderr, "auscult %s: ", command);
+    fprintf(stderr, "%s%s", format, value);
+    fprintf(stderr, " (see auscult %s --help)\n", command);
+    return 2;
+}
+
+enum {
+    DATA = 256,
+    MANIFEST,
+    OUT,
+    LABEL,
+    LOCAL,
+    BIND,
+    INSECURE,
+    PRESET,
+    CONFIG,
+    SET,
+    HELP_SETTINGS,
+    STRICT,
+    DRY_RUN,
+    JSON,
+    VERSION,
+};
+
+static int take_workers(const char *command, const char *text, RunOptions *options) {
+    int64_t workers;
+    if (text_to_int(text, &workers) != STATUS_OK || workers < 0 || workers > LIMIT_WORKERS) {
+        return usage(command, "--local accepts a whole number from 0 to 1024, not ", text);
+    }
+    options->local_workers = (uint32_t)workers;
+    return -1;
+}
+
+static int print_reference(void) {
+    Buffer text = BUFFER_EMPTY;
+    settings_reference(&text);
+    fputs(buffer_cstr(&text), stdout);
+    buffer_done(&text);
+    return 0;
+}
+
+// Returns -1 to go on, else the exit status.
+static int take_option(const char *command, int option, const char *value, RunOptions *options) {
+    switch (option) {
+    case DATA:
+        if (options->root_count == LIMIT_ROOTS) {
+            return usage(command, "too many --data, at most 64", "");
+        }
+        options->roots[options->root_count++] = value;
+        return -1;
+    case MANIFEST:
+        options->manifest = value;
+        return -1;
+    case OUT:
+        options->out = value;
+        return -1;
+    case LABEL:
+        options->label = value;
+        return -1;
+    case LOCAL:
+        return take_workers(command, value, options);
+    case BIND:
+        options->bind = value;
+        return -1;
+    case INSECURE:
+        options->is_insecure = true;
+        return -1;
+    case PRESET:
+        options->preset = value;
+        return -1;
+    case CONFIG:
+        options->config = value;
+        return -1;
+    case SET:
+        if (options->assignment_count ==
+            sizeof options->assignments / sizeof options->assignments[0]) {
+            return usage(command, "too many --set", "");
+        }
+        options->assignments[options->assignment_count++] = value;
+        return -1;
+    case HELP_SETTINGS:
+        return print_reference();
+    case STRICT:
+        options->is_strict = true;
+        return -1;
+    case DRY_RUN:
+        options->is_dry = true;
+        return -1;
+    case JSON:
+        options->is_json = true;
+        return -1;
+    case VERSION:
+        puts("auscult " AUSCULT_VERSION);
+        return 0;
+    case 'v':
+        options->is_verbose = true;
+        return -1;
+    case 'q':
+        options->is_quiet = true;
+        return -1;
+    case 'h':
+        printf(HELP, command, command, describe_command(command));
+        return 0;
+    default:
+        return 2; // getopt has said why
+    }
+}
+
+static bool is_plain_word(const char *text) {
+    for (const char *c = text; *c != '\0'; c++) {
+        bool fine = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+                    (*c >= '0' && *c <= '9') || *c == '_' || *c == '-' || *c == '.';
+        if (!fine) {
+            return false;
+        }
+    }
+    return text[0] != '\0' && text[0] != '.';
+}
+
+static int check(const char *command, const RunOptions *options) {
+    if (options->out == NULL) {
+        return usage(command, "--out RUN is missing", "");
+    }
+    if (options->bind != NULL && strncmp(options->bind, "ipc://", 6) != 0 &&
+        strncmp(options->bind, "tcp://", 6) != 0) {
+        return usage(command, "--bind accepts tcp://HOST:PORT or ipc://PATH, not ", options->bind);
+    }
+    if (options->bind != NULL && strncmp(options->bind, "tcp://", 6) == 0 &&
+        !options->is_insecure) {
+        return usage(command,
+                     "tcp without keys lets everybody who reaches the port take part and read "
+                     "what is sent; say --insecure if that is wanted for ",
+                     options->bind);
+    }
+    if (!is_plain_word(options->label)) {
+        return usage(command, "--label accepts letters, digits, '_', '-' and '.', not ",
+                     options->label);
+    }
+    if (options->local_workers == 0 && options->bind == NULL) {
+        return usage(command, "--local 0 needs --bind: nobody would do the work", "");
+    }
+    return -1;
+}
+
+int run_options_parse(int argc, char **argv, RunOptions *options) {
+    static const struct option LONG[] = {{"data", required_argument, NULL, DATA},
+                                         {"manifest", required_argument, NULL, MANIFEST},
+                                         {"out", required_argument, NULL, OUT},
+                                         {"label", required_argument, NULL, LABEL},
+                                         {"local", required_argument, NULL, LOCAL},
+                                         {"bind", required_argument, NULL, BIND},
+                                         {"insecure", no_argument, NULL, INSECURE},
+                                         {"preset", required_argument, NULL, PRESET},
+                                         {"config", required_argument, NULL, CONFIG},
+                                         {"set", required_argument, NULL, SET},
+                                         {"help-settings", no_argument, NULL, HELP_SETTINGS},
+                                         {"strict", no_argument, NULL, STRICT},
+                                         {"dry-run", no_argument, NULL, DRY_RUN},
+                                         {"json", no_argument, NULL, JSON},
+                                         {"version", no_argument, NULL, VERSION},
+                                         {"verbose", no_argument, NULL, 'v'},
+                                         {"quiet", no_argument, NULL, 'q'},
+                                         {"help", no_argument, NULL, 'h'},
+                                         {NULL, 0, NULL, 0}};
+    const char *command = argv[0];
+    *options = (RunOptions){.local_workers = UINT32_MAX, .label = "auscult_task2_1"};
+    optind = 0; // start afresh, whoever parsed before
+    for (int o; (o = getopt_long(argc, argv, "vqh", LONG, NULL)) != -1;) {
+        int status = take_option(command, o, optarg, options);
+        if (status >= 0) {
+            return status;
+        }
+    }
+    if (optind < argc) {
+        return usage(command, "data folders are given as --data DIR; what is ", argv[optind]);
+    }
+    return check(command, options);
+}
+
+Status run_options_settings(const RunOptions *options, Settings *ret_settings) {
+    Settings settings;
+    Status status =
+        settings_preset(options->preset != NULL ? options->preset : "default", &settings);
+    if (status == STATUS_OK && options->config != NULL) {
+        status = config_read_file(options->config, &settings);
+    }
+    for (uint32_t i = 0; i < options->assignment_count && status == STATUS_OK; i++) {
+        status = settings_assign(&settings, options->assignments[i]);
+    }
+    if (status == STATUS_OK) {
+        status = settings_check(&settings);
+    }
+    if (status == STATUS_OK) {
+        *ret_settings = settings;
+    }
+    return status;
+}

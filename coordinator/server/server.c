@@ -1,0 +1,586 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/server/server.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+#include "coordinator/server/local.h"
+#include "coordinator/server/progress.h"
+#include "proto/blob.h"
+
+enum {
+    ALIVE_MS = 1000,   // between signs of life
+    LOOP_MS = 200,     // the longest wait: local workers and progress are looked at so often
+    NOBODY_MS = 10000, // without any worker for so long: say so
+};
+
+// A bulk connection: whose it is, and the blob that it is sending.
+typedef struct BulkPeer {
+    PeerId peer;
+    Digest token;
+    BlobAssembler assembler;
+} BulkPeer;
+
+typedef struct Server {
+    const ServerConfig *config;
+    ZmqContext *context;
+    Listener *listener;
+    Core *core;
+    Local *local;
+    Progress *progress;
+    Decoded *decoded;
+    BulkPeer *bulk; // (bulk_count)
+    uint32_t bulk_count, bulk_capacity;
+    int signal_fd;
+    char ipc_folder[64]; // "" on tcp
+    Buffer bytes;        // of the message being sent
+    bool is_stopped;
+    Status failure;    // what ended the loop early
+    int64_t nobody_ms; // since when no worker is there
+} Server;
+
+// ---- sending ----
+
+static void fail(Server *server, Status status) {
+    if (server->failure == STATUS_OK) {
+        server->failure = status;
+    }
+}
+
+static void send_control(Server *server, PeerId peer, const Message *message) {
+    buffer_clear(&server->bytes);
+    message_encode(message, &server->bytes);
+    if (server->bytes.status != STATUS_OK) {
+        fail(server, server->bytes.status);
+        return;
+    }
+    Status status = listener_send(server->listener, LANE_CONTROL, peer, server->bytes.bytes,
+                                  server->bytes.size, NULL, 0);
+    if (status != STATUS_OK) {
+        log_debug("%s to a worker: %s", message_type_name(message->type), status_message());
+        core_on_closed(server->core, peer, clock_ms());
+    }
+}
+
+static BulkPeer *bulk_of_peer(Server *server, PeerId peer) {
+    for (uint32_t i = 0; i < server->bulk_count; i++) {
+        if (server->bulk[i].peer == peer) {
+            return &server->bulk[i];
+        }
+    }
+    return NULL;
+}
+
+static BulkPeer *bulk_of_token(Server *server, Digest token) {
+    for (uint32_t i = 0; i < server->bulk_count; i++) {
+        if (digest_equal(server->bulk[i].token, token)) {
+            return &server->bulk[i];
+        }
+    }
+    return NULL;
+}
+
+typedef struct Emission {
+    Server *server;
+    PeerId peer;
+    SharedPayload *payload;
+} Emission;
+
+static Status emit(void *context, const void *bytes, size_t size, size_t payload_offset,
+                   size_t payload_size) {
+    Emission *emission = context;
+    if (payload_size == 0) {
+        return listener_send(emission->server->listener, LANE_BULK, emission->peer, bytes, size,
+                             NULL, 0);
+    }
+    return listener_send_shared(emission->server->listener, emission->peer, bytes, size,
+                                emission->payload, payload_offset, payload_size);
+}
+
+static void send_bulk(Server *server, PeerId peer, const Message *message) {
+    buffer_clear(&server->bytes);
+    message_encode(message, &server->bytes);
+    (void)listener_send(server->listener, LANE_BULK, peer, server->bytes.bytes, server->bytes.size,
+                        NULL, 0);
+}
+
+static void send_object(Server *server, PeerId peer, Digest digest) {
+    size_t size;
+    SharedPayload *payload = blobs_find(server->config->blobs, digest, &size);
+    if (payload == NULL) {
+        send_bulk(server, peer, &(Message){.type = MESSAGE_MISSING, .missing = {digest}});
+        return;
+    }
+    Message header = {.type = MESSAGE_BLOB};
+    header.blob.kind = BLOB_OBJECT;
+    header.blob.digest = digest;
+    Emission emission = {server, peer, payload};
+    if (blob_send(&header, size, emit, &emission) != STATUS_OK) {
+        log_debug("blob to a worker: %s", status_message());
+    }
+}
+
+// A total goes to each member of its group: copied once, then shared by reference.
+static void send_totals(Server *server, CoreAction *first) {
+    SharedPayload *payload = shared_payload_new(first->blob.bytes, first->blob.size);
+    CorePeer control = first->peer;
+    CoreSession session;
+    BulkPeer *bulk =
+        core_session(server->core, control, &session) ? bulk_of_token(server, session.token) : NULL;
+    if (payload != NULL && bulk != NULL) {
+        Emission emission = {server, bulk->peer, payload};
+        if (blob_send(&first->message, first->blob.size, emit, &emission) != STATUS_OK) {
+            core_on_closed(server->core, control, clock_ms());
+        }
+    }
+    shared_payload_release(payload);
+}
+
+// ---- what the core asks for ----
+
+static void say_joined(Server *server, CorePeer peer) {
+    CoreSession session;
+    if (core_session(server->core, peer, &session)) {
+        log_line(server->config->local_workers > 0 ? LOG_DEBUG : LOG_INFO, "worker %s joined",
+                 session.name);
+    }
+}
+
+static void act(Server *server, CoreAction *action, int64_t now_ms) {
+    const ServerConfig *config = server->config;
+    Status status = STATUS_OK;
+    switch (action->kind) {
+    case CORE_SEND:
+        send_control(server, action->peer, &action->message);
+        break;
+    case CORE_TOTAL:
+        send_totals(server, action);
+        break;
+    case CORE_COMMIT:
+        status = plan_commit(config->plan, action->tag, action->blob.bytes, action->blob.size);
+        break;
+    case CORE_DROP:
+        listener_drop(server->listener, LANE_CONTROL, action->peer);
+        break;
+    case CORE_CANNOT:
+        log_warning("no worker could do task %u; looking at it here", action->tag);
+        status = plan_on_cannot(config->plan, server->core, action->tag, action->blob.bytes,
+                                action->blob.size, now_ms);
+        break;
+    case CORE_POISON:
+        log_warning("workers died on task %u", action->tag);
+        status = plan_on_poison(config->plan, server->core, action->tag, now_ms);
+        break;
+    case CORE_JOINED:
+        say_joined(server, action->peer);
+        break;
+    case CORE_LEFT:
+        log_line(server->config->local_workers > 0 ? LOG_DEBUG : LOG_INFO, "worker left: %s",
+                 action->text);
+        break;
+    case CORE_NOTE:
+        log_warning("%s", action->text);
+        break;
+    }
+    if (status != STATUS_OK) {
+        fail(server, status);
+    }
+}
+
+static void do_actions(Server *server) {
+    CoreAction action;
+    while (server->failure == STATUS_OK && core_next_action(server->core, &action)) {
+        act(server, &action, clock_ms());
+        buffer_done(&action.blob);
+    }
+}
+
+// ---- input ----
+
+static void on_control(Server *server, const ListenerEvent *event, int64_t now_ms) {
+    const Message *message;
+    if (message_decode(server->decoded, event->bytes, event->size, &message) != STATUS_OK) {
+        log_warning("malformed message from a worker: %s", status_message());
+        core_on_malformed(server->core, event->peer, status_message(), now_ms);
+        return;
+    }
+    core_on_message(server->core, event->peer, message, now_ms);
+}
+
+static void forget_bulk(Server *server, PeerId peer) {
+    BulkPeer *bulk = bulk_of_peer(server, peer);
+    if (bulk != NULL) {
+        blob_assembler_done(&bulk->assembler);
+        *bulk = server->bulk[--server->bulk_count];
+    }
+}
+
+static void refuse_bulk(Server *server, PeerId peer) {
+    forget_bulk(server, peer);
+    Message refused = {.type = MESSAGE_REFUSED};
+    refused.refused.code = REFUSED_MALFORMED;
+    refused.refused.text = "malformed message or unknown token";
+    send_bulk(server, peer, &refused);
+    listener_drop(server->listener, LANE_BULK, peer);
+}
+
+static void attach_bulk(Server *server, PeerId peer, Digest token) {
+    CorePeer control;
+    if (!core_peer_of_token(server->core, token, &control)) {
+        refuse_bulk(server, peer);
+        return;
+    }
+    BulkPeer *old = bulk_of_token(server, token);
+    if (old != NULL) {
+        forget_bulk(server, old->peer);
+    }
+    if (server->bulk_count == server->bulk_capacity) {
+        uint32_t capacity = 2 * server->bulk_capacity + 16;
+        BulkPeer *grown = mem_resize(server->bulk, capacity, sizeof *grown);
+        if (grown == NULL) {
+            refuse_bulk(server, peer);
+            return;
+        }
+        server->bulk = grown;
+        server->bulk_capacity = capacity;
+    }
+    server->bulk[server->bulk_count++] = (BulkPeer){.peer = peer, .token = token};
+    send_bulk(server, peer, &(Message){.type = MESSAGE_ATTACHED});
+}
+
+static void on_bulk(Server *server, const ListenerEvent *event, int64_t now_ms) {
+    const Message *message;
+    if (message_decode(server->decoded, event->bytes, event->size, &message) != STATUS_OK) {
+        log_warning("malformed bulk message: %s", status_message());
+        refuse_bulk(server, event->peer);
+        return;
+    }
+    if (message->type == MESSAGE_ATTACH) {
+        attach_bulk(server, event->peer, message->attach.token);
+        return;
+    }
+    BulkPeer *bulk = bulk_of_peer(server, event->peer);
+    if (bulk == NULL) {
+        refuse_bulk(server, event->peer);
+        return;
+    }
+    if (message->type == MESSAGE_GET) {
+        send_object(server, event->peer, message->get.digest);
+        return;
+    }
+    Status status = blob_take(&bulk->assembler, message, event->payload, event->payload_size);
+    if (status == STATUS_OK) {
+        core_on_blob(server->core, bulk->token, &bulk->assembler.header,
+                     bulk->assembler.bytes.bytes, bulk->assembler.bytes.size, now_ms);
+    } else if (status != STATUS_AGAIN) {
+        log_warning("bulk lane of a worker: %s", status_message());
+        CorePeer control;
+        if (core_peer_of_token(server->core, bulk->token, &control)) {
+            core_on_malformed(server->core, control, status_message(), now_ms);
+        }
+        refuse_bulk(server, event->peer);
+    }
+}
+
+static void on_event(Server *server, const ListenerEvent *event) {
+    int64_t now_ms = clock_ms();
+    switch (event->kind) {
+    case LISTENER_MESSAGE:
+        if (event->lane == LANE_CONTROL) {
+            on_control(server, event, now_ms);
+        } else {
+            on_bulk(server, event, now_ms);
+        }
+        break;
+    case LISTENER_CLOSED:
+        if (event->lane == LANE_CONTROL) {
+            core_on_closed(server->core, event->peer, now_ms);
+        } else {
+            forget_bulk(server, event->peer);
+        }
+        break;
+    case LISTENER_WAKE:
+        break;
+    }
+}
+
+static void drain_journal(Server *server) {
+    uint64_t ticket;
+    Status status;
+    while ((status = journal_next(server->config->journal, &ticket)) == STATUS_OK) {
+        core_on_durable(server->core, (TaskTag)ticket, clock_ms());
+        Status applied =
+            plan_on_durable(server->config->plan, server->core, (TaskTag)ticket, clock_ms());
+        if (applied != STATUS_OK) {
+            fail(server, applied);
+        }
+    }
+    if (status != STATUS_AGAIN) {
+        fail(server, status);
+    }
+}
+
+static void drain_signals(Server *server) {
+    struct signalfd_siginfo info;
+    while (read(server->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo != SIGCHLD) {
+            server->is_stopped = true;
+        }
+    }
+}
+
+// ---- progress ----
+
+static void show_progress(Server *server, int64_t now_ms) {
+    PlanCounts counts = plan_counts(server->config->plan);
+    CoreCounts core = core_counts(server->core);
+    ProgressFacts facts = {.workers = core.sessions, .loss = NAN};
+    switch (counts.stage) {
+    case STAGE_EXTRACT:
+        facts.stage = "extract";
+        facts.unit = "clips";
+        facts.done = counts.clips_probed;
+        facts.total = counts.clips;
+        break;
+    case STAGE_TRAIN:
+        facts.stage = "train";
+        facts.unit = "epochs";
+        facts.done = counts.epochs_trained;
+        facts.total = counts.epochs;
+        facts.loss = core.train_loss;
+        break;
+    case STAGE_SCORE:
+        facts.stage = "score";
+        facts.unit = "clips";
+        facts.done = counts.clips_scored;
+        facts.total = counts.clips_to_score;
+        break;
+    case STAGE_REPORT:
+        break;
+    }
+    progress_tick(server->progress, &facts, now_ms);
+}
+
+static void note_nobody(Server *server, int64_t now_ms) {
+    if (core_counts(server->core).sessions > 0) {
+        server->nobody_ms = 0;
+    } else if (server->nobody_ms == 0) {
+        server->nobody_ms = now_ms;
+    } else if (now_ms - server->nobody_ms > NOBODY_MS) {
+        log_warning("no worker is connected; waiting at %s", listener_endpoint(server->listener));
+        server->nobody_ms = now_ms;
+    }
+}
+
+// ---- opening and closing ----
+
+static Status open_endpoint(Server *server) {
+    char endpoint[CHANNEL_ADDRESS_BYTES];
+    uint32_t workers_most = LIMIT_WORKERS;
+    if (server->config->bind != NULL) {
+        text_copy(endpoint, sizeof endpoint, server->config->bind);
+    } else {
+        // Socket paths stop at 107 bytes, so not in the run folder; 0700 keeps others out.
+        text_copy(server->ipc_folder, sizeof server->ipc_folder, "/tmp/auscult-XXXXXX");
+        if (mkdtemp(server->ipc_folder) == NULL) {
+            server->ipc_folder[0] = '\0';
+            return status_set(STATUS_IO, "cannot make a folder in /tmp: %s", strerror(errno));
+        }
+        snprintf(endpoint, sizeof endpoint, "ipc://%s/control", server->ipc_folder);
+        workers_most = server->config->local_workers + 16;
+    }
+    return listener_open(server->context, endpoint, workers_most, &server->listener);
+}
+
+static Status write_endpoint(const Server *server) {
+    char path[LIMIT_PATH_BYTES];
+    Buffer text = BUFFER_EMPTY;
+    buffer_format(&text, "%s\n", listener_endpoint(server->listener));
+    Status status = file_join(path, sizeof path, server->config->run_folder, "endpoint");
+    if (status == STATUS_OK) {
+        status = file_write_buffer(path, &text);
+    }
+    buffer_done(&text);
+    return status;
+}
+
+static Status open_core(Server *server) {
+    const ServerConfig *config = server->config;
+    CoreConfig core = {.hooks = plan_hooks(config->plan),
+                       .incarnation = journal_incarnation(config->journal),
+                       .kernel = linalg_kernel_name(config->kernel),
+                       .fingerprint = config->fingerprint,
+                       .alive_ms = ALIVE_MS,
+                       .workers_most = LIMIT_WORKERS,
+                       .bulk_port = listener_bulk_port(server->listener),
+                       .roots = config->roots,
+                       .root_count = config->root_count};
+    if (getrandom(core.secret.bytes, sizeof core.secret.bytes, 0) !=
+        (ssize_t)sizeof core.secret.bytes) {
+        return status_set(STATUS_IO, "no random numbers: %s", strerror(errno));
+    }
+    core.run = digest_of(config->run_folder, strlen(config->run_folder));
+    server->core = core_new(&core);
+    return server->core != NULL ? STATUS_OK : STATUS_MEMORY;
+}
+
+static Status catch_signals(Server *server) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    server->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    return server->signal_fd >= 0
+               ? listener_watch(server->listener, server->signal_fd)
+               : status_set(STATUS_IO, "cannot watch signals: %s", strerror(errno));
+}
+
+static Status start_workers(Server *server) {
+    char folder[LIMIT_PATH_BYTES];
+    if (server->config->local_workers == 0) {
+        log_info("waiting for workers: auscult-worker --connect %s",
+                 listener_endpoint(server->listener));
+        return STATUS_OK;
+    }
+    Status status = file_join(folder, sizeof folder, server->config->run_folder, "logs");
+    LocalConfig local = {.workers = server->config->local_workers,
+                         .endpoint = listener_endpoint(server->listener),
+                         .kernel = linalg_kernel_name(server->config->kernel),
+                         .log_folder = folder,
+                         .is_debug = server->config->is_debug};
+    return status == STATUS_OK ? local_start(&local, &server->local) : status;
+}
+
+static Status open_server(Server *server) {
+    server->context = zmq_context_new();
+    server->decoded = decoded_new();
+    server->progress = progress_new(server->config->is_quiet);
+    if (server->context == NULL || server->decoded == NULL || server->progress == NULL) {
+        return STATUS_MEMORY;
+    }
+    Status status = open_endpoint(server);
+    if (status == STATUS_OK) {
+        status = open_core(server);
+    }
+    if (status == STATUS_OK) {
+        status = listener_watch(server->listener, journal_fd(server->config->journal));
+    }
+    if (status == STATUS_OK) {
+        status = catch_signals(server);
+    }
+    if (status == STATUS_OK) {
+        status = write_endpoint(server);
+    }
+    return status;
+}
+
+static void remove_endpoint(const Server *server) {
+    char path[LIMIT_PATH_BYTES];
+    if (file_join(path, sizeof path, server->config->run_folder, "endpoint") == STATUS_OK) {
+        unlink(path);
+    }
+    if (server->ipc_folder[0] != '\0') {
+        (void)file_remove_tree(server->ipc_folder);
+    }
+}
+
+static void close_server(Server *server) {
+    local_stop(server->local);
+    listener_close(server->listener);
+    remove_endpoint(server);
+    zmq_context_free(server->context);
+    core_free(server->core);
+    while (server->bulk_count > 0) {
+        forget_bulk(server, server->bulk[0].peer);
+    }
+    mem_free(server->bulk);
+    progress_free(server->progress);
+    decoded_free(server->decoded);
+    buffer_done(&server->bytes);
+    if (server->signal_fd >= 0) {
+        close(server->signal_fd);
+    }
+}
+
+// ---- the loop ----
+
+static bool goes_on(const Server *server) {
+    return server->failure == STATUS_OK && !server->is_stopped &&
+           !plan_is_over(server->config->plan);
+}
+
+static void turn(Server *server) {
+    int64_t now_ms = clock_ms();
+    int64_t due_ms = core_tick(server->core, now_ms);
+    do_actions(server);
+    int64_t wait_ms = due_ms - now_ms < LOOP_MS ? due_ms - now_ms : LOOP_MS;
+    listener_wait(server->listener, wait_ms > 0 ? wait_ms : 0);
+    ListenerEvent event;
+    while (server->failure == STATUS_OK && listener_next(server->listener, &event)) {
+        on_event(server, &event);
+        do_actions(server);
+    }
+    drain_journal(server);
+    do_actions(server);
+    drain_signals(server);
+    now_ms = clock_ms();
+    if (server->local != NULL) {
+        Status status = local_tick(server->local, now_ms);
+        if (status != STATUS_OK && core_counts(server->core).sessions == 0) {
+            fail(server, status_set(STATUS_IO, "%s", status_message()));
+        }
+    }
+    note_nobody(server, now_ms);
+    show_progress(server, now_ms);
+}
+
+static Status serve(Server *server) {
+    Status status = plan_start(server->config->plan, server->core, clock_ms());
+    if (status == STATUS_OK && !plan_is_over(server->config->plan)) {
+        status = start_workers(server);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    while (goes_on(server)) {
+        turn(server);
+    }
+    if (server->failure != STATUS_OK) {
+        return server->failure;
+    }
+    if (server->is_stopped) {
+        return status_set(STATUS_STOPPED, "stopped by a signal");
+    }
+    show_progress(server, clock_ms());
+    core_end(server->core, "the run is over");
+    do_actions(server);
+    return STATUS_OK;
+}
+
+Status server_run(const ServerConfig *config) {
+    Server server = {.config = config, .signal_fd = -1};
+    char message[LIMIT_MESSAGE_BYTES];
+    Status status = open_server(&server);
+    if (status == STATUS_OK) {
+        status = serve(&server);
+    }
+    text_copy(message, sizeof message, status_message());
+    close_server(&server);
+    return status == STATUS_OK ? STATUS_OK : status_set(status, "%s", message);
+}

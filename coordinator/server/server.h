@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The loop around the scheduler core: sockets, clock, journal, local workers, progress. It drains
+// all input, then ticks the core, then does what the core asks. One call serves one run to its end.
+#ifndef AUSCULT_COORDINATOR_SERVER_SERVER_H
+#define AUSCULT_COORDINATOR_SERVER_SERVER_H
+
+#include "common/model/linalg.h"
+#include "coordinator/plan/plan.h"
+
+typedef struct ServerConfig {
+    Plan *plan;
+    Journal *journal;
+    Blobs *blobs;
+    const char *run_folder;
+    const char *bind;         // tcp://... to serve workers elsewhere, NULL for ipc
+    uint32_t local_workers;   // to start here; may be 0 with `bind`
+    const char *const *roots; // (root_count)
+    uint32_t root_count;
+    Kernel kernel;
+    Digest fingerprint;
+    bool is_quiet, is_debug;
+} ServerConfig;
+
+// Serves until the plan is over. STATUS_STOPPED: a signal asked to stop, the run can be continued;
+// anything else is a failure that status_message tells.
+Status server_run(const ServerConfig *config);
+
+#endif

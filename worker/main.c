@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// auscult-worker: joins a coordinator and does what it is given, until the run is over.
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/rng.h"
+#include "common/base/text.h"
+#include "common/engine/fingerprint.h"
+#include "common/model/linalg.h"
+#include "worker/compute.h"
+#include "worker/session.h"
+
+enum { EXIT_USAGE = 2, EXIT_FAILED = 3 };
+
+static const char HELP[] =
+    "usage: auscult-worker --connect ENDPOINT [options]\n"
+    "       auscult-worker --run RUN [options]\n"
+    "\n"
+    "Joins the coordinator of an auscult run and works for it until the run is over.\n"
+    "\n"
+    "  --connect ENDPOINT   tcp://HOST:PORT or ipc://PATH, as `auscult run --bind` prints it\n"
+    "  --run RUN            read the endpoint from the run folder (on a shared disk)\n"
+    "  --data DIR           where this machine has the run's data, once for each of its data\n"
+    "                       folders, in their order; without it, where the coordinator has them\n"
+    "  --kernel NAME        BLAS kernel to start with: prescott, haswell or skylakex (the\n"
+    "                       coordinator names the right one if it is another)\n"
+    "  --give-up-after S    seconds without a coordinator after which to leave (default 60)\n"
+    "  -v, --verbose        say more\n"
+    "  -q, --quiet          say only errors\n"
+    "  -h, --help           this text\n"
+    "  --version            version\n"
+    "\n"
+    "Exit status: 0 the run is over, 2 usage, 3 refused or given up.\n";
+
+typedef struct Options {
+    const char *endpoint;
+    char from_run[CHANNEL_ADDRESS_BYTES];
+    const char *roots[LIMIT_ROOTS];
+    uint32_t root_count;
+    Kernel kernel;
+    double give_up_seconds;
+    bool is_local;
+} Options;
+
+static volatile sig_atomic_t stop_asked;
+static int stop_fd = -1;
+
+static void on_signal(int number) {
+    (void)number;
+    uint64_t one = 1;
+    stop_asked = 1;
+    ssize_t written = write(stop_fd, &one, sizeof one);
+    (void)written;
+}
+
+static Status read_endpoint(const char *run, char out[CHANNEL_ADDRESS_BYTES]) {
+    char path[LIMIT_PATH_BYTES];
+    Buffer text = BUFFER_EMPTY;
+    Status status = file_join(path, sizeof path, run, "endpoint");
+    if (status == STATUS_OK) {
+        status = file_read(path, CHANNEL_ADDRESS_BYTES - 1, &text);
+    }
+    if (status == STATUS_NOT_FOUND) {
+        status = status_set(STATUS_NOT_FOUND, "no coordinator is running on %s (%s is not there)",
+                            run, path);
+    }
+    if (status == STATUS_OK) {
+        text_copy(out, CHANNEL_ADDRESS_BYTES, buffer_cstr(&text));
+        out[strcspn(out, "\n")] = '\0';
+    }
+    buffer_done(&text);
+    return status;
+}
+
+static bool parse_kernel(const char *text, Kernel *ret_kernel) {
+    for (int k = KERNEL_PRESCOTT; k <= KERNEL_SKYLAKEX; k++) {
+        if (strcmp(text, linalg_kernel_name((Kernel)k)) == 0) {
+            *ret_kernel = (Kernel)k;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int usage_error(const char *what, const char *value) {
+    fprintf(stderr, "auscult-worker: %s%s; see auscult-worker --help\n", what, value);
+    return EXIT_USAGE;
+}
+
+// Returns -1 to go on, else the exit status.
+static int parse_options(int argc, char **argv, Options *options) {
+    enum { CONNECT = 256, RUN, DATA, KERNEL, GIVE_UP, LOCAL, VERSION };
+    static const struct option LONG[] = {{"connect", required_argument, NULL, CONNECT},
+                                         {"run", required_argument, NULL, RUN},
+                                         {"data", required_argument, NULL, DATA},
+                                         {"kernel", required_argument, NULL, KERNEL},
+                                         {"give-up-after", required_argument, NULL, GIVE_UP},
+                                         {"local", required_argument, NULL, LOCAL},
+                                         {"verbose", no_argument, NULL, 'v'},
+                                         {"quiet", no_argument, NULL, 'q'},
+                                         {"help", no_argument, NULL, 'h'},
+                                         {"version", no_argument, NULL, VERSION},
+                                         {NULL, 0, NULL, 0}};
+    log_set_level(LOG_INFO);
+    for (int o; (o = getopt_long(argc, argv, "vqh", LONG, NULL)) != -1;) {
+        switch (o) {
+        case CONNECT:
+            options->endpoint = optarg;
+            break;
+        case RUN:
+            if (read_endpoint(optarg, options->from_run) != STATUS_OK) {
+                log_error("%s", status_message());
+                return EXIT_FAILED;
+            }
+            options->endpoint = options->from_run;
+            break;
+        case DATA:
+            if (options->root_count == LIMIT_ROOTS) {
+                return usage_error("too many --data", "");
+            }
+            options->roots[options->root_count++] = optarg;
+            break;
+        case KERNEL:
+            if (!parse_kernel(optarg, &options->kernel)) {
+                return usage_error("--kernel accepts prescott, haswell or skylakex, not ", optarg);
+            }
+            break;
+        case GIVE_UP:
+            if (text_to_double(optarg, &options->give_up_seconds) != STATUS_OK ||
+                !(options->give_up_seconds >= 0)) {
+                return usage_error("--give-up-after accepts seconds, 0 or more, not ", optarg);
+            }
+            break;
+        case LOCAL:
+            options->is_local = true;
+            break;
+        case 'v':
+            log_set_level(LOG_DEBUG);
+            break;
+        case 'q':
+            log_set_level(LOG_ERROR);
+            break;
+        case 'h':
+            fputs(HELP, stdout);
+            return 0;
+        case VERSION:
+            puts("auscult-worker " AUSCULT_VERSION);
+            return 0;
+        default:
+            return usage_error("unknown option", "");
+        }
+    }
+    if (optind < argc) {
+        return usage_error("what is this: ", argv[optind]);
+    }
+    return options->endpoint != NULL ? -1 : usage_error("--connect or --run is missing", "");
+}
+
+static Status random_digest(Digest *out) {
+    return getrandom(out->bytes, sizeof out->bytes, 0) == (ssize_t)sizeof out->bytes
+               ? STATUS_OK
+               : status_set(STATUS_IO, "no random numbers: %s", strerror(errno));
+}
+
+static void catch_signals(void) {
+    stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+// The same program, the same arguments, another kernel; getopt takes the last --kernel.
+static Status restart_with(const char *kernel, int argc, char **argv) {
+    Kernel wanted;
+    char **next = mem_new((size_t)argc + 3, sizeof *next);
+    if (next == NULL) {
+        return STATUS_MEMORY;
+    }
+    if (!parse_kernel(kernel, &wanted)) {
+        return status_set(STATUS_MISMATCH, "unknown BLAS kernel '%s'", kernel);
+    }
+    for (int i = 0; i < argc; i++) {
+        next[i] = argv[i];
+    }
+    next[argc] = "--kernel";
+    next[argc + 1] = (char *)(size_t)linalg_kernel_name(wanted);
+    Status status = linalg_start(wanted, next);
+    mem_free(next);
+    return status;
+}
+
+// Waits before the next try: doubling, with jitter so that a thousand workers do not come at once.
+static void back_off(uint32_t tries, Rng *rng) {
+    double seconds = 0.1 * (double)(1u << (tries < 5 ? tries : 5)) * (0.5 + rng_uniform(rng));
+    for (int i = 0; i < 10 && !stop_asked; i++) {
+        usleep((useconds_t)(seconds * 1e5));
+    }
+}
+
+static int serve(ZmqContext *context, const SessionConfig *config, Desk *desk,
+                 const Options *options, int argc, char **argv) {
+    Rng rng = rng_of((uint64_t)getpid(), "back-off", (uint64_t)clock_ns(), 0);
+    int64_t seen_ms = clock_ms();
+    for (uint32_t tries = 0;; tries++) {
+        bool was_welcome;
+        char kernel[32] = "";
+        SessionEnd end = session_run(context, config, desk, &was_welcome, kernel);
+        if (was_welcome) {
+            seen_ms = clock_ms();
+            tries = 0;
+        }
+        switch (end) {
+        case SESSION_OVER:
+            return 0;
+        case SESSION_KERNEL:
+            log_info("%s", status_message());
+            if (restart_with(kernel, argc, argv) != STATUS_OK) {
+                log_error("%s", status_message());
+            }
+            return EXIT_FAILED;
+        case SESSION_REFUSED:
+            log_error("%s", status_message());
+            return EXIT_FAILED;
+        case SESSION_LOST:
+            break;
+        }
+        log_debug("%s", status_message());
+        double waited = (double)(clock_ms() - seen_ms) / 1000.0;
+        if (stop_asked || waited > options->give_up_seconds) {
+            log_error("no coordinator at %s for %.0f s: %s", config->endpoint, waited,
+                      status_message());
+            return stop_asked ? 0 : EXIT_FAILED;
+        }
+        back_off(tries, &rng);
+    }
+}
+
+static int work(const Options *options, int argc, char **argv) {
+    char host[64] = "";
+    char name[128];
+    gethostname(host, sizeof host - 1);
+    snprintf(name, sizeof name, "%s:%ld", host, (long)getpid());
+    SessionConfig config = {.endpoint = options->endpoint,
+                            .roots = options->roots,
+                            .root_count = options->root_count,
+                            .kernel = linalg_kernel_name(linalg_kernel()),
+                            .name = name,
+                            .stop = &stop_asked,
+                            .stop_fd = stop_fd};
+    ZmqContext *context = zmq_context_new();
+    Desk *desk = desk_new();
+    Compute *compute = NULL;
+    Status status = context != NULL && desk != NULL ? STATUS_OK : STATUS_MEMORY;
+    if (status == STATUS_OK) {
+        status = linalg_self_check();
+    }
+    if (status == STATUS_OK) {
+        status = fingerprint_make(&config.fingerprint);
+    }
+    if (status == STATUS_OK) {
+        status = random_digest(&config.worker_id);
+    }
+    if (status == STATUS_OK) {
+        status = compute_start(context, desk, &compute);
+    }
+    int exit_status = EXIT_FAILED;
+    if (status == STATUS_OK) {
+        exit_status = serve(context, &config, desk, options, argc, argv);
+        desk_stop(desk);
+        compute_join(compute);
+    } else {
+        log_error("%s", status_message());
+    }
+    desk_free(desk);
+    zmq_context_free(context);
+    return exit_status;
+}
+
+int main(int argc, char **argv) {
+    Options options = {.give_up_seconds = 60};
+    log_set_program("auscult-worker");
+    int parsed = parse_options(argc, argv, &options);
+    if (parsed >= 0) {
+        return parsed;
+    }
+    if (linalg_start(options.kernel, argv) != STATUS_OK) {
+        log_error("%s", status_message());
+        return EXIT_FAILED;
+    }
+    catch_signals();
+    return work(&options, argc, argv);
+}

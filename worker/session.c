@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/session.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+
+enum {
+    WELCOME_MS = 5000, // after HELLO; beyond, the coordinator is not there
+    CREDITS = 2,       // one task under work, one waiting: the next begins without a round trip
+    LOST_ALIVES = 10,  // nothing heard for so many alive_ms: the coordinator is gone
+    PROGRESS_MS = 500, // between progress messages
+    SEND_MS = 5000,    // a control message that cannot be sent for so long: lost
+    LEAVE_MS = 1500,   // to finish the task under work when asked to leave
+};
+
+typedef struct Session {
+    const SessionConfig *config;
+    Desk *desk;
+    Line *line;
+    Decoded *decoded;
+    Buffer bytes; // of the message being sent
+    uint32_t alive_ms;
+    int64_t heard_ms, sent_ms, progress_ms;
+    int64_t leave_ms; // when it leaves at the latest; 0: not asked to
+} Session;
+
+static Status send_message(Session *session, const Message *message) {
+    buffer_clear(&session->bytes);
+    message_encode(message, &session->bytes);
+    if (session->bytes.status != STATUS_OK) {
+        return session->bytes.status;
+    }
+    session->sent_ms = clock_ms();
+    return line_send(session->line, session->bytes.bytes, session->bytes.size, NULL, 0, SEND_MS);
+}
+
+static Status say_hello(Session *session) {
+    const SessionConfig *config = session->config;
+    Message hello = {.type = MESSAGE_HELLO};
+    hello.hello.protocol_least = PROTOCOL_LEAST;
+    hello.hello.protocol_most = PROTOCOL_MOST;
+    hello.hello.program = "auscult-worker " AUSCULT_VERSION;
+    hello.hello.worker_id = config->worker_id;
+    hello.hello.name = config->name;
+    hello.hello.threads = 1;
+    hello.hello.kernel = config->kernel;
+    hello.hello.fingerprint = config->fingerprint;
+    hello.hello.libraries = "auscult " AUSCULT_VERSION;
+    return send_message(session, &hello);
+}
+
+// Where the data lie: this worker's own roots if it was given any, else the coordinator's.
+static Status open_desk(Session *session, const Message *welcome) {
+    const SessionConfig *config = session->config;
+    DeskSession *opened = mem_new(1, sizeof *opened);
+    if (opened == NULL) {
+        return STATUS_MEMORY;
+    }
+    opened->token = welcome->welcome.token;
+    bool own = config->root_count > 0;
+    opened->root_count = own ? config->root_count : welcome->welcome.root_count;
+    for (uint32_t i = 0; i < opened->root_count && i < LIMIT_ROOTS; i++) {
+        text_copy(opened->roots[i], sizeof opened->roots[i],
+                  own ? config->roots[i] : welcome->welcome.roots[i]);
+    }
+    Status status = STATUS_OK;
+    if (own && config->root_count != welcome->welcome.root_count) {
+        status = status_set(STATUS_INVALID,
+                            "this worker was given %u data folders (--data), the run has %u: name "
+                            "as many, in the same order",
+                            config->root_count, welcome->welcome.root_count);
+    }
+    if (status == STATUS_OK) {
+        status =
+            line_bulk_endpoint(config->endpoint, welcome->welcome.bulk_port, opened->bulk_endpoint);
+    }
+    if (status == STATUS_OK) {
+        desk_open_session(session->desk, opened);
+    }
+    mem_free(opened);
+    return status;
+}
+
+static SessionEnd refused(const Message *message, char kernel[32]) {
+    status_set(STATUS_MISMATCH, "refused by the coordinator: %s", message->refused.text);
+    const char *quote = strrchr(message->refused.text, '\'');
+    if (message->refused.code == REFUSED_KERNEL && quote != NULL) {
+        const char *start = quote;
+        while (start > message->refused.text && start[-1] != '\'') {
+            start--;
+        }
+        snprintf(kernel, 32, "%.*s", (int)(quote - start), start);
+        return SESSION_KERNEL;
+    }
+    bool again = message->refused.code == REFUSED_UNKNOWN || message->refused.code == REFUSED_FULL;
+    return again                                   ? SESSION_LOST
+           : message->refused.code == REFUSED_OVER ? SESSION_OVER
+                                                   : SESSION_REFUSED;
+}
+
+// HELLO and what answers it.
+static bool greet(Session *session, SessionEnd *ret_end, char kernel[32]) {
+    *ret_end = SESSION_LOST;
+    if (say_hello(session) != STATUS_OK) {
+        return false;
+    }
+    int64_t until_ms = clock_ms() + WELCOME_MS;
+    for (int64_t left = WELCOME_MS; left > 0; left = until_ms - clock_ms()) {
+        LineMessage raw;
+        bool woken = false;
+        Status status = line_receive(session->line, session->config->stop_fd, left, &raw, &woken);
+        if (*session->config->stop) {
+            *ret_end = SESSION_OVER;
+            return false;
+        }
+        const Message *message;
+        if (status != STATUS_OK ||
+            message_decode(session->decoded, raw.bytes, raw.size, &message) != STATUS_OK) {
+            continue;
+        }
+        if (message->type == MESSAGE_REFUSED) {
+            *ret_end = refused(message, kernel);
+            return false;
+        }
+        if (message->type == MESSAGE_WELCOME) {
+            session->alive_ms = message->welcome.alive_ms;
+            if (open_desk(session, message) != STATUS_OK) {
+                *ret_end = SESSION_REFUSED;
+                return false;
+            }
+            return true;
+        }
+    }
+    status_set(STATUS_IO, "no answer from a coordinator at %s", session->config->endpoint);
+    return false;
+}
+
+static Status take_task(Session *session, const Message *message) {
+    DeskTask task = {
+        .task = message->task.task, .attempt = message->task.attempt, .kind = message->task.kind};
+    buffer_append(&task.body, message->task.body, message->task.body_bytes);
+    Status status = task.body.status;
+    if (status == STATUS_OK) {
+        status = desk_put_task(session->desk, &task);
+    }
+    if (status != STATUS_OK) {
+        buffer_done(&task.body);
+    }
+    return status;
+}
+
+// False: the session has ended, *ret_end says how.
+static bool handle(Session *session, const Message *message, SessionEnd *ret_end, char kernel[32]) {
+    switch ((int)message->type) {
+    case MESSAGE_TASK:
+        if (take_task(session, message) != STATUS_OK) {
+            *ret_end = SESSION_LOST;
+            return false;
+        }
+        return true;
+    case MESSAGE_CANCEL:
+        desk_cancel(session->desk, message->cancel.task, message->cancel.attempt);
+        return true;
+    case MESSAGE_END:
+        log_info("%s", message->end.text);
+        *ret_end = SESSION_OVER;
+        return false;
+    case MESSAGE_REFUSED:
+        *ret_end = refused(message, kernel);
+        return false;
+    default: // ACK, ECHO: signs of life
+        return true;
+    }
+}
+
+static Status send_answers(Session *session) {
+    DeskAnswer answer;
+    while (desk_take_answer(session->desk, &answer)) {
+        Status status = STATUS_OK;
+        if (!answer.is_cancelled) {
+            Message result = {.type = MESSAGE_RESULT};
+            result.result.task = answer.task;
+            result.result.attempt = answer.attempt;
+            result.result.outcome = answer.outcome;
+            result.result.body = answer.body.bytes;
+            result.result.body_bytes = answer.body.size;
+            status = send_message(session, &result);
+        }
+        buffer_done(&answer.body);
+        Message credit = {.type = MESSAGE_CREDIT, .credit = {1}};
+        if (status == STATUS_OK && session->leave_ms == 0) {
+            status = send_message(session, &credit);
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
+static Status send_signs(Session *session, int64_t now_ms) {
+    DeskProgress progress;
+    if (now_ms - session->progress_ms >= PROGRESS_MS &&
+        desk_take_progress(session->desk, &progress)) {
+        session->progress_ms = now_ms;
+        Message message = {.type = MESSAGE_PROGRESS};
+        message.progress.task = progress.task;
+        message.progress.attempt = progress.attempt;
+        message.progress.done = progress.done;
+        message.progress.total = progress.total;
+        message.progress.loss = progress.loss;
+        return send_message(session, &message);
+    }
+    if (now_ms - session->sent_ms >= session->alive_ms) {
+        return send_message(session, &(Message){.type = MESSAGE_ALIVE});
+    }
+    return STATUS_OK;
+}
+
+// Waits for the coordinator, the computing thread or a signal.
+static void wait_for_something(Session *session, LineMessage *raw, Status *ret_status) {
+    bool woken = false;
+    int64_t wait_ms = session->alive_ms < PROGRESS_MS ? session->alive_ms : PROGRESS_MS;
+    if (session->leave_ms > 0) {
+        wait_ms = 20;
+    }
+    *ret_status = line_receive(session->line, desk_answer_fd(session->desk), wait_ms, raw, &woken);
+}
+
+// Asked to leave: what is under work may end, then GOODBYE.
+static bool has_left(Session *session, int64_t now_ms) {
+    if (!*session->config->stop) {
+        return false;
+    }
+    if (session->leave_ms == 0) {
+        session->leave_ms = now_ms + LEAVE_MS;
+    }
+    if (!desk_is_idle(session->desk) && now_ms < session->leave_ms) {
+        return false;
+    }
+    if (send_answers(session) == STATUS_OK) {
+        Message goodbye = {.type = MESSAGE_GOODBYE};
+        goodbye.goodbye.text = "asked to leave";
+        (void)send_message(session, &goodbye);
+    }
+    return true;
+}
+
+static SessionEnd converse(Session *session, char kernel[32]) {
+    Message credit = {.type = MESSAGE_CREDIT, .credit = {CREDITS}};
+    if (send_message(session, &credit) != STATUS_OK) {
+        return SESSION_LOST;
+    }
+    session->heard_ms = clock_ms();
+    for (;;) {
+        LineMessage raw;
+        Status status;
+        SessionEnd end = SESSION_LOST;
+        wait_for_something(session, &raw, &status);
+        int64_t now_ms = clock_ms();
+        while (status == STATUS_OK) {
+            const Message *message;
+            session->heard_ms = now_ms;
+            if (message_decode(session->decoded, raw.bytes, raw.size, &message) != STATUS_OK) {
+                log_warning("from the coordinator: %s", status_message());
+                return SESSION_LOST;
+            }
+            if (!handle(session, message, &end, kernel)) {
+                return end;
+            }
+            bool woken;
+            status = line_receive(session->line, -1, 0, &raw, &woken);
+        }
+        if (status != STATUS_AGAIN || send_answers(session) != STATUS_OK ||
+            send_signs(session, now_ms) != STATUS_OK) {
+            return SESSION_LOST;
+        }
+        if (has_left(session, now_ms)) {
+            return SESSION_OVER;
+        }
+        if (now_ms - session->heard_ms > (int64_t)LOST_ALIVES * session->alive_ms) {
+            status_set(STATUS_IO, "nothing heard from the coordinator");
+            return SESSION_LOST;
+        }
+    }
+}
+
+SessionEnd session_run(ZmqContext *context, const SessionConfig *config, Desk *desk,
+                       bool *ret_was_welcome, char kernel[32]) {
+    Session session = {.config = config, .desk = desk, .decoded = decoded_new()};
+    SessionEnd end = SESSION_LOST;
+    *ret_was_welcome = false;
+    if (session.decoded != NULL &&
+        line_open(context, config->endpoint, LANE_CONTROL, &session.line) == STATUS_OK) {
+        if (greet(&session, &end, kernel)) {
+            *ret_was_welcome = true;
+            end = converse(&session, kernel);
+        }
+    }
+    desk_cancel_all(desk);
+    line_close(session.line);
+    decoded_free(session.decoded);
+    buffer_done(&session.bytes);
+    return end;
+}
