@@ -6,7 +6,7 @@
 int64_t shard_plan_validation_count(double split, int64_t count) {
     double exact = split * (double)count;
     double whole = floor(exact + 0.5);
-    bool is_whole = fabs(exact - whole) <= 1e-9 * (whole + 1.0);
+    bool is_whole = fabs(exact - whole) <= 1e-14 * (whole + 1.0);
     int64_t share = (int64_t)(is_whole ? whole : ceil(exact));
     return share < count ? share : count;
 }
