@@ -219,7 +219,9 @@ static Status read_validation(void *object, const void *bytes, size_t size) {
 
 // Cuts, then spoils the block; what is accepted must not have changed the block's shape.
 static void spoil(const Sent *sent, Rng *rng) {
-    char *bytes = mem_copy(sent->bytes, sent->size + 1);
+    char *bytes = mem_new(sent->size + 1, 1);
+    CHECK(bytes != NULL);
+    memcpy(bytes, sent->bytes, sent->size);
     CHECK_OK(sent->read(sent->object, bytes, sent->size));
     for (size_t size = 0; size < sent->size; size++) {
         CHECK(sent->read(sent->object, bytes, size) != STATUS_OK);
