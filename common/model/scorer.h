@@ -10,7 +10,9 @@
 
 #include "common/model/replica.h"
 
-#define SCORER_ROWS 256 // height of a block; part of what defines a score's bits
+// Height of a block, part of what defines a score's bits. A clip of 10 s has 309 vectors: five such
+// blocks pad it by 11, two of 256 would by 203 and take half as long again.
+#define SCORER_ROWS 64
 
 typedef struct ClipScore {
     double mse;      // mean of the squared residual over vectors and features
