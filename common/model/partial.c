@@ -1,8 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// How the tree works: nodes are numbered as in a heap, 1 the root, node k's children 2k and 2k + 1,
-// shard s the leaf S + s. A part is kept at its node; when a node's sibling is there too, the left
-// one takes the sum and moves to the parent. So two parts meet exactly where the tree joins them.
 #include "common/model/partial.h"
 
 #include <assert.h>
@@ -12,7 +8,7 @@
 #include "common/base/limits.h"
 #include "common/base/mem.h"
 #include "common/model/passes.h"
-#include "common/model/shard_plan.h"
+#include "common/model/shard_tree.h"
 
 static const char MAGIC[4] = {'A', 'P', 'R', 'T'};
 
@@ -121,35 +117,36 @@ static Status check_counts(const PartialHead *head) {
     return STATUS_OK;
 }
 
-// The received bytes may lie anywhere, so the head is looked at in a copy; the values are checked
-// after copying them, which a failure then marks as empty.
+static Status check_head(const PartialHead *head, const PartialHead *own) {
+    static const uint64_t zeros[6];
+    if (head->real_bytes != own->real_bytes || head->parameter_count != own->parameter_count ||
+        head->running_count != own->running_count) {
+        return status_set(STATUS_MISMATCH, "gradient of another model's shape");
+    }
+    if (head->reserved != 0 || memcmp(head->padding, zeros, sizeof zeros) != 0) {
+        return status_set(STATUS_FORMAT, "gradient with a damaged head");
+    }
+    return check_counts(head);
+}
+
+// The received bytes may lie anywhere, so the head is looked at in a copy.
 Status partial_read(Partial *partial, const void *bytes, size_t size) {
     Status status = block_check(bytes, size, MAGIC, PARTIAL_VERSION, "gradient");
     if (status != STATUS_OK) {
         return status;
     }
-    PartialHead head;
     if (size != partial->bytes) {
         return status_set(STATUS_MISMATCH, "gradient of %zu bytes for a model of %zu", size,
                           partial->bytes);
     }
+    PartialHead head;
     memcpy(&head, bytes, sizeof head);
-    const PartialHead *own = partial->head;
-    if (head.real_bytes != own->real_bytes || head.parameter_count != own->parameter_count ||
-        head.running_count != own->running_count) {
-        return status_set(STATUS_MISMATCH, "gradient of another model's shape");
-    }
-    static const uint64_t zeros[6];
-    if (head.reserved != 0 || memcmp(head.padding, zeros, sizeof zeros) != 0) {
-        return status_set(STATUS_FORMAT, "gradient with a damaged head");
-    }
-    status = check_counts(&head);
+    status = check_head(&head, partial->head);
     if (status != STATUS_OK) {
         return status;
     }
     size_t count = (size_t)head.parameter_count + head.running_count;
-    const char *values = (const char *)bytes + sizeof head;
-    if (head.rows > 0 && !pass_all_finite_bytes(values, count)) {
+    if (head.rows > 0 && !pass_all_finite_bytes((const char *)bytes + sizeof head, count)) {
         return status_set(STATUS_FORMAT, "gradient with a number that is not finite");
     }
     memcpy(partial->head, bytes, size);
@@ -158,20 +155,22 @@ Status partial_read(Partial *partial, const void *bytes, size_t size) {
 
 struct PartialTree {
     Shape shape;
-    int shards;                       // S
-    uint64_t covered;                 // bit s: shard s is there
-    Partial *node[2 * LIMIT_SHARDS];  // heap-numbered; NULL where nothing is kept
-    Partial *spare[2 * LIMIT_SHARDS]; // free for use
+    ShardTree tree;
+    Partial *spare[2 * LIMIT_SHARDS]; // free for use; there are never more than shards at once
     int spare_count;
 };
 
-_Static_assert(LIMIT_SHARDS <= 64, "one bit per shard");
+static void join(void *context, void *left, void *right) {
+    PartialTree *tree = context;
+    partial_add(left, right);
+    tree->spare[tree->spare_count++] = right;
+}
 
 PartialTree *partial_tree_new(const Shape *shape, int shards) {
     PartialTree *tree = mem_new(1, sizeof *tree);
     if (tree != NULL) {
         tree->shape = *shape;
-        tree->shards = shards;
+        tree->tree = shard_tree_of(shards, join, tree);
     }
     return tree;
 }
@@ -188,16 +187,13 @@ void partial_tree_free(PartialTree *tree) {
 }
 
 void partial_tree_clear(PartialTree *tree) {
-    for (int k = 1; k < 2 * tree->shards; k++) {
-        if (tree->node[k] != NULL) {
-            tree->spare[tree->spare_count++] = tree->node[k];
-            tree->node[k] = NULL;
-        }
+    for (Partial *part = NULL; (part = shard_tree_take(&tree->tree)) != NULL;) {
+        tree->spare[tree->spare_count++] = part;
     }
-    tree->covered = 0;
 }
 
-static Status take_spare(PartialTree *tree, Partial **ret_partial) {
+// The last of the spare ones, made if there is none; it stays among them.
+static Status find_spare(PartialTree *tree, Partial **ret_partial) {
     if (tree->spare_count == 0) {
         Partial *partial = partial_new(&tree->shape);
         if (partial == NULL) {
@@ -209,44 +205,22 @@ static Status take_spare(PartialTree *tree, Partial **ret_partial) {
     return STATUS_OK;
 }
 
-// Adds node by node upwards, as long as the sibling is there.
-static void climb(PartialTree *tree, int k) {
-    while (k > 1 && tree->node[k ^ 1] != NULL) {
-        int left = k & ~1, right = k | 1;
-        partial_add(tree->node[left], tree->node[right]);
-        tree->spare[tree->spare_count++] = tree->node[right];
-        tree->node[k / 2] = tree->node[left];
-        tree->node[left] = tree->node[right] = NULL;
-        k /= 2;
-    }
-}
-
 Status partial_tree_put(PartialTree *tree, int first, int count, const void *bytes, size_t size) {
-    if (!shard_is_subtree(tree->shards, first, count)) {
-        return status_set(STATUS_INVALID, "shards %d to %d of %d are no aligned subtree", first,
-                          first + count - 1, tree->shards);
-    }
-    uint64_t bits = (count == 64 ? UINT64_MAX : ((uint64_t)1 << count) - 1) << first;
-    if ((tree->covered & bits) != 0) {
-        return status_set(STATUS_INVALID, "shards %d to %d came twice in a round", first,
-                          first + count - 1);
-    }
     Partial *partial = NULL;
-    Status status = take_spare(tree, &partial);
+    Status status = shard_tree_check(&tree->tree, first, count);
+    if (status == STATUS_OK) {
+        status = find_spare(tree, &partial);
+    }
     if (status == STATUS_OK) {
         status = partial_read(partial, bytes, size);
     }
-    if (status != STATUS_OK) {
-        return status;
+    if (status == STATUS_OK) {
+        tree->spare_count--;
+        shard_tree_put(&tree->tree, first, count, partial);
     }
-    tree->spare_count--;
-    tree->covered |= bits;
-    int k = (tree->shards + first) / count;
-    tree->node[k] = partial;
-    climb(tree, k);
-    return STATUS_OK;
+    return status;
 }
 
 const Partial *partial_tree_total(const PartialTree *tree) {
-    return tree->node[1];
+    return shard_tree_root(&tree->tree);
 }
