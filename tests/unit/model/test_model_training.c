@@ -362,6 +362,38 @@ static bool put_vector(const World *world, int shard, uint32_t vector, const Sca
     TEST_FAIL("shard %d has no such vector", shard);
 }
 
+// One round of shard 1 by the trainer against one put together here.
+static int check_round(const World *world, Trainer *trainer, Replica *replica, Autoencoder *net) {
+    Partial *got = partial_new(&world->shape), *wanted = partial_new(&world->shape);
+    Expected expected = draw(world, 1, replica_epoch(replica));
+    int round = (int)replica_round(replica), left = expected.training_count - round * 8;
+    int rows = left < 2 ? 0 : left < 8 ? left : 8, target_rows = 0;
+    double row_loss[8], loss = 0.0;
+    CHECK_OK(trainer_round(trainer, replica, got));
+    const PartialHead *head = partial_head_of(got);
+    CHECK_INT(head->rows, rows);
+    for (int k = 0; k < rows; k++) {
+        target_rows += put_vector(world, 1, expected.training[round * 8 + k],
+                                  replica_scaler(replica), autoencoder_input(net) + 10 * k);
+    }
+    if (rows > 0) {
+        autoencoder_train(net, replica_parameters(replica), rows, partial_gradient(wanted),
+                          partial_statistics(wanted), row_loss);
+        for (int k = 0; k < rows; k++) {
+            loss += row_loss[k];
+        }
+        CHECK_INT(head->target_rows, target_rows);
+        CHECK(head->loss == loss);
+        CHECK_NEAR(head->source_loss + head->target_loss, loss, 1e-9);
+        size_t count = head->parameter_count + head->running_count;
+        CHECK(memcmp(partial_gradient(got), partial_gradient(wanted), count * sizeof(real)) == 0);
+    }
+    CHECK_OK(replica_apply(replica, got, 1e-3));
+    partial_free(got);
+    partial_free(wanted);
+    return rows;
+}
+
 TEST(round_takes_the_vectors_that_the_documents_say) {
     static const int64_t frames[9] = {30, 25, 1, 40, 18, 6, 0, 33, 12};
     World world = world_new(2, 16, 9, frames);
@@ -370,41 +402,47 @@ TEST(round_takes_the_vectors_that_the_documents_say) {
     CHECK_OK(trainer_scaler_sums(trainer, sums));
     Replica *replica = replica_of(&world, sums);
     Autoencoder *net = autoencoder_new(&world.shape, 8);
-    Partial *got = partial_new(&world.shape), *wanted = partial_new(&world.shape);
-    int seen = 0;
-    for (int64_t round = 0; round < world.plan.rounds; round++) {
-        Expected expected = draw(&world, 1, 0);
-        int left = expected.training_count - (int)round * 8, rows = left < 8 ? left : 8;
-        double row_loss[8], loss = 0.0;
-        int target_rows = 0;
-        CHECK_OK(trainer_round(trainer, replica, got));
-        const PartialHead *head = partial_head_of(got);
-        if (rows < 2) {
-            CHECK_INT(head->rows, 0);
-        } else {
-            for (int k = 0; k < rows; k++) {
-                target_rows += put_vector(&world, 1, expected.training[round * 8 + k],
-                                          replica_scaler(replica), autoencoder_input(net) + 10 * k);
-            }
-            autoencoder_train(net, replica_parameters(replica), rows, partial_gradient(wanted),
-                              partial_statistics(wanted), row_loss);
-            for (int k = 0; k < rows; k++) {
-                loss += row_loss[k];
-            }
-            CHECK_INT(head->rows, rows);
-            CHECK_INT(head->target_rows, target_rows);
-            CHECK(head->loss == loss);
-            CHECK_NEAR(head->source_loss + head->target_loss, loss, 1e-9);
-            size_t bytes = head->parameter_count * sizeof(real);
-            CHECK(memcmp(partial_gradient(got), partial_gradient(wanted), bytes) == 0);
-            seen += rows;
+    ValidationSums *losses = validation_new(0);
+    for (int epoch = 0; epoch < 3; epoch++) {
+        int seen = 0;
+        while (replica_round(replica) < world.plan.rounds) {
+            seen += check_round(&world, trainer, replica, net);
         }
-        CHECK_OK(replica_apply(replica, got, 1e-3));
+        CHECK(seen >= (int)world.plan.training[1] - 1);
+        CHECK_OK(replica_end_epoch(replica, losses));
     }
-    CHECK(seen >= (int)world.plan.training[1] - 1);
     autoencoder_free(net);
-    partial_free(got);
-    partial_free(wanted);
+    validation_free(losses);
+    scaler_sums_free(sums);
+    trainer_free(trainer);
+    replica_free(replica);
+    world_done(&world);
+}
+
+TEST(scaler_sees_training_vectors_only) {
+    static const int64_t frames[9] = {30, 25, 1, 40, 18, 6, 0, 33, 12};
+    World world = world_new(2, 16, 9, frames);
+    Trainer *trainer = trainer_of(&world, 1, 1, true);
+    Replica *replica = replica_of(&world, NULL);
+    ScalerSums *sums = scaler_sums_new(10);
+    CHECK_OK(trainer_scaler_sums(trainer, sums));
+    Expected expected = draw(&world, 1, 0);
+    double mean[10] = {0}, m2[10] = {0};
+    int count = expected.training_count;
+    for (int k = 0; k < 2 * count; k++) { // once for the means, once more for the deviations
+        real vector[10];
+        put_vector(&world, 1, expected.training[k % count], replica_scaler(replica), vector);
+        for (int j = 0; j < 10; j++) {
+            double off = (double)vector[j] - mean[j];
+            mean[j] += k < count ? (double)vector[j] / count : 0;
+            m2[j] += k < count ? 0 : off * off;
+        }
+    }
+    CHECK_INT(scaler_sums_count(sums), count);
+    for (int j = 0; j < 10; j++) {
+        CHECK_NEAR(scaler_sums_mean(sums)[j], mean[j], 1e-10);
+        CHECK_NEAR(scaler_sums_m2(sums)[j], m2[j], 1e-8);
+    }
     scaler_sums_free(sums);
     trainer_free(trainer);
     replica_free(replica);
@@ -704,7 +742,7 @@ TEST(rounds_allocate_nothing) {
 MODEL_TEST_MAIN(
     T(uneven_world_is_as_uneven_as_it_says) T(every_division_of_the_tree_gives_the_same_bits)
         T(interrupted_training_resumes_with_the_same_bits)
-            T(round_takes_the_vectors_that_the_documents_say)
+            T(round_takes_the_vectors_that_the_documents_say) T(scaler_sees_training_vectors_only)
                 T(val_loss_is_the_mean_over_rounds_of_the_held_out_vectors)
                     T(total_is_divided_once_by_the_total_count) T(training_lowers_the_loss)
                         T(held_out_share_is_rounded_up_but_not_by_float_error)
