@@ -104,6 +104,33 @@ TEST(constant_features_are_only_centred) {
     replica_free(replica);
 }
 
+// A deviation below what the sums can resolve, at a mean of 1e8 over 100 vectors (2.2e-6).
+TEST(deviation_lost_in_rounding_counts_as_constant) {
+    ScalerSums *sums = scaler_sums_new(D);
+    struct {
+        ScalerHead head;
+        double mean[D], m2[D];
+    } block;
+    size_t size;
+    const void *bytes = scaler_sums_bytes(sums, &size);
+    CHECK_INT(size, sizeof block);
+    memcpy(&block, bytes, size);
+    block.head.count = 100;
+    for (int j = 0; j < D; j++) {
+        double deviation = j % 2 == 0 ? 1e-6 : 1e-5;
+        block.mean[j] = 1e8;
+        block.m2[j] = 100 * deviation * deviation;
+    }
+    CHECK_OK(scaler_sums_read(sums, &block, sizeof block));
+    Replica *replica = replica_new(&SHAPE);
+    CHECK_OK(replica_set_scaler(replica, sums));
+    for (int j = 0; j < D; j++) {
+        CHECK_NEAR((double)replica_scaler(replica)->scale[j], j % 2 == 0 ? 1 : 1e-5, 1e-11);
+    }
+    scaler_sums_free(sums);
+    replica_free(replica);
+}
+
 TEST(no_scaler_leaves_every_bit) {
     Replica *replica = replica_new(&SHAPE);
     CHECK_OK(replica_set_scaler(replica, NULL));
@@ -167,7 +194,8 @@ TEST(empty_sums_add_nothing) {
 
 MODEL_TEST_MAIN(T(mean_and_scale_agree_with_scikit_learn)
                     T(scaled_vectors_have_mean_0_and_deviation_1)
-                        T(constant_features_are_only_centred) T(no_scaler_leaves_every_bit)
-                            T(scaler_of_no_vectors_is_refused)
-                                T(merged_moments_equal_those_of_all_vectors)
-                                    T(empty_sums_add_nothing))
+                        T(constant_features_are_only_centred)
+                            T(deviation_lost_in_rounding_counts_as_constant)
+                                T(no_scaler_leaves_every_bit) T(scaler_of_no_vectors_is_refused)
+                                    T(merged_moments_equal_those_of_all_vectors)
+                                        T(empty_sums_add_nothing))
