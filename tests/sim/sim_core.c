@@ -201,7 +201,9 @@ static Event *add_message(EventKind kind, int worker) {
 
 static void keep_bytes(Event *event, const void *bytes, size_t size) {
     CHECK(size <= sizeof event->bytes);
-    memcpy(event->bytes, bytes, size);
+    if (size > 0) {
+        memcpy(event->bytes, bytes, size);
+    }
     event->size = size;
 }
 
