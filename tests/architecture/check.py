@@ -56,7 +56,7 @@ RESERVED_CALLS = [
     ),
     (
         "random numbers come from common/base/rng.h",
-        r"\b(rand|srand|random|srandom|drand48|rand_r|getrandom)\s*\(",
+        r"\b(rand|srand|random|srandom|drand48|rand_r)\s*\(",
         set(),
     ),
 ]
