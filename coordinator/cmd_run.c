@@ -16,6 +16,7 @@
 #include "common/base/mem.h"
 #include "common/engine/fingerprint.h"
 #include "common/model/linalg.h"
+#include "common/model/shape.h"
 #include "coordinator/commands.h"
 #include "coordinator/outputs/machine_report.h"
 #include "coordinator/outputs/summary.h"

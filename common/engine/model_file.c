@@ -143,7 +143,7 @@ static Status check_frame(const char *name, const unsigned char *bytes, size_t s
 
 Status model_file_read(const char *name, const void *bytes, size_t size, ModelFile *ret_file) {
     const unsigned char *start = bytes;
-    uint64_t text_bytes, replica_bytes;
+    uint64_t text_bytes = 0, replica_bytes = 0;
     Status status = check_frame(name, start, size, &text_bytes, &replica_bytes);
     if (status != STATUS_OK) {
         return status;
