@@ -4,8 +4,8 @@
 // numbers; the worker's side is one DEALER per lane. Everything that is known as a trap of
 // ZeroMQ is dealt with here: mandatory routing, explicit linger, bounded message sizes, heartbeats,
 // high-water marks, IPv6, file-descriptor limits. One socket belongs to one thread: a Listener to
-// the coordinator's loop, each Line to the worker thread that opened it. The only includer of
-// zmq.h.
+// the coordinator's loop, each Line to the worker thread that opened it. listener.c and line.c
+// stand on socket.c, the only includer of zmq.h.
 #ifndef AUSCULT_PROTO_CHANNEL_H
 #define AUSCULT_PROTO_CHANNEL_H
 
@@ -32,7 +32,7 @@ typedef uint32_t PeerId; // one connection of one lane; never used again after i
 
 typedef enum ListenerEventKind {
     LISTENER_MESSAGE, // `peer` on `lane` sent `bytes` (and `payload` on the bulk lane)
-    LISTENER_CLOSED,  // the connection is gone
+    LISTENER_CLOSED,  // the connection is gone; comes once, after all its messages
     LISTENER_WAKE,    // one of the caller's own descriptors is readable
 } ListenerEventKind;
 
@@ -40,16 +40,18 @@ typedef struct ListenerEvent {
     ListenerEventKind kind;
     Lane lane;
     PeerId peer;
-    const void *bytes; // borrowed until the next listener_next
-    size_t size;
+    const void *bytes;   // borrowed until the next listener_next; not aligned
+    size_t size;         // 0: a number or size of frames that the lane does not allow
     const void *payload; // NULL when there is none
     size_t payload_size;
 } ListenerEvent;
 
 // Binds both lanes. `endpoint`: "ipc://PATH" (bulk at PATH.bulk) or "tcp://HOST:PORT", where HOST
 // is a name, an interface's address, [IPv6] or *, and PORT 0 takes a free one below 32768. Raises
-// RLIMIT_NOFILE for `workers_most` sessions, or refuses naming the number. STATUS_IO names endpoint
-// and reason; an ipc path beyond 107 bytes is STATUS_LIMIT.
+// RLIMIT_NOFILE for `workers_most` sessions, or refuses naming the number (STATUS_LIMIT). STATUS_IO
+// names endpoint and reason, STATUS_INVALID is no endpoint. An ipc path whose bulk path is beyond
+// 107 bytes is STATUS_LIMIT, one that a living coordinator listens at STATUS_IO. The bulk lane gets
+// the port after PORT if that is free. HOST may also be the name of a network interface.
 Status listener_open(ZmqContext *context, const char *endpoint, uint32_t workers_most,
                      Listener **ret);
 void listener_close(Listener *listener);
@@ -60,9 +62,11 @@ uint32_t listener_bulk_port(const Listener *listener);
 
 // Adds a descriptor of the caller's (journal, signals) that wakes listener_wait.
 Status listener_watch(Listener *listener, int fd);
-// Waits until something is there or the time is up (ms, -1: for ever).
+// Waits until something is there or the time is up (ms, -1: for ever); returns early when a signal
+// comes, so that the loop can look at it.
 void listener_wait(Listener *listener, int64_t timeout_ms);
-// Takes the next event, false when there is none. Lost connections come as LISTENER_CLOSED once.
+// Takes the next event, false when there is none. Control goes before bulk, but does not starve it.
+// A peer is known from its first message; the listener sends ECHO to peers that it suspects gone.
 bool listener_next(Listener *listener, ListenerEvent *ret_event);
 
 // Queues one message to a peer; payload NULL for none. STATUS_NOT_FOUND: the peer is gone;
@@ -77,7 +81,8 @@ SharedPayload *shared_payload_new(const void *bytes, size_t size); // copies onc
 void shared_payload_release(SharedPayload *shared);
 Status listener_send_shared(Listener *listener, PeerId peer, const void *bytes, size_t size,
                             SharedPayload *shared, size_t offset, size_t payload_size);
-// Forgets a peer: what it still sends is ignored (libzmq 4.3.4 cannot disconnect one).
+// Forgets a peer: what it still sends is ignored, sends to it are STATUS_NOT_FOUND, no
+// LISTENER_CLOSED comes (libzmq 4.3.4 cannot disconnect one). What was sent to it before arrives.
 void listener_drop(Listener *listener, Lane lane, PeerId peer);
 
 // ---- the worker's side ----
@@ -88,14 +93,16 @@ Status line_open(ZmqContext *context, const char *endpoint, Lane lane, Line **re
 void line_close(Line *line);
 // "tcp://HOST:PORT" with another port, or the ipc path with ".bulk": the bulk lane's endpoint.
 Status line_bulk_endpoint(const char *control, uint32_t bulk_port, char out[CHANNEL_ADDRESS_BYTES]);
-// STATUS_AGAIN when the queue stays full for `timeout_ms`.
+// STATUS_AGAIN when the queue stays full, or there is no connection, for `timeout_ms` (-1: for
+// ever, 0: does not wait). A lost connection is made again by itself; nothing that was queued for
+// the old one is sent over the new one, and the coordinator answers it with REFUSED 7 until HELLO.
 Status line_send(Line *line, const void *bytes, size_t size, const void *payload,
                  size_t payload_size, int64_t timeout_ms);
 // Receives one message; contents borrowed until the next call. STATUS_AGAIN after `timeout_ms`, and
-// also as soon as `wake_fd` (or -1) is readable: then *ret_woken is true.
+// also as soon as `wake_fd` (or -1) is readable: then *ret_woken is true, also when messages wait.
 typedef struct LineMessage {
-    const void *bytes;
-    size_t size;
+    const void *bytes;   // not aligned
+    size_t size;         // 0: a number or size of frames that the lane does not allow
     const void *payload; // NULL when there is none
     size_t payload_size;
 } LineMessage;

@@ -144,15 +144,24 @@ typedef struct Message {
     };
 } Message;
 
-// Appends the message's bytes. Failure is out's sticky status (STATUS_LIMIT when a field exceeds
-// its limit: a bug or an over-long text of ours).
+// Appends the message's bytes. Failure is out's sticky status, and the bytes are those from before:
+// STATUS_LIMIT when a field exceeds its limit (a bug or an over-long text of ours), STATUS_INVALID
+// for a text that is not UTF-8, an unsafe path or a number that is not finite. Texts for people
+// (reasons, REFUSED's and END's text) never fail: they are cut to fit between two characters, and
+// what is not UTF-8 becomes '?'. The body encoders below do the same; a body beyond
+// PROTO_BODY_BYTES is STATUS_LIMIT (256 clips with paths of 4 KiB would be).
 void message_encode(const Message *message, Buffer *out);
 
-// A decoded message and the memory its texts lie in.
+// A decoded message and a decoded body, and the memory their texts lie in. The two are held apart:
+// a body may be decoded by the same Decoded as the message that it came in, and both live on. The
+// message (with its body pointer) lives until the next message_decode, a body until the next
+// body_decode_*; the bytes that they were decoded from are not needed any more.
 typedef struct Decoded Decoded;
 Decoded *decoded_new(void);
 void decoded_free(Decoded *decoded);
-// The message; STATUS_FORMAT names what is malformed. Replaces what `decoded` held before.
+// The message; STATUS_FORMAT names what is malformed, *ret is untouched then. What `decoded` held
+// of a message before is gone in either case. A HELLO none of whose versions is ours has only
+// protocol_least and protocol_most (see PROTOCOL.md); its texts are "".
 Status message_decode(Decoded *decoded, const void *bytes, size_t size, const Message **ret);
 
 // For people: "TASK", "HELLO", ...
@@ -211,8 +220,8 @@ typedef struct ScoreBody {
 
 typedef struct ScoreAnswer {
     ClipOutcome outcome;
-    double score;
-    const char *reason;
+    double score;       // finite; 0 on the wire unless usable
+    const char *reason; // "" when usable
 } ScoreAnswer;
 
 typedef struct CannotBody {
@@ -233,8 +242,9 @@ void body_encode_score(const ScoreBody *body, Buffer *out);
 void body_encode_score_answers(const ScoreAnswer *answers, uint32_t count, Buffer *out);
 void body_encode_cannot(const CannotBody *body, Buffer *out);
 
-// Decoders: what they give borrows from `decoded`, which keeps a copy of everything. STATUS_FORMAT
-// on anything but the exact schema; paths that are not safe (file_is_safe_relative) are malformed.
+// Decoders: what they give borrows from `decoded`, which keeps a copy of everything until the next
+// body_decode_*. STATUS_FORMAT on anything but the exact schema; paths that are not safe
+// (file_is_safe_relative) are malformed. Outputs are untouched on failure.
 Status body_decode_probe(Decoded *decoded, const void *bytes, size_t size, ProbeBody *ret);
 Status body_decode_probe_answers(Decoded *decoded, const void *bytes, size_t size,
                                  const ProbeAnswer **ret, uint32_t *ret_count);

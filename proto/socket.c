@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proto/socket.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "common/base/mem.h"
+#include "proto/message.h"
+
+#define LANES 2
+
+// libzmq's queues, in messages per peer. Control: 64 credits, an ACK, CANCEL or PROGRESS for each,
+// many times over. Bulk, to a worker: a whole blob of PROTO_BLOB_BYTES is 4,096 pieces, and a
+// worker has one GET outstanding, beside totals of which it needs the last before there is a
+// next: twice that never fills for a worker that lives. It bounds memory only in theory (8,192
+// times 256 KiB); in practice pieces are sent from shared blocks (listener_send_shared), so that a
+// full queue holds references. To the coordinator: a worker may wait (line_send), so 32 pieces, 8
+// MiB each way per worker, do.
+static const struct QueueSizes {
+    int router_send, router_receive, dealer_send, dealer_receive;
+} QUEUES[LANES] = {
+    [LANE_CONTROL] = {1024, 1024, 1024, 1024},
+    [LANE_BULK] = {8192, 32, 32, 8192},
+};
+
+// Signs of life of libzmq's own. Control: a stopped process is noticed in three seconds. Bulk: a
+// connection whose receiver is busy with something else stands still when the receiver's queue is
+// full, and does not hear heartbeats then, so they are slow; they only clear away connections whose
+// host has vanished, long after the control lane has told.
+static const struct Heartbeat {
+    int interval_ms, timeout_ms, ttl_ms;
+} HEARTBEATS[LANES] = {
+    [LANE_CONTROL] = {1000, 3000, 10000},
+    [LANE_BULK] = {1000, 30000, 60000},
+};
+
+static const int64_t FRAME_BYTES_MOST[LANES] = {PROTO_CONTROL_BYTES, PROTO_PIECE_BYTES};
+static const size_t HEADER_BYTES_MOST[LANES] = {PROTO_CONTROL_BYTES, PROTO_HEADER_BYTES};
+
+struct ZmqContext {
+    void *handle;
+};
+
+ZmqContext *zmq_context_new(void) {
+    ZmqContext *context = mem_new(1, sizeof *context);
+    if (context == NULL) {
+        return NULL;
+    }
+    context->handle = zmq_ctx_new();
+    // One I/O thread per lane (ZMQ_AFFINITY below): gradients do not delay signs of life.
+    if (context->handle == NULL || zmq_ctx_set(context->handle, ZMQ_IO_THREADS, LANES) != 0) {
+        status_set(STATUS_IO, "cannot start ZeroMQ: %s", zmq_strerror(errno));
+        zmq_context_free(context);
+        return NULL;
+    }
+    return context;
+}
+
+void zmq_context_free(ZmqContext *context) {
+    if (context == NULL) {
+        return;
+    }
+    while (context->handle != NULL && zmq_ctx_term(context->handle) != 0 && errno == EINTR) {
+        continue;
+    }
+    mem_free(context);
+}
+
+static bool set_int(void *socket, int option, int value) {
+    return zmq_setsockopt(socket, option, &value, sizeof value) == 0;
+}
+
+// ---- making ----
+
+struct Socket {
+    void *handle;
+    void *monitor; // PAIR to a ROUTER's events, NULL otherwise
+    Lane lane;
+    SocketRole role;
+    zmq_msg_t route, header, payload, excess; // of the message last received; always initialised
+};
+
+// What both sides set on every socket of a lane, before it is bound or connected.
+static bool set_common(const Socket *socket, int linger_ms) {
+    uint64_t io_thread = UINT64_C(1) << socket->lane;
+    const struct Heartbeat *beat = &HEARTBEATS[socket->lane];
+    const int64_t *bytes_most = &FRAME_BYTES_MOST[socket->lane];
+    void *handle = socket->handle;
+    return zmq_setsockopt(handle, ZMQ_MAXMSGSIZE, bytes_most, sizeof *bytes_most) == 0 &&
+           zmq_setsockopt(handle, ZMQ_AFFINITY, &io_thread, sizeof io_thread) == 0 &&
+           set_int(handle, ZMQ_LINGER, linger_ms) &&
+           set_int(handle, ZMQ_HEARTBEAT_IVL, beat->interval_ms) &&
+           set_int(handle, ZMQ_HEARTBEAT_TIMEOUT, beat->timeout_ms) &&
+           set_int(handle, ZMQ_HEARTBEAT_TTL, beat->ttl_ms) &&
+           set_int(handle, ZMQ_HANDSHAKE_IVL, 10000);
+}
+
+static bool set_up_router(Socket *socket, void *context) {
+    static atomic_uint monitors;
+    char name[64];
+    snprintf(name, sizeof name, "inproc://monitor-%u", atomic_fetch_add(&monitors, 1));
+    socket->monitor = zmq_socket(context, ZMQ_PAIR);
+    // The monitor's queue has no bound: at a full one libzmq's I/O thread would wait for us. An
+    // event has 60 bytes, and there are no more of them than connections were made.
+    return socket->monitor != NULL && set_common(socket, socket->lane == LANE_CONTROL ? 2000 : 0) &&
+           set_int(socket->handle, ZMQ_ROUTER_MANDATORY, 1) &&
+           set_int(socket->handle, ZMQ_SNDHWM, QUEUES[socket->lane].router_send) &&
+           set_int(socket->handle, ZMQ_RCVHWM, QUEUES[socket->lane].router_receive) &&
+           set_int(socket->handle, ZMQ_BACKLOG, 1024) &&
+           zmq_socket_monitor(socket->handle, name, ZMQ_EVENT_DISCONNECTED) == 0 &&
+           set_int(socket->monitor, ZMQ_LINGER, 0) && set_int(socket->monitor, ZMQ_RCVHWM, 0) &&
+           zmq_connect(socket->monitor, name) == 0;
+}
+
+static bool set_up_dealer(Socket *socket) {
+    // ZMQ_IMMEDIATE: nothing is queued for a connection that is not there, and what was queued is
+    // not carried over to the next one, which has to begin with HELLO.
+    return set_common(socket, socket->lane == LANE_CONTROL ? 1000 : 0) &&
+           set_int(socket->handle, ZMQ_IMMEDIATE, 1) &&
+           set_int(socket->handle, ZMQ_SNDHWM, QUEUES[socket->lane].dealer_send) &&
+           set_int(socket->handle, ZMQ_RCVHWM, QUEUES[socket->lane].dealer_receive) &&
+           set_int(socket->handle, ZMQ_RECONNECT_IVL, 100) &&
+           set_int(socket->handle, ZMQ_RECONNECT_IVL_MAX, 2000) &&
+           set_int(socket->handle, ZMQ_CONNECT_TIMEOUT, 5000);
+}
+
+Status socket_new(ZmqContext *context, Lane lane, SocketRole role, Socket **ret) {
+    Socket *socket = mem_new(1, sizeof *socket);
+    if (socket == NULL) {
+        return STATUS_MEMORY;
+    }
+    socket->lane = lane;
+    socket->role = role;
+    zmq_msg_init(&socket->route);
+    zmq_msg_init(&socket->header);
+    zmq_msg_init(&socket->payload);
+    zmq_msg_init(&socket->excess);
+    bool is_router = role == SOCKET_ROUTER;
+    socket->handle = zmq_socket(context->handle, is_router ? ZMQ_ROUTER : ZMQ_DEALER);
+    bool good = socket->handle != NULL &&
+                (is_router ? set_up_router(socket, context->handle) : set_up_dealer(socket));
+    if (!good) {
+        Status status = status_set(STATUS_IO, "cannot make a socket: %s", zmq_strerror(errno));
+        socket_close(socket);
+        return status;
+    }
+    *ret = socket;
+    return STATUS_OK;
+}
+
+void socket_close(Socket *socket) {
+    if (socket == NULL) {
+        return;
+    }
+    if (socket->monitor != NULL) {
+        zmq_socket_monitor(socket->handle, NULL, 0);
+        zmq_close(socket->monitor);
+    }
+    if (socket->handle != NULL) {
+        zmq_close(socket->handle);
+    }
+    zmq_msg_close(&socket->route);
+    zmq_msg_close(&socket->header);
+    zmq_msg_close(&socket->payload);
+    zmq_msg_close(&socket->excess);
+    mem_free(socket);
+}
+
+// IPv6 is off for an IPv4 address: libzmq would otherwise map it, which hosts without IPv6 refuse.
+Status socket_bind(Socket *socket, const Address *address) {
+    char text[CHANNEL_ADDRESS_BYTES];
+    address_text(address, text);
+    if (set_int(socket->handle, ZMQ_IPV6, address->is_ipv6) &&
+        zmq_bind(socket->handle, text) == 0) {
+        return STATUS_OK;
+    }
+    Status status = errno == EADDRINUSE ? STATUS_AGAIN : STATUS_IO;
+    return status_set(status, "cannot listen on %s: %s", text, zmq_strerror(errno));
+}
+
+Status socket_connect(Socket *socket, const Address *address) {
+    char text[CHANNEL_ADDRESS_BYTES];
+    address_text(address, text);
+    if (set_int(socket->handle, ZMQ_IPV6, address->is_ipv6) &&
+        zmq_connect(socket->handle, text) == 0) {
+        return STATUS_OK;
+    }
+    return status_set(STATUS_IO, "cannot connect to %s: %s", text, zmq_strerror(errno));
+}
+
+// ---- receiving ----
+
+// Routing ids that libzmq makes are a zero and a counter.
+static void read_route(zmq_msg_t *frame, Received *ret) {
+    const unsigned char *bytes = zmq_msg_data(frame);
+    ret->has_route = zmq_msg_size(frame) == 5 && bytes[0] == 0;
+    if (ret->has_route) {
+        ret->route = (uint32_t)bytes[1] << 24 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 8 |
+                     bytes[4];
+    }
+}
+
+// Takes the whole of a message, whatever it is. libzmq hands out a message's first part only when
+// all its parts are there.
+bool socket_receive(Socket *socket, Received *ret) {
+    Received received = {.bytes = "", .fd = -1};
+    if (socket->role == SOCKET_ROUTER) {
+        if (zmq_msg_recv(&socket->route, socket->handle, ZMQ_DONTWAIT) < 0) {
+            return false;
+        }
+        read_route(&socket->route, &received);
+    }
+    if (zmq_msg_recv(&socket->header, socket->handle, ZMQ_DONTWAIT) < 0) {
+        return false;
+    }
+    int parts = 1;
+    bool more = zmq_msg_more(&socket->header);
+    while (more) {
+        zmq_msg_t *frame = ++parts == 2 ? &socket->payload : &socket->excess;
+        more = zmq_msg_recv(frame, socket->handle, ZMQ_DONTWAIT) >= 0 && zmq_msg_more(frame);
+    }
+    // The routing id's own frame has the property only sometimes.
+    received.fd = zmq_msg_get(&socket->header, ZMQ_SRCFD);
+    size_t size = zmq_msg_size(&socket->header);
+    if (parts <= (socket->lane == LANE_BULK ? 2 : 1) && size <= HEADER_BYTES_MOST[socket->lane]) {
+        received.bytes = zmq_msg_data(&socket->header);
+        received.size = size;
+        received.payload = parts == 2 && size > 0 ? zmq_msg_data(&socket->payload) : NULL;
+        received.payload_size = received.payload != NULL ? zmq_msg_size(&socket->payload) : 0;
+    }
+    *ret = received;
+    return true;
+}
+
+bool socket_take_lost(Socket *socket, int *ret_fd) {
+    zmq_msg_t frame;
+    zmq_msg_init(&frame);
+    bool found = false;
+    // First frame: event (16 bits) and value (32 bits), host order, not aligned; then an address.
+    while (!found && zmq_msg_recv(&frame, socket->monitor, ZMQ_DONTWAIT) >= 0) {
+        uint16_t event = 0;
+        int32_t value = -1;
+        if (zmq_msg_size(&frame) >= sizeof event + sizeof value) {
+            memcpy(&event, zmq_msg_data(&frame), sizeof event);
+            memcpy(&value, (const char *)zmq_msg_data(&frame) + sizeof event, sizeof value);
+        }
+        while (zmq_msg_more(&frame) && zmq_msg_recv(&frame, socket->monitor, ZMQ_DONTWAIT) >= 0) {
+            continue;
+        }
+        found = event == ZMQ_EVENT_DISCONNECTED;
+        *ret_fd = found ? value : *ret_fd;
+    }
+    zmq_msg_close(&frame);
+    return found;
+}
+
+void socket_settle(Socket *socket) {
+    int events;
+    size_t size = sizeof events;
+    zmq_getsockopt(socket->handle, ZMQ_EVENTS, &events, &size);
+}
+
+// ---- sending ----
+
+struct SharedPayload {
+    atomic_uint owners;
+    size_t size;
+    unsigned char bytes[];
+};
+
+SharedPayload *shared_payload_new(const void *bytes, size_t size) {
+    SharedPayload *shared = mem_new(1, sizeof *shared + size);
+    if (shared != NULL) {
+        atomic_init(&shared->owners, 1);
+        shared->size = size;
+        memcpy(shared->bytes, bytes, size);
+    }
+    return shared;
+}
+
+void shared_payload_release(SharedPayload *shared) {
+    if (shared != NULL && atomic_fetch_sub(&shared->owners, 1) == 1) {
+        mem_free(shared);
+    }
+}
+
+const unsigned char *shared_payload_bytes(const SharedPayload *shared) {
+    return shared->bytes;
+}
+
+// Called by libzmq when a frame has been sent or dropped, most often in an I/O thread.
+static void release_frame(void *bytes, void *shared) {
+    (void)bytes;
+    shared_payload_release(shared);
+}
+
+static bool copy_frame(zmq_msg_t *frame, const void *bytes, size_t size) {
+    if (zmq_msg_init_size(frame, size) != 0) {
+        zmq_msg_init(frame);
+        return false;
+    }
+    if (size > 0) {
+        memcpy(zmq_msg_data(frame), bytes, size);
+    }
+    return true;
+}
+
+static bool share_frame(zmq_msg_t *frame, const Outgoing *message) {
+    SharedPayload *shared = message->shared;
+    size_t offset = (size_t)((const unsigned char *)message->payload - shared->bytes);
+    assert(offset <= shared->size && message->payload_size <= shared->size - offset);
+    atomic_fetch_add(&shared->owners, 1);
+    if (zmq_msg_init_data(frame, shared->bytes + offset, message->payload_size, release_frame,
+                          shared) == 0) {
+        return true;
+    }
+    zmq_msg_init(frame);
+    shared_payload_release(shared);
+    return false;
+}
+
+// Initialises both frames, whatever it returns.
+static bool make_frames(const Outgoing *message, zmq_msg_t *header, zmq_msg_t *payload) {
+    bool made = copy_frame(header, message->bytes, message->size);
+    if (!made || message->payload == NULL) {
+        zmq_msg_init(payload);
+        return made;
+    }
+    return message->shared != NULL ? share_frame(payload, message)
+                                   : copy_frame(payload, message->payload, message->payload_size);
+}
+
+// 0 or errno. A ROUTER refuses the routing id or nothing: what follows is taken, or lost with the
+// peer. A DEALER refuses the first frame, or a second one whose connection was lost in between,
+// and has dropped the first then.
+static int send_frames(Socket *socket, uint32_t route, zmq_msg_t *header, zmq_msg_t *payload) {
+    const unsigned char id[5] = {0, (unsigned char)(route >> 24), (unsigned char)(route >> 16),
+                                 (unsigned char)(route >> 8), (unsigned char)route};
+    if (socket->role == SOCKET_ROUTER &&
+        zmq_send(socket->handle, id, sizeof id, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0) {
+        return errno;
+    }
+    int more = payload != NULL ? ZMQ_SNDMORE : 0;
+    if (zmq_msg_send(header, socket->handle, ZMQ_DONTWAIT | more) < 0 ||
+        (payload != NULL && zmq_msg_send(payload, socket->handle, ZMQ_DONTWAIT) < 0)) {
+        return errno;
+    }
+    return 0;
+}
+
+static Status status_of(int error) {
+    switch (error) {
+    case 0:
+        return STATUS_OK;
+    case EAGAIN:
+        return status_set(STATUS_AGAIN, "the connection does not take what is sent to it");
+    case EHOSTUNREACH:
+        return status_set(STATUS_NOT_FOUND, "the connection is gone");
+    default:
+        return status_set(STATUS_IO, "cannot send: %s", zmq_strerror(error));
+    }
+}
+
+Status socket_send(Socket *socket, const Outgoing *message) {
+    assert(socket->lane == LANE_BULK || message->payload == NULL);
+    // A longer frame would end the connection at the other side: a bug of ours, better told here.
+    if (message->size > HEADER_BYTES_MOST[socket->lane] ||
+        message->payload_size > PROTO_PIECE_BYTES) {
+        return status_set(STATUS_LIMIT, "a message of %zu and %zu bytes is too large to send",
+                          message->size, message->payload_size);
+    }
+    zmq_msg_t header, payload;
+    bool made = make_frames(message, &header, &payload);
+    int error = !made ? 0
+                      : send_frames(socket, message->route, &header,
+                                    message->payload != NULL ? &payload : NULL);
+    // Frames that were sent are empty now; those that were not end here.
+    zmq_msg_close(&header);
+    zmq_msg_close(&payload);
+    return made ? status_of(error)
+                : status_set(STATUS_MEMORY, "out of memory: a message of %zu bytes",
+                             message->size + message->payload_size);
+}
+
+// ---- waiting ----
+
+void socket_wait(SocketWait *wait, int64_t timeout_ms) {
+    zmq_pollitem_t items[2 * 2 + SOCKET_FDS_MOST];
+    int count = 0;
+    assert(wait->fd_count <= SOCKET_FDS_MOST);
+    for (int i = 0; i < wait->fd_count; i++) {
+        items[count++] = (zmq_pollitem_t){.fd = wait->fds[i], .events = ZMQ_POLLIN};
+    }
+    for (int i = 0; i < 2 && wait->sockets[i] != NULL; i++) {
+        short events = wait->to_send ? ZMQ_POLLOUT : ZMQ_POLLIN;
+        items[count++] = (zmq_pollitem_t){.socket = wait->sockets[i]->handle, .events = events};
+        if (wait->sockets[i]->monitor != NULL) {
+            items[count++] =
+                (zmq_pollitem_t){.socket = wait->sockets[i]->monitor, .events = ZMQ_POLLIN};
+        }
+    }
+    wait->fd_is_ready = false;
+    long most_ms = 3600000; // so that it fits a long anywhere; callers come again
+    if (zmq_poll(items, count, timeout_ms > most_ms ? most_ms : (long)timeout_ms) > 0) {
+        for (int i = 0; i < wait->fd_count; i++) {
+            wait->fd_is_ready |= items[i].revents != 0;
+        }
+    }
+}
