@@ -3,6 +3,7 @@
 // auscult run, and its single stages extract, train, score, report: everything from a folder of
 // recordings to the files of a run. What is done already is found in the run's journal.
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,13 +52,12 @@ typedef struct Run {
 // ---- what a begun run remembers ----
 
 static Status absolute(const char *path, char **ret) {
-    char *resolved = realpath(path, NULL);
-    if (resolved == NULL) {
+    char resolved[PATH_MAX];
+    if (realpath(path, resolved) == NULL) {
         Status status = errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO;
         return status_set(status, "cannot look at %s: %s", path, strerror(errno));
     }
     char *copy = mem_copy_text(resolved);
-    free(resolved);
     *ret = copy;
     return copy != NULL ? STATUS_OK : STATUS_MEMORY;
 }

@@ -497,6 +497,9 @@ Status task_train_run(TaskTrain *train, const DeskTask *task, Buffer *answer,
         status = use_state(train);
     }
     if (status == STATUS_OK) {
+        log_debug("training: epochs %u.%u to %u, shards %u to %u of %u", train->body.from_epoch,
+                  train->body.from_round, train->body.until_epoch, train->body.first,
+                  train->body.first + train->body.count - 1, train->plan.shards);
         status = do_epochs(train);
     }
     return status == STATUS_OK ? answer_piece(train, answer) : status;

@@ -12,6 +12,7 @@
 
 #include "common/base/mem.h"
 #include "common/model/shard_plan.h"
+#include "common/model/shard_tree.h"
 
 struct Training {
     Settings settings;
@@ -30,9 +31,21 @@ struct Training {
     Digest replica_digest; // at the end of the piece
     bool has_replica_digest;
     PartialTree *tree;
-    ScalerSums **scaler_sums;         // (S) by first shard, those that have arrived
-    ValidationSums **validation_sums; // (S) likewise
+    ShardTree scaler_tree;     // of ScalerSums
+    ShardTree validation_tree; // of ValidationSums
 };
+
+static void join_scaler(void *context, void *left, void *right) {
+    (void)context;
+    scaler_sums_add(left, right);
+    scaler_sums_free(right);
+}
+
+static void join_validation(void *context, void *left, void *right) {
+    (void)context;
+    validation_add(left, right);
+    validation_free(right);
+}
 
 Status training_new(const Settings *settings, uint64_t model_key, const int64_t *frames,
                     int32_t clip_count, Training **ret) {
@@ -45,13 +58,8 @@ Status training_new(const Settings *settings, uint64_t model_key, const int64_t 
     training->shape = shape_official(settings);
     Status status =
         shard_plan_make(&training->shape, settings, frames, clip_count, &training->plan);
-    if (status == STATUS_OK) {
-        training->scaler_sums = mem_new((size_t)settings->shards, sizeof(ScalerSums *));
-        training->validation_sums = mem_new((size_t)settings->shards, sizeof(ValidationSums *));
-        if (training->scaler_sums == NULL || training->validation_sums == NULL) {
-            status = STATUS_MEMORY;
-        }
-    }
+    training->scaler_tree = shard_tree_of(settings->shards, join_scaler, NULL);
+    training->validation_tree = shard_tree_of(settings->shards, join_validation, NULL);
     if (status != STATUS_OK) {
         training_free(training);
         return status;
@@ -60,16 +68,14 @@ Status training_new(const Settings *settings, uint64_t model_key, const int64_t 
     return STATUS_OK;
 }
 
+// What has arrived for the exchange under way.
 static void forget_sums(Training *training) {
-    for (int32_t i = 0; i < training->settings.shards; i++) {
-        if (training->scaler_sums != NULL) {
-            scaler_sums_free(training->scaler_sums[i]);
-            training->scaler_sums[i] = NULL;
-        }
-        if (training->validation_sums != NULL) {
-            validation_free(training->validation_sums[i]);
-            training->validation_sums[i] = NULL;
-        }
+    void *part;
+    while ((part = shard_tree_take(&training->scaler_tree)) != NULL) {
+        scaler_sums_free(part);
+    }
+    while ((part = shard_tree_take(&training->validation_tree)) != NULL) {
+        validation_free(part);
     }
     if (training->tree != NULL) {
         partial_tree_clear(training->tree);
@@ -93,8 +99,6 @@ void training_free(Training *training) {
     }
     end_group(training);
     buffer_done(&training->state);
-    mem_free(training->scaler_sums);
-    mem_free(training->validation_sums);
     mem_free(training);
 }
 
@@ -283,58 +287,26 @@ Status training_take_answer(Training *training, CoreShare share, Digest digest) 
 
 // ---- sums ----
 
-static uint32_t shards_of(const Training *training) {
-    return (uint32_t)training->settings.shards;
-}
-
-// Whether there is a sum for every member, whose shares are all of one size.
-static bool all_there(void *const *sums, uint32_t shards, uint32_t count) {
-    for (uint32_t first = 0; first < shards; first += count) {
-        if (sums[first] == NULL) {
-            return false;
-        }
-    }
-    return true;
-}
-
-// Adds along the tree, left plus right, what lies at multiples of `count`; the total is at 0.
-static void add_scaler_tree(ScalerSums **sums, uint32_t shards, uint32_t count) {
-    for (uint32_t width = count; width < shards; width *= 2) {
-        for (uint32_t first = 0; first < shards; first += 2 * width) {
-            scaler_sums_add(sums[first], sums[first + width]);
-        }
-    }
-}
-
-static void add_validation_tree(ValidationSums **sums, uint32_t shards, uint32_t count) {
-    for (uint32_t width = count; width < shards; width *= 2) {
-        for (uint32_t first = 0; first < shards; first += 2 * width) {
-            validation_add(sums[first], sums[first + width]);
-        }
-    }
-}
-
 static Status take_scaler(Training *training, const CoreSum *sum, Buffer *total) {
-    ScalerSums **slot = &training->scaler_sums[sum->share.first];
-    ScalerSums *fresh = scaler_sums_new(shape_dimension(&training->shape));
-    if (fresh == NULL) {
-        return STATUS_MEMORY;
+    ShardTree *tree = &training->scaler_tree;
+    ScalerSums *part = scaler_sums_new(shape_dimension(&training->shape));
+    Status status = part != NULL ? scaler_sums_read(part, sum->bytes, sum->size) : STATUS_MEMORY;
+    if (status == STATUS_OK) {
+        status = shard_tree_check(tree, (int32_t)sum->share.first, (int32_t)sum->share.count);
     }
-    Status status = scaler_sums_read(fresh, sum->bytes, sum->size);
     if (status != STATUS_OK) {
-        scaler_sums_free(fresh);
+        scaler_sums_free(part);
         return status;
     }
-    scaler_sums_free(*slot);
-    *slot = fresh;
-    if (!all_there((void *const *)training->scaler_sums, shards_of(training), sum->share.count)) {
+    shard_tree_put(tree, (int32_t)sum->share.first, (int32_t)sum->share.count, part);
+    const ScalerSums *root = shard_tree_root(tree);
+    if (root == NULL) {
         return STATUS_AGAIN;
     }
-    add_scaler_tree(training->scaler_sums, shards_of(training), sum->share.count);
-    status = replica_set_scaler(training->replica, training->scaler_sums[0]);
+    status = replica_set_scaler(training->replica, root);
     if (status == STATUS_OK) {
         size_t size;
-        const void *bytes = scaler_sums_bytes(training->scaler_sums[0], &size);
+        const void *bytes = scaler_sums_bytes(root, &size);
         buffer_append(total, bytes, size);
         status = total->status;
     }
@@ -362,31 +334,41 @@ static Status take_partial(Training *training, const CoreSum *sum, Buffer *total
     return total->status;
 }
 
-static Status take_validation(Training *training, const CoreSum *sum, Buffer *total) {
-    ValidationSums **slot = &training->validation_sums[sum->share.first];
-    ValidationSums *fresh = validation_new(training->plan.validation_rounds);
-    if (fresh == NULL) {
-        return STATUS_MEMORY;
-    }
-    Status status = validation_read(fresh, sum->bytes, sum->size);
-    if (status == STATUS_OK && validation_rounds(fresh) != training->plan.validation_rounds) {
+static Status read_validation(const Training *training, const CoreSum *sum,
+                              ValidationSums **ret_part) {
+    ValidationSums *part = validation_new(training->plan.validation_rounds);
+    Status status = part != NULL ? validation_read(part, sum->bytes, sum->size) : STATUS_MEMORY;
+    if (status == STATUS_OK && validation_rounds(part) != training->plan.validation_rounds) {
         status = status_set(STATUS_FORMAT, "validation sums of another number of rounds");
     }
+    if (status == STATUS_OK) {
+        status = shard_tree_check(&training->validation_tree, (int32_t)sum->share.first,
+                                  (int32_t)sum->share.count);
+    }
     if (status != STATUS_OK) {
-        validation_free(fresh);
+        validation_free(part);
         return status;
     }
-    validation_free(*slot);
-    *slot = fresh;
-    if (!all_there((void *const *)training->validation_sums, shards_of(training),
-                   sum->share.count)) {
+    *ret_part = part;
+    return STATUS_OK;
+}
+
+static Status take_validation(Training *training, const CoreSum *sum, Buffer *total) {
+    ShardTree *tree = &training->validation_tree;
+    ValidationSums *part;
+    Status status = read_validation(training, sum, &part);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    shard_tree_put(tree, (int32_t)sum->share.first, (int32_t)sum->share.count, part);
+    const ValidationSums *root = shard_tree_root(tree);
+    if (root == NULL) {
         return STATUS_AGAIN;
     }
-    add_validation_tree(training->validation_sums, shards_of(training), sum->share.count);
-    status = replica_end_epoch(training->replica, training->validation_sums[0]);
+    status = replica_end_epoch(training->replica, root);
     if (status == STATUS_OK) {
         size_t size;
-        const void *bytes = validation_bytes(training->validation_sums[0], &size);
+        const void *bytes = validation_bytes(root, &size);
         buffer_append(total, bytes, size);
         status = total->status;
     }
