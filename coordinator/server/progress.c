@@ -101,6 +101,7 @@ static void end_stage(Progress *progress, int64_t now_ms) {
     if (progress->stage[0] != '\0') {
         ProgressFacts last = progress->last;
         last.stage = progress->stage;
+        last.done = last.total; // or it would not have ended
         print(progress, &last, now_ms, true);
         progress->stage[0] = '\0';
     }
