@@ -45,7 +45,7 @@ typedef struct Run {
     Journal *journal;
     Blobs *blobs;
     Plan *plan;
-    Digest fingerprint;
+    Fingerprint fingerprint;
     bool is_resumed;
 } Run;
 
@@ -493,7 +493,7 @@ static int serve(const Run *run) {
                            .roots = (const char *const *)run->roots,
                            .root_count = run->root_count,
                            .kernel = (Kernel)run->settings.numerics,
-                           .fingerprint = run->fingerprint,
+                           .fingerprint = &run->fingerprint,
                            .is_quiet = run->options.is_quiet,
                            .is_debug = run->options.is_verbose};
     Status status = server_run(&config);

@@ -34,8 +34,8 @@ static const char HELP[] =
     "  --run RUN            read the endpoint from the run folder (on a shared disk)\n"
     "  --data DIR           where this machine has the run's data, once for each of its data\n"
     "                       folders, in their order; without it, where the coordinator has them\n"
-    "  --kernel NAME        BLAS kernel to start with: prescott, haswell or skylakex (the\n"
-    "                       coordinator names the right one if it is another)\n"
+    "  --kernel NAME        BLAS kernel to run: prescott, haswell or skylakex (by default the\n"
+    "                       best one, or the run's if that is another that can run here)\n"
     "  --give-up-after S    seconds without a coordinator after which to leave (default 60)\n"
     "  -v, --verbose        say more\n"
     "  -q, --quiet          say only errors\n"
@@ -226,7 +226,11 @@ static int serve(ZmqContext *context, const SessionConfig *config, Desk *desk,
         case SESSION_OVER:
             return 0;
         case SESSION_KERNEL:
-            log_info("%s", status_message());
+            if (options->kernel != KERNEL_AUTO) {
+                log_error("%s", status_message());
+                return EXIT_FAILED;
+            }
+            log_info("%s; starting again with it", status_message());
             if (restart_with(kernel, argc, argv) != STATUS_OK) {
                 log_error("%s", status_message());
             }
@@ -260,6 +264,8 @@ static int work(const Options *options, int argc, char **argv) {
                             .name = name,
                             .stop = &stop_asked,
                             .stop_fd = stop_fd};
+    Fingerprint fingerprint = {0};
+    config.fingerprint = &fingerprint;
     ZmqContext *context = zmq_context_new();
     Desk *desk = desk_new();
     Compute *compute = NULL;
@@ -268,7 +274,7 @@ static int work(const Options *options, int argc, char **argv) {
         status = linalg_self_check();
     }
     if (status == STATUS_OK) {
-        status = fingerprint_make(&config.fingerprint);
+        status = fingerprint_make(&fingerprint);
     }
     if (status == STATUS_OK) {
         status = random_digest(&config.worker_id);

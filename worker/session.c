@@ -50,8 +50,8 @@ static Status say_hello(Session *session) {
     hello.hello.name = config->name;
     hello.hello.threads = 1;
     hello.hello.kernel = config->kernel;
-    hello.hello.fingerprint = config->fingerprint;
-    hello.hello.libraries = "auscult " AUSCULT_VERSION;
+    hello.hello.fingerprint = config->fingerprint->digest;
+    hello.hello.libraries = config->fingerprint->parts;
     return send_message(session, &hello);
 }
 

@@ -8,6 +8,7 @@
 
 #include <signal.h>
 
+#include "common/engine/fingerprint.h"
 #include "worker/desk.h"
 
 typedef struct SessionConfig {
@@ -15,7 +16,7 @@ typedef struct SessionConfig {
     const char *const *roots; // (root_count) this worker's own data folders; 0: the coordinator's
     uint32_t root_count;
     const char *kernel;
-    Digest fingerprint;
+    const Fingerprint *fingerprint; // of this program
     Digest worker_id;
     const char *name;
     int stop_fd;                       // readable once a signal asks this worker to leave

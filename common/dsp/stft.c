@@ -214,3 +214,7 @@ void stft_run(Stft *stft, const float *samples, int64_t count, int64_t first, fl
         split_pair(stft->transform, stft->config.n_fft, out + lane);
     }
 }
+
+const char *stft_library(void) {
+    return fftw_version;
+}

@@ -37,4 +37,8 @@ int64_t stft_frames(const Stft *stft, int64_t samples);
 // nothing.
 void stft_run(Stft *stft, const float *samples, int64_t count, int64_t first, float *out);
 
+// "fftw-3.3.10-sse2-avx-avx2": name, version and instruction sets of the library. Borrowed for
+// good.
+const char *stft_library(void);
+
 #endif

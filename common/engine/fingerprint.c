@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/engine/fingerprint.h"
 
+#include <stdio.h>
+
 #include "common/base/mem.h"
 #include "common/base/rng.h"
 #include "common/dsp/logmel.h"
+#include "common/dsp/stft.h"
 #include "common/model/fingerprint.h"
+#include "common/model/linalg.h"
 
 enum { RATE_HZ = 16000, SAMPLES = 160000 };
 
@@ -19,43 +23,45 @@ static void make_sound(float *out) {
     }
 }
 
-static Status add_everything(DigestStream *stream, const Settings *settings, LogMel *logmel,
-                             float *samples, float *log_mel) {
-    int64_t frames = logmel_frames(logmel, SAMPLES);
-    make_sound(samples);
-    logmel_run(logmel, samples, SAMPLES, log_mel);
-    digest_add(stream, log_mel, (size_t)(frames * settings->n_mels) * sizeof *log_mel);
-    Digest model;
-    Status status = model_fingerprint(&model);
-    if (status == STATUS_OK) {
-        digest_add(stream, model.bytes, sizeof model.bytes);
-    }
-    return status;
-}
-
-Status fingerprint_make(Digest *ret_fingerprint) {
+static Status digest_features(Digest *ret_digest) {
     Settings settings;
     Status status = settings_preset("default", &settings);
     if (status != STATUS_OK) {
         return status;
     }
     LogMel *logmel = logmel_new(&settings, RATE_HZ);
+    size_t count = logmel != NULL ? (size_t)(logmel_frames(logmel, SAMPLES) * settings.n_mels) : 0;
     float *samples = mem_new(SAMPLES, sizeof *samples);
-    int64_t frames = logmel != NULL ? logmel_frames(logmel, SAMPLES) : 0;
-    float *log_mel = mem_new((size_t)(frames * settings.n_mels), sizeof *log_mel);
-    DigestStream *stream = digest_begin();
-    status = STATUS_MEMORY;
-    if (logmel != NULL && samples != NULL && log_mel != NULL && stream != NULL) {
-        status = add_everything(stream, &settings, logmel, samples, log_mel);
-    }
-    if (stream != NULL) {
-        Digest digest = digest_end(stream);
-        if (status == STATUS_OK) {
-            *ret_fingerprint = digest;
-        }
+    float *log_mel = mem_new(count, sizeof *log_mel);
+    status = logmel != NULL && samples != NULL && log_mel != NULL ? STATUS_OK : STATUS_MEMORY;
+    if (status == STATUS_OK) {
+        make_sound(samples);
+        logmel_run(logmel, samples, SAMPLES, log_mel);
+        *ret_digest = digest_of(log_mel, count * sizeof *log_mel);
     }
     mem_free(log_mel);
     mem_free(samples);
     logmel_free(logmel);
     return status;
+}
+
+Status fingerprint_make(Fingerprint *ret_fingerprint) {
+    struct {
+        Digest features, model;
+    } both;
+    char features[DIGEST_TEXT_BYTES], model[DIGEST_TEXT_BYTES];
+    Status status = digest_features(&both.features);
+    if (status == STATUS_OK) {
+        status = model_fingerprint(&both.model);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    digest_text(both.features, features);
+    digest_text(both.model, model);
+    ret_fingerprint->digest = digest_of(&both, sizeof both);
+    snprintf(ret_fingerprint->parts, sizeof ret_fingerprint->parts,
+             "%s, extraction %.8s; %s, training %.8s", stft_library(), features, linalg_library(),
+             model);
+    return STATUS_OK;
 }

@@ -9,7 +9,14 @@
 #include "common/base/digest.h"
 #include "common/base/status.h"
 
+typedef struct Fingerprint {
+    Digest digest;
+    // For people, to see which part differs: versions of the libraries, and the first digits of the
+    // digests of extraction and of training.
+    char parts[256];
+} Fingerprint;
+
 // linalg_start must have been called. STATUS_MEMORY.
-Status fingerprint_make(Digest *ret_fingerprint);
+Status fingerprint_make(Fingerprint *ret_fingerprint);
 
 #endif

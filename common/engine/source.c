@@ -21,6 +21,17 @@ static Status without_path(Status status) {
     return status_set(status, "cannot be read: %s", reason);
 }
 
+// "fan/x.wav: no samples" -> "no samples": the reason stands beside the clip's path.
+static Status without_name(Status status, const char *name) {
+    const char *message = status_message();
+    size_t size = strlen(name);
+    if (status != STATUS_OK && strncmp(message, name, size) == 0 &&
+        strncmp(message + size, ": ", 2) == 0) {
+        return status_set(status, "%s", message + size + 2);
+    }
+    return status;
+}
+
 Status source_read(const char *path, uint64_t size_bytes, const Digest *expected, Buffer *bytes,
                    Digest *ret_digest) {
     Status status = file_read(path, LIMIT_CLIP_BYTES, bytes);
@@ -54,6 +65,7 @@ Status source_probe(ClipExtractor *extractor, const char *path, const char *name
     if (status == STATUS_OK) {
         ClipFeatures clip;
         status = clip_probe(extractor, name, buffer_cstr(&bytes), bytes.size, &clip);
+        status = without_name(status, name);
         if (status == STATUS_OK) {
             facts.frames = (uint32_t)clip.frames;
             facts.vectors = (uint32_t)clip.vectors;
@@ -74,6 +86,7 @@ Status source_features(ClipExtractor *extractor, const char *path, const char *n
     Status status = source_read(path, size_bytes, expected, &bytes, NULL);
     if (status == STATUS_OK) {
         status = clip_extract(extractor, name, buffer_cstr(&bytes), bytes.size, ret_features);
+        status = without_name(status, name);
     }
     buffer_done(&bytes);
     return status;
@@ -144,6 +157,7 @@ Status source_score(SourceScorer *scorer, const char *path, const char *name, ui
     ClipFeatures clip;
     status = clip_extract(scorer->extractor, name, buffer_cstr(&scorer->bytes), scorer->bytes.size,
                           &clip);
+    status = without_name(status, name);
     if (status == STATUS_OK) {
         status = score_features(scorer, &clip, ret_score);
         clip_features_done(&clip);

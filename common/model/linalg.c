@@ -206,3 +206,7 @@ Status linalg_self_check(void) {
     mem_free(block);
     return status;
 }
+
+const char *linalg_library(void) {
+    return openblas_get_config();
+}

@@ -28,6 +28,8 @@ const char *linalg_kernel_name(Kernel kernel);
 Status linalg_start(Kernel kernel, char **argv);
 // The kernel that OpenBLAS runs now, KERNEL_AUTO for one that we do not know.
 Kernel linalg_kernel(void);
+// "OpenBLAS 0.3.21 ... Haswell ...": the library's own words. Borrowed for good.
+const char *linalg_library(void);
 
 // Compares products of every transposition and of every kind of shape that training uses with
 // plain loops. STATUS_MISMATCH: this BLAS calculates wrongly. About 15 ms.

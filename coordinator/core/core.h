@@ -62,11 +62,12 @@ typedef struct CoreHooks {
 
 typedef struct CoreConfig {
     CoreHooks hooks;
-    Digest run;           // goes into WELCOME
-    Digest secret;        // tokens are derived from it
-    uint32_t incarnation; // of this coordinator on this run
-    const char *kernel;   // the run's BLAS kernel; borrowed for the core's life
-    Digest fingerprint;   // what a worker must show
+    Digest run;            // goes into WELCOME
+    Digest secret;         // tokens are derived from it
+    uint32_t incarnation;  // of this coordinator on this run
+    const char *kernel;    // the run's BLAS kernel; borrowed for the core's life
+    Digest fingerprint;    // what a worker must show
+    const char *libraries; // this program's own, for people; borrowed for the core's life
     uint32_t alive_ms;
     uint32_t workers_most;
     uint32_t bulk_port;

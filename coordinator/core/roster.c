@@ -43,7 +43,7 @@ static void refuse_hello(Core *core, CorePeer peer, const Message *hello, Refuse
 
 // Whether the worker may take part; otherwise it has been told why not.
 static bool admits(Core *core, CorePeer peer, const Message *hello) {
-    char text[512];
+    char text[768];
     if (hello->hello.protocol_least > PROTOCOL_MOST ||
         hello->hello.protocol_most < PROTOCOL_LEAST) {
         snprintf(text, sizeof text,
@@ -62,9 +62,9 @@ static bool admits(Core *core, CorePeer peer, const Message *hello) {
     }
     if (!digest_equal(hello->hello.fingerprint, core->config.fingerprint)) {
         snprintf(text, sizeof text,
-                 "the same kernel gives other bits there: its libraries or processor differ (%s), "
-                 "and results would depend on who computed them",
-                 hello->hello.libraries);
+                 "the same kernel gives other bits there, and results would depend on who "
+                 "computed them; it has %.180s; this run has %.180s",
+                 hello->hello.libraries, core->config.libraries);
         refuse_hello(core, peer, hello, REFUSED_FINGERPRINT, text);
         return false;
     }

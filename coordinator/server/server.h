@@ -5,6 +5,7 @@
 #ifndef AUSCULT_COORDINATOR_SERVER_SERVER_H
 #define AUSCULT_COORDINATOR_SERVER_SERVER_H
 
+#include "common/engine/fingerprint.h"
 #include "common/model/linalg.h"
 #include "coordinator/plan/plan.h"
 
@@ -18,7 +19,7 @@ typedef struct ServerConfig {
     const char *const *roots; // (root_count)
     uint32_t root_count;
     Kernel kernel;
-    Digest fingerprint;
+    const Fingerprint *fingerprint; // of this program
     bool is_quiet, is_debug;
 } ServerConfig;
 

@@ -347,6 +347,7 @@ static void start_core(void) {
         .incarnation = ++sim.incarnation,
         .kernel = "haswell",
         .fingerprint = digest_of_number(3),
+        .libraries = "simulated",
         .alive_ms = ALIVE_MS,
         .workers_most = 20 * WORKERS, // the dead keep their place for a while
     };

@@ -70,6 +70,7 @@ static void begin(uint32_t workers_most) {
         .incarnation = INCARNATION,
         .kernel = "haswell",
         .fingerprint = digest_of_number(3),
+        .libraries = "simulated",
         .alive_ms = ALIVE_MS,
         .workers_most = workers_most,
     };
