@@ -23,6 +23,7 @@
 enum {
     ALIVE_MS = 1000,   // between signs of life
     LOOP_MS = 200,     // the longest wait: local workers and progress are looked at so often
+    HANG_UP_MS = 2000, // for workers to go once they know that the run is over
     NOBODY_MS = 10000, // without any worker for so long: say so
 };
 
@@ -551,6 +552,23 @@ static void turn(Server *server) {
     show_progress(server, now_ms);
 }
 
+// A worker whose connection goes before it has read END would look for a coordinator that is no
+// more (libzmq drops what is unread): so they hang up first, for which they get a moment.
+static void say_end(Server *server) {
+    uint32_t told = core_counts(server->core).sessions;
+    core_end(server->core, "the run is over");
+    do_actions(server);
+    int64_t until_ms = clock_ms() + HANG_UP_MS;
+    while (told > 0 && clock_ms() < until_ms) {
+        ListenerEvent event;
+        listener_wait(server->listener, until_ms - clock_ms());
+        while (listener_next(server->listener, &event)) {
+            told -= event.kind == LISTENER_CLOSED && event.lane == LANE_CONTROL && told > 0;
+        }
+        drain_signals(server);
+    }
+}
+
 static Status serve(Server *server) {
     Status status = plan_start(server->config->plan, server->core, clock_ms());
     if (status == STATUS_OK && !plan_is_over(server->config->plan)) {
@@ -569,8 +587,7 @@ static Status serve(Server *server) {
         return status_set(STATUS_STOPPED, "stopped by a signal");
     }
     show_progress(server, clock_ms());
-    core_end(server->core, "the run is over");
-    do_actions(server);
+    say_end(server);
     return STATUS_OK;
 }
 
