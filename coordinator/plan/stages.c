@@ -84,6 +84,10 @@ Digest stage_probe_key(const Plan *plan, const uint32_t *clips, uint32_t count) 
     digest_add(stream, plan->features_digest.bytes, sizeof plan->features_digest.bytes);
     for (uint32_t i = 0; i < count; i++) {
         const Clip *clip = &plan->config.dataset->clips[clips[i]];
+        const Machine *machine = &plan->config.dataset->machines[clip->machine];
+        // Two sets may have the same relative path under different roots.
+        digest_add_u64(stream, machine->set);
+        digest_add_text(stream, machine->name);
         digest_add_text(stream, clip->path);
         digest_add_u64(stream, clip->size_bytes);
         digest_add_u64(stream, (uint64_t)clip->mtime_ns);
