@@ -22,14 +22,17 @@
 // The schema's version. A change adds a step to migrate older files and raises it.
 enum { SCHEMA_VERSION = 1 };
 
+// In one transaction: a coordinator that is killed in the middle of it leaves an empty file.
 static const char SCHEMA[] =
+    "BEGIN;"
     "CREATE TABLE fact (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE incarnation (number INTEGER PRIMARY KEY, pid INTEGER NOT NULL);"
     "CREATE TABLE answer (key BLOB PRIMARY KEY, kind INTEGER NOT NULL, body BLOB NOT NULL)"
     " WITHOUT ROWID;"
     "CREATE TABLE state (plan BLOB PRIMARY KEY, epoch INTEGER NOT NULL, file TEXT NOT NULL,"
     " digest BLOB NOT NULL) WITHOUT ROWID;"
-    "PRAGMA user_version = 1;";
+    "PRAGMA user_version = 1;"
+    "COMMIT;";
 
 typedef struct Record {
     struct Record *next;
