@@ -19,8 +19,7 @@ static const Command COMMANDS[] = {
     {"scan", cmd_scan, "print what is understood of the data"},
     {"extract", cmd_extract, "a run's first stage: read every clip"},
     {"train", cmd_train, "a run up to its trained models"},
-    {"score", cmd_score_stage,
-     "a run up to its scores; with --model, score new recordings on the spot"},
+    {"score", cmd_score, "a run up to its scores; with --model, score new recordings on the spot"},
     {"report", cmd_report, "a run's reports and submission"},
     {"synth", cmd_synth, "make a synthetic data set in the challenge's layout"},
 };

@@ -82,6 +82,19 @@ void buffer_number(Buffer *buffer, double value) {
     buffer_text(buffer, text);
 }
 
+void buffer_json(Buffer *buffer, const char *text) {
+    buffer_text(buffer, "\"");
+    for (; *text != '\0'; text++) {
+        if ((unsigned char)*text < 0x20) {
+            buffer_format(buffer, "\\u%04x", (unsigned char)*text);
+        } else {
+            buffer_text(buffer, *text == '"' || *text == '\\' ? "\\" : "");
+            buffer_append(buffer, text, 1);
+        }
+    }
+    buffer_text(buffer, "\"");
+}
+
 const char *buffer_cstr(const Buffer *buffer) {
     return buffer->bytes != NULL ? buffer->bytes : "";
 }

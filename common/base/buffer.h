@@ -26,6 +26,9 @@ void buffer_text(Buffer *buffer, const char *text);
 void buffer_format(Buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 // The shortest decimal that reads back to the same double ("nan", "inf" and "-inf" too).
 void buffer_number(Buffer *buffer, double value);
+// The text as a JSON string, quotes and escapes included. UTF-8 passes as it is; text of any other
+// kind goes through text_fit (common/base/text.h) first.
+void buffer_json(Buffer *buffer, const char *text);
 // The contents as text, "" while empty; borrowed until the next call.
 const char *buffer_cstr(const Buffer *buffer);
 

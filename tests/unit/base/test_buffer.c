@@ -44,6 +44,14 @@ TEST(a_buffer_grows_over_every_size) {
     buffer_done(&buffer);
 }
 
+TEST(json_strings_are_quoted_and_escaped) {
+    Buffer buffer = BUFFER_EMPTY;
+    buffer_json(&buffer, "");
+    buffer_json(&buffer, "press \"3\"\\\n\x1f \xc3\xa9\x7f");
+    CHECK_TEXT(buffer_cstr(&buffer), "\"\"\"press \\\"3\\\"\\\\\\u000a\\u001f \xc3\xa9\x7f\"");
+    buffer_done(&buffer);
+}
+
 TEST(a_failed_allocation_sticks) {
     long before = mem_blocks();
     Buffer buffer = BUFFER_EMPTY;
@@ -72,5 +80,5 @@ TEST(a_size_beyond_memory_fails_and_ends) {
 }
 
 TEST_MAIN_LIST(T(an_empty_buffer_reads_as_empty_text) T(all_kinds_of_writing_append)
-                   T(a_buffer_grows_over_every_size) T(a_failed_allocation_sticks)
-                       T(a_size_beyond_memory_fails_and_ends))
+                   T(json_strings_are_quoted_and_escaped) T(a_buffer_grows_over_every_size)
+                       T(a_failed_allocation_sticks) T(a_size_beyond_memory_fails_and_ends))
