@@ -215,6 +215,12 @@ void stft_run(Stft *stft, const float *samples, int64_t count, int64_t first, fl
     }
 }
 
+void stft_transforms(Stft *stft, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        fftw_execute(stft->plan);
+    }
+}
+
 const char *stft_library(void) {
     return fftw_version;
 }

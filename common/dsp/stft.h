@@ -37,8 +37,10 @@ int64_t stft_frames(const Stft *stft, int64_t samples);
 // nothing.
 void stft_run(Stft *stft, const float *samples, int64_t count, int64_t first, float *out);
 
-// "fftw-3.3.10-sse2-avx-avx2": name, version and instruction sets of the library. Borrowed for
-// good.
+// Nothing but `count` of the transforms that stft_run makes of two frames each, on whatever is in
+// memory: what the benchmark takes as the limit.
+void stft_transforms(Stft *stft, int64_t count);
+// Name and version of the library that transforms; borrowed for good.
 const char *stft_library(void);
 
 #endif

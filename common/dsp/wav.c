@@ -354,3 +354,7 @@ Status wav_read(WavReader *reader, const char *name, const void *bytes, size_t s
     }
     return status;
 }
+
+const char *wav_library(void) {
+    return sf_version_string();
+}

@@ -35,4 +35,7 @@ void wav_reader_free(WavReader *reader);
 Status wav_read(WavReader *reader, const char *name, const void *bytes, size_t size,
                 int32_t channel, WavFacts *ret_facts, const float **ret_samples);
 
+// Name and version of the library that decodes; borrowed for good.
+const char *wav_library(void);
+
 #endif

@@ -54,6 +54,10 @@ Kernel linalg_kernel(void) {
     return KERNEL_AUTO;
 }
 
+const char *linalg_library(void) {
+    return openblas_get_config();
+}
+
 static bool environment_is(const char *name, const char *value) {
     const char *actual = getenv(name);
     return actual != NULL && strcmp(actual, value) == 0;
@@ -205,8 +209,4 @@ Status linalg_self_check(void) {
     }
     mem_free(block);
     return status;
-}
-
-const char *linalg_library(void) {
-    return openblas_get_config();
 }

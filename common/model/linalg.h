@@ -28,7 +28,7 @@ const char *linalg_kernel_name(Kernel kernel);
 Status linalg_start(Kernel kernel, char **argv);
 // The kernel that OpenBLAS runs now, KERNEL_AUTO for one that we do not know.
 Kernel linalg_kernel(void);
-// "OpenBLAS 0.3.21 ... Haswell ...": the library's own words. Borrowed for good.
+// Name, version and build options of the library that multiplies; borrowed for good.
 const char *linalg_library(void);
 
 // Compares products of every transposition and of every kind of shape that training uses with

@@ -126,10 +126,12 @@ static Status check_train(Plan *plan, Decoded *decoded, const PlanTask *task, Co
     if (status == STATUS_OK) {
         status = training_take_answer(work->training, share, answer.digest);
     }
-    if (status == STATUS_OK && answer.rounds > 0) {
+    work->piece_rounds = status == STATUS_OK ? answer.rounds : 0;
+    if (work->piece_rounds > 0) {
         double *measured = &work->round_ns[log2_of(work->members)];
         double now = (double)answer.nanoseconds / (double)answer.rounds;
         *measured = *measured == 0 ? now : 0.5 * *measured + 0.5 * now;
+        work->piece_round_ns = now;
     }
     return status;
 }

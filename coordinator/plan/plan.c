@@ -302,6 +302,17 @@ PlanCounts plan_counts(const Plan *plan) {
     return counts;
 }
 
+bool plan_pace(const Plan *plan, TaskTag tag, PlanPace *ret_pace) {
+    const PlanTask *task = &plan->tasks[tag];
+    if (task->kind != TASK_TRAIN || plan->work[task->model].piece_rounds == 0) {
+        return false;
+    }
+    const ModelWork *work = &plan->work[task->model];
+    *ret_pace = (PlanPace){plan->models.models[task->model].label, work->members,
+                           work->piece_rounds, work->piece_round_ns};
+    return true;
+}
+
 const Models *plan_models(const Plan *plan) {
     return &plan->models;
 }

@@ -73,6 +73,16 @@ typedef struct PlanCounts {
 } PlanCounts;
 PlanCounts plan_counts(const Plan *plan);
 
+// How fast a piece of training went.
+typedef struct PlanPace {
+    const char *model; // its label; borrowed for the plan's life
+    uint32_t members;  // workers that trained it together
+    uint64_t rounds;
+    double round_ns; // time of a round, waiting for the others included
+} PlanPace;
+// Of a TRAIN task that is complete and not yet applied. False for others, and without any round.
+bool plan_pace(const Plan *plan, TaskTag tag, PlanPace *ret_pace);
+
 const Models *plan_models(const Plan *plan);
 const ModelState *plan_model_state(const Plan *plan, uint32_t model);
 const ClipState *plan_clip_state(const Plan *plan, uint32_t clip);

@@ -32,6 +32,8 @@ typedef struct ModelWork {
     uint32_t piece_epochs; // of the piece under way
     double round_ns[8];    // measured, by log2 of the members; 0: not yet
     uint32_t members;      // of the piece under way
+    uint64_t piece_rounds; // that the last answer of a piece tells of
+    double piece_round_ns; // and the time that each took
     uint32_t scores_left;  // clips whose scores are outstanding
     Digest model_blob;     // the model file, while it scores
 } ModelWork;

@@ -317,11 +317,21 @@ static void on_event(Server *server, const ListenerEvent *event) {
     }
 }
 
+// tests/bench reads this line.
+static void say_pace(const Server *server, TaskTag tag) {
+    PlanPace pace;
+    if (plan_pace(server->config->plan, tag, &pace)) {
+        log_debug("model %s: %u members, %llu rounds, %.1f us per round", pace.model, pace.members,
+                  (unsigned long long)pace.rounds, pace.round_ns / 1e3);
+    }
+}
+
 static void drain_journal(Server *server) {
     uint64_t ticket;
     Status status;
     while ((status = journal_next(server->config->journal, &ticket)) == STATUS_OK) {
         core_on_durable(server->core, (TaskTag)ticket, clock_ms());
+        say_pace(server, (TaskTag)ticket);
         Status applied =
             plan_on_durable(server->config->plan, server->core, (TaskTag)ticket, clock_ms());
         if (applied != STATUS_OK) {

@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs `auscult-bench ... --json` and sees that every figure that was asked for comes out as a
+number. How large the numbers are is nobody's business here: no test depends on time.
+
+    check_json.py PROGRAM OPTION..."""
+
+import json
+import math
+import subprocess
+import sys
+
+FIGURES = {
+    "logmel": ["logmel_samples", "logmel_wav_memory", "logmel_wav_file"],
+    "step": ["step_1_shard", "step_4_shards"],
+    "forward": ["forward"],
+    "spread": ["spread_256", "spread_1024"],
+    "memory": ["memory"],
+}
+
+
+def complaints(result, parts):
+    wanted = [name for part in parts for name in FIGURES[part]]
+    names = [figure["name"] for figure in result["figures"]]
+    if names != wanted and not result["notes"]:
+        yield f"figures {names}, expected {wanted}"
+    for figure in result["figures"]:
+        for key in ("value", "other", "ratio"):
+            numbers = [figure[key][end] for end in ("least", "median", "most")]
+            if not all(math.isfinite(number) and number > 0 for number in numbers):
+                yield f"{figure['name']}: {key} is {numbers}"
+            if sorted(numbers) != numbers:
+                yield f"{figure['name']}: {key} is not least, median, most: {numbers}"
+    for key in ("processor", "system"):
+        if not result["machine"][key]:
+            yield f"machine: no {key}"
+
+
+def main():
+    program, options = sys.argv[1], sys.argv[2:]
+    parts = options[options.index("--only") + 1].split(",")
+    said = subprocess.run([program, *options, "--json"], capture_output=True, text=True, check=False)
+    if said.returncode != 0:
+        print(f"exit status {said.returncode}\n{said.stdout}{said.stderr}")
+        return 1
+    found = list(complaints(json.loads(said.stdout), parts))
+    print("\n".join(found) if found else said.stdout)
+    return 1 if found else 0
+
+
+sys.exit(main())
