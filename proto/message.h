@@ -60,7 +60,11 @@ typedef enum RefusedCode {
 } RefusedCode;
 
 typedef enum TaskKind { TASK_PROBE = 1, TASK_TRAIN = 2, TASK_SCORE = 3 } TaskKind;
-typedef enum ResultOutcome { RESULT_DONE = 0, RESULT_CANNOT = 1 } ResultOutcome;
+typedef enum ResultOutcome {
+    RESULT_DONE = 0,
+    RESULT_CANNOT = 1,     // this worker cannot: somebody else must try
+    RESULT_IMPOSSIBLE = 2, // nobody can: a fact of the task
+} ResultOutcome;
 typedef enum ClipOutcome { CLIP_USABLE = 0, CLIP_LEFT_OUT = 1, CLIP_UNREADABLE = 2 } ClipOutcome;
 
 typedef enum BlobKind {

@@ -51,7 +51,7 @@ static const Field CREDIT_FIELDS[] = {U32(Message, credit.count, 1, 64)};
 static const Field RESULT_FIELDS[] = {
     U64(Message, result.task),
     U64(Message, result.attempt),
-    U32(Message, result.outcome, RESULT_DONE, RESULT_CANNOT),
+    U32(Message, result.outcome, RESULT_DONE, RESULT_IMPOSSIBLE),
     BYTES(Message, result.body, result.body_bytes),
 };
 static const Field PROGRESS_FIELDS[] = {

@@ -23,7 +23,7 @@ Status compute_clip_path(const Desk *desk, const WireClip *clip, char *out, size
 typedef struct TaskProbe TaskProbe;
 TaskProbe *task_probe_new(Desk *desk);
 void task_probe_free(TaskProbe *probe);
-// Each appends the body of a RESULT 0 (RESULT_DONE) or of a RESULT 1. STATUS_STOPPED: cancelled, no
+// Each appends the body of a RESULT and says its outcome. STATUS_STOPPED: cancelled, no
 // answer; any other failure: this worker cannot, status_message says why.
 Status task_probe_run(TaskProbe *probe, const DeskTask *task, Buffer *answer,
                       ResultOutcome *ret_outcome);

@@ -501,6 +501,11 @@ Status task_train_run(TaskTrain *train, const DeskTask *task, Buffer *answer,
                   train->body.from_round, train->body.until_epoch, train->body.first,
                   train->body.first + train->body.count - 1, train->plan.shards);
         status = do_epochs(train);
+        if (status == STATUS_INVALID) { // it has diverged, as it would anywhere
+            *ret_outcome = RESULT_IMPOSSIBLE;
+            body_encode_cannot(&(CannotBody){.reason = status_message()}, answer);
+            return answer->status;
+        }
     }
     return status == STATUS_OK ? answer_piece(train, answer) : status;
 }

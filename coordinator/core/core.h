@@ -82,10 +82,11 @@ typedef enum CoreActionKind {
     CORE_DROP,   // forget `peer`
     CORE_CANNOT, // no worker could do `tag`; `blob` is the last CannotBody: look yourself, then
                  // core_answer or core_abandon
-    CORE_POISON, // workers died on `tag` too often: core_abandon or split it
-    CORE_JOINED, // `peer` has a session now (name in core_session)
-    CORE_LEFT,   // `peer` has none any more; `text` says why
-    CORE_NOTE,   // a line for the log in `text`
+    CORE_IMPOSSIBLE, // workers say that nobody can do `tag`; `blob` as above
+    CORE_POISON,     // workers died on `tag` too often: core_abandon or split it
+    CORE_JOINED,     // `peer` has a session now (name in core_session)
+    CORE_LEFT,       // `peer` has none any more; `text` says why
+    CORE_NOTE,       // a line for the log in `text`
 } CoreActionKind;
 
 typedef struct CoreAction {

@@ -207,7 +207,9 @@ static void on_cannot(Core *core, Session *session, Lease *lease, const Message 
     give_back(core, tag, false, now_ms);
     if (task->cannots >= CANNOTS_MOST || !somebody_else_could(core, tag)) {
         remove_waiting(core, tag);
-        doubt(core, tag, CORE_CANNOT, message->result.body, message->result.body_bytes);
+        CoreActionKind why =
+            message->result.outcome == RESULT_IMPOSSIBLE ? CORE_IMPOSSIBLE : CORE_CANNOT;
+        doubt(core, tag, why, message->result.body, message->result.body_bytes);
     }
 }
 
@@ -317,7 +319,7 @@ void lease_result(Core *core, Session *session, const Message *message, int64_t 
                        : NULL;
     if (lease == NULL) {
         on_late_result(core, session, message, now_ms);
-    } else if (message->result.outcome == RESULT_CANNOT) {
+    } else if (message->result.outcome != RESULT_DONE) {
         on_cannot(core, session, lease, message, now_ms);
     } else {
         try_answer(core, session, lease, message->result.body, message->result.body_bytes, now_ms);

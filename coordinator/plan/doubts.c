@@ -126,21 +126,48 @@ static uint32_t leave_out_unusable(Plan *plan, uint32_t model, const CannotBody 
     return left_out;
 }
 
+// What this machine can read and workers cannot is no fact of the data: leaving it out would make
+// the results depend on the cluster, so the run stops and says what is missing where.
+static Status stop_for_workers(const Plan *plan, uint32_t model, const CannotBody *body) {
+    const Model *facts = &plan->models.models[model];
+    if (body->clip_count > 0 && body->clips[0].clip < facts->train_count) {
+        uint32_t clip = facts->train[body->clips[0].clip];
+        return status_set(STATUS_IO,
+                          "workers cannot use %s (%.200s), which can be read here: give them the "
+                          "data (--data), then continue the run",
+                          plan->config.dataset->clips[clip].path, body->clips[0].reason);
+    }
+    return status_set(STATUS_IO, "no worker could train %s: %.300s", facts->label, body->reason);
+}
+
 static Status doubt_training(Plan *plan, Core *core, TaskTag tag, const void *bytes, size_t size,
                              int64_t now_ms) {
     uint32_t model = plan->tasks[tag].model;
     Decoded *decoded = decoded_new();
-    CannotBody body = {.reason = "no worker could train it"};
+    CannotBody body = {.reason = "all that tried have left"};
     if (decoded == NULL) {
         return STATUS_MEMORY;
     }
     if (size > 0) {
         (void)body_decode_cannot(decoded, bytes, size, &body);
     }
-    Status status = STATUS_OK;
-    if (leave_out_unusable(plan, model, &body) > 0) {
-        status = stage_retrain(plan, core, model, tag, now_ms);
-    } else {
+    Status status = leave_out_unusable(plan, model, &body) > 0
+                        ? stage_retrain(plan, core, model, tag, now_ms)
+                        : stop_for_workers(plan, model, &body);
+    decoded_free(decoded);
+    return status;
+}
+
+Status plan_on_impossible(Plan *plan, Core *core, TaskTag tag, const void *bytes, size_t size) {
+    Decoded *decoded = decoded_new();
+    CannotBody body;
+    Status status =
+        decoded != NULL ? body_decode_cannot(decoded, bytes, size, &body) : STATUS_MEMORY;
+    if (status == STATUS_OK && plan->tasks[tag].kind != TASK_TRAIN) {
+        status =
+            status_set(STATUS_IO, "a worker says that nobody can read clips: %.300s", body.reason);
+    }
+    if (status == STATUS_OK) {
         fail_training(plan, core, tag, body.reason);
     }
     decoded_free(decoded);

@@ -59,9 +59,12 @@ Status plan_start(Plan *plan, Core *core, int64_t now_ms);
 Status plan_commit(Plan *plan, TaskTag tag, const void *bytes, size_t size);
 // The journal has it. Adds the tasks that it lets begin.
 Status plan_on_durable(Plan *plan, Core *core, TaskTag tag, int64_t now_ms);
-// No worker could do the task, or workers died on it: decides by looking itself.
+// No worker could do the task, or workers died on it: decides by looking itself. STATUS_IO: workers
+// cannot read what this machine can, and the run must not go on without it.
 Status plan_on_cannot(Plan *plan, Core *core, TaskTag tag, const void *bytes, size_t size,
                       int64_t now_ms);
+// Workers say that nobody can do the task: a fact of the data and the settings.
+Status plan_on_impossible(Plan *plan, Core *core, TaskTag tag, const void *bytes, size_t size);
 Status plan_on_poison(Plan *plan, Core *core, TaskTag tag, int64_t now_ms);
 bool plan_is_over(const Plan *plan);
 

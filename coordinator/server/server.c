@@ -180,6 +180,10 @@ static void act(Server *server, CoreAction *action, int64_t now_ms) {
         status = plan_on_cannot(config->plan, server->core, action->tag, action->blob.bytes,
                                 action->blob.size, now_ms);
         break;
+    case CORE_IMPOSSIBLE:
+        status = plan_on_impossible(config->plan, server->core, action->tag, action->blob.bytes,
+                                    action->blob.size);
+        break;
     case CORE_POISON:
         log_warning("workers died on task %u", action->tag);
         status = plan_on_poison(config->plan, server->core, action->tag, now_ms);

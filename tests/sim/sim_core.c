@@ -687,6 +687,7 @@ static void do_actions(void) {
                 sim.workers[worker].peer = sim.next_peer++; // a stranger from now on
             }
             break;
+        case CORE_IMPOSSIBLE: // told like the next, by no worker here
         case CORE_CANNOT:
             answer = right_answer(sim.job_of_tag[action.tag]);
             CHECK_OK(core_answer(sim.core, action.tag, &answer, sizeof answer, sim.now_ms));

@@ -19,6 +19,7 @@
 #define stft_bins         plain_stft_bins
 #define stft_frames       plain_stft_frames
 #define stft_run          plain_stft_run
+#define stft_transforms   plain_stft_transforms
 #define stft_library      plain_stft_library
 #define logmel_new        plain_logmel_new
 #define logmel_check      plain_logmel_check

@@ -221,7 +221,7 @@ TEST(task_and_result_arrive_as_they_were_sent) {
         Message n = {.type = MESSAGE_RESULT};
         n.result.task = any_u64();
         n.result.attempt = any_u64();
-        n.result.outcome = (ResultOutcome)any_in(RESULT_DONE, RESULT_CANNOT);
+        n.result.outcome = (ResultOutcome)any_in(RESULT_DONE, RESULT_IMPOSSIBLE);
         n.result.body = any_bytes(&n.result.body_bytes);
         r = through(&n);
         CHECK(r->result.task == n.result.task && r->result.attempt == n.result.attempt);
