@@ -16,9 +16,9 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "coordinator/server/bulk_lane.h"
 #include "coordinator/server/local.h"
 #include "coordinator/server/progress.h"
-#include "proto/blob.h"
 
 enum {
     ALIVE_MS = 1000,   // between signs of life
@@ -26,13 +26,6 @@ enum {
     HANG_UP_MS = 2000, // for workers to go once they know that the run is over
     NOBODY_MS = 10000, // without any worker for so long: say so
 };
-
-// A bulk connection: whose it is, and the blob that it is sending.
-typedef struct BulkPeer {
-    PeerId peer;
-    Digest token;
-    BlobAssembler assembler;
-} BulkPeer;
 
 typedef struct Server {
     const ServerConfig *config;
@@ -42,8 +35,7 @@ typedef struct Server {
     Local *local;
     Progress *progress;
     Decoded *decoded;
-    BulkPeer *bulk; // (bulk_count)
-    uint32_t bulk_count, bulk_capacity;
+    BulkLane *bulk;
     int signal_fd;
     char ipc_folder[64]; // "" on tcp
     Buffer bytes;        // of the message being sent
@@ -75,80 +67,6 @@ static void send_control(Server *server, PeerId peer, const Message *message) {
     }
 }
 
-static BulkPeer *bulk_of_peer(Server *server, PeerId peer) {
-    for (uint32_t i = 0; i < server->bulk_count; i++) {
-        if (server->bulk[i].peer == peer) {
-            return &server->bulk[i];
-        }
-    }
-    return NULL;
-}
-
-static BulkPeer *bulk_of_token(Server *server, Digest token) {
-    for (uint32_t i = 0; i < server->bulk_count; i++) {
-        if (digest_equal(server->bulk[i].token, token)) {
-            return &server->bulk[i];
-        }
-    }
-    return NULL;
-}
-
-typedef struct Emission {
-    Server *server;
-    PeerId peer;
-    SharedPayload *payload;
-} Emission;
-
-static Status emit(void *context, const void *bytes, size_t size, size_t payload_offset,
-                   size_t payload_size) {
-    Emission *emission = context;
-    if (payload_size == 0) {
-        return listener_send(emission->server->listener, LANE_BULK, emission->peer, bytes, size,
-                             NULL, 0);
-    }
-    return listener_send_shared(emission->server->listener, emission->peer, bytes, size,
-                                emission->payload, payload_offset, payload_size);
-}
-
-static void send_bulk(Server *server, PeerId peer, const Message *message) {
-    buffer_clear(&server->bytes);
-    message_encode(message, &server->bytes);
-    (void)listener_send(server->listener, LANE_BULK, peer, server->bytes.bytes, server->bytes.size,
-                        NULL, 0);
-}
-
-static void send_object(Server *server, PeerId peer, Digest digest) {
-    size_t size;
-    SharedPayload *payload = blobs_find(server->config->blobs, digest, &size);
-    if (payload == NULL) {
-        send_bulk(server, peer, &(Message){.type = MESSAGE_MISSING, .missing = {digest}});
-        return;
-    }
-    Message header = {.type = MESSAGE_BLOB};
-    header.blob.kind = BLOB_OBJECT;
-    header.blob.digest = digest;
-    Emission emission = {server, peer, payload};
-    if (blob_send(&header, size, emit, &emission) != STATUS_OK) {
-        log_debug("blob to a worker: %s", status_message());
-    }
-}
-
-// A total goes to each member of its group: copied once, then shared by reference.
-static void send_totals(Server *server, CoreAction *first) {
-    SharedPayload *payload = shared_payload_new(first->blob.bytes, first->blob.size);
-    CorePeer control = first->peer;
-    CoreSession session;
-    BulkPeer *bulk =
-        core_session(server->core, control, &session) ? bulk_of_token(server, session.token) : NULL;
-    if (payload != NULL && bulk != NULL) {
-        Emission emission = {server, bulk->peer, payload};
-        if (blob_send(&first->message, first->blob.size, emit, &emission) != STATUS_OK) {
-            core_on_closed(server->core, control, clock_ms());
-        }
-    }
-    shared_payload_release(payload);
-}
-
 // ---- what the core asks for ----
 
 static void say_joined(Server *server, CorePeer peer) {
@@ -167,7 +85,7 @@ static void act(Server *server, CoreAction *action, int64_t now_ms) {
         send_control(server, action->peer, &action->message);
         break;
     case CORE_TOTAL:
-        send_totals(server, action);
+        bulk_lane_total(server->bulk, action, now_ms);
         break;
     case CORE_COMMIT:
         status = plan_commit(config->plan, action->tag, action->blob.bytes, action->blob.size);
@@ -224,81 +142,6 @@ static void on_control(Server *server, const ListenerEvent *event, int64_t now_m
     core_on_message(server->core, event->peer, message, now_ms);
 }
 
-static void forget_bulk(Server *server, PeerId peer) {
-    BulkPeer *bulk = bulk_of_peer(server, peer);
-    if (bulk != NULL) {
-        blob_assembler_done(&bulk->assembler);
-        *bulk = server->bulk[--server->bulk_count];
-    }
-}
-
-static void refuse_bulk(Server *server, PeerId peer) {
-    forget_bulk(server, peer);
-    Message refused = {.type = MESSAGE_REFUSED};
-    refused.refused.code = REFUSED_MALFORMED;
-    refused.refused.text = "malformed message or unknown token";
-    send_bulk(server, peer, &refused);
-    listener_drop(server->listener, LANE_BULK, peer);
-}
-
-static void attach_bulk(Server *server, PeerId peer, Digest token) {
-    CorePeer control;
-    if (!core_peer_of_token(server->core, token, &control)) {
-        refuse_bulk(server, peer);
-        return;
-    }
-    BulkPeer *old = bulk_of_token(server, token);
-    if (old != NULL) {
-        forget_bulk(server, old->peer);
-    }
-    if (server->bulk_count == server->bulk_capacity) {
-        uint32_t capacity = 2 * server->bulk_capacity + 16;
-        BulkPeer *grown = mem_resize(server->bulk, capacity, sizeof *grown);
-        if (grown == NULL) {
-            refuse_bulk(server, peer);
-            return;
-        }
-        server->bulk = grown;
-        server->bulk_capacity = capacity;
-    }
-    server->bulk[server->bulk_count++] = (BulkPeer){.peer = peer, .token = token};
-    send_bulk(server, peer, &(Message){.type = MESSAGE_ATTACHED});
-}
-
-static void on_bulk(Server *server, const ListenerEvent *event, int64_t now_ms) {
-    const Message *message;
-    if (message_decode(server->decoded, event->bytes, event->size, &message) != STATUS_OK) {
-        log_warning("malformed bulk message: %s", status_message());
-        refuse_bulk(server, event->peer);
-        return;
-    }
-    if (message->type == MESSAGE_ATTACH) {
-        attach_bulk(server, event->peer, message->attach.token);
-        return;
-    }
-    BulkPeer *bulk = bulk_of_peer(server, event->peer);
-    if (bulk == NULL) {
-        refuse_bulk(server, event->peer);
-        return;
-    }
-    if (message->type == MESSAGE_GET) {
-        send_object(server, event->peer, message->get.digest);
-        return;
-    }
-    Status status = blob_take(&bulk->assembler, message, event->payload, event->payload_size);
-    if (status == STATUS_OK) {
-        core_on_blob(server->core, bulk->token, &bulk->assembler.header,
-                     bulk->assembler.bytes.bytes, bulk->assembler.bytes.size, now_ms);
-    } else if (status != STATUS_AGAIN) {
-        log_warning("bulk lane of a worker: %s", status_message());
-        CorePeer control;
-        if (core_peer_of_token(server->core, bulk->token, &control)) {
-            core_on_malformed(server->core, control, status_message(), now_ms);
-        }
-        refuse_bulk(server, event->peer);
-    }
-}
-
 static void on_event(Server *server, const ListenerEvent *event) {
     int64_t now_ms = clock_ms();
     switch (event->kind) {
@@ -306,14 +149,14 @@ static void on_event(Server *server, const ListenerEvent *event) {
         if (event->lane == LANE_CONTROL) {
             on_control(server, event, now_ms);
         } else {
-            on_bulk(server, event, now_ms);
+            bulk_lane_message(server->bulk, event, now_ms);
         }
         break;
     case LISTENER_CLOSED:
         if (event->lane == LANE_CONTROL) {
             core_on_closed(server->core, event->peer, now_ms);
         } else {
-            forget_bulk(server, event->peer);
+            bulk_lane_closed(server->bulk, event->peer);
         }
         break;
     case LISTENER_WAKE:
@@ -449,7 +292,11 @@ static Status open_core(Server *server) {
     }
     core.run = digest_of(config->run_folder, strlen(config->run_folder));
     server->core = core_new(&core);
-    return server->core != NULL ? STATUS_OK : STATUS_MEMORY;
+    if (server->core == NULL) {
+        return STATUS_MEMORY;
+    }
+    server->bulk = bulk_lane_new(server->listener, server->core, config->blobs);
+    return server->bulk != NULL ? STATUS_OK : STATUS_MEMORY;
 }
 
 static Status catch_signals(Server *server) {
@@ -521,11 +368,8 @@ static void close_server(Server *server) {
     listener_close(server->listener);
     remove_endpoint(server);
     zmq_context_free(server->context);
+    bulk_lane_free(server->bulk);
     core_free(server->core);
-    while (server->bulk_count > 0) {
-        forget_bulk(server, server->bulk[0].peer);
-    }
-    mem_free(server->bulk);
     progress_free(server->progress);
     decoded_free(server->decoded);
     buffer_done(&server->bytes);

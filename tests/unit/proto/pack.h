@@ -116,7 +116,7 @@ static const Form FORMS[] = {
      {U(1, 1), U(1, 65535), S(64), D, S(128), U(1, 1024), S(32), D, S(256)},
      decode_message},
     {"CREDIT", 2, 0, {U(1, 64)}, decode_message},
-    {"RESULT", 3, 0, {U64, U64, U(0, 1), B}, decode_message},
+    {"RESULT", 3, 0, {U64, U64, U(0, 2), B}, decode_message},
     {"PROGRESS", 4, 0, {U64, U64, U64, U64, {'l', 0, 0, 0}}, decode_message},
     {"ALIVE", 5, 0, {{0}}, decode_message},
     {"GOODBYE", 6, 0, {S(256)}, decode_message},

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/server/bulk_lane.h"
+
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "proto/blob.h"
+
+// A connection: whose it is, and the blob that it is sending.
+typedef struct BulkPeer {
+    PeerId peer;
+    Digest token;
+    BlobAssembler assembler;
+} BulkPeer;
+
+struct BulkLane {
+    Listener *listener;
+    Core *core;
+    Blobs *blobs;
+    Decoded *decoded;
+    BulkPeer *peers; // (count)
+    uint32_t count, capacity;
+    Buffer bytes;         // of the message being sent
+    SharedPayload *total; // sent last, for the other members of its group
+    Digest total_digest;
+};
+
+BulkLane *bulk_lane_new(Listener *listener, Core *core, Blobs *blobs) {
+    BulkLane *lane = mem_new(1, sizeof *lane);
+    if (lane == NULL) {
+        return NULL;
+    }
+    lane->listener = listener;
+    lane->core = core;
+    lane->blobs = blobs;
+    lane->decoded = decoded_new();
+    if (lane->decoded == NULL) {
+        mem_free(lane);
+        return NULL;
+    }
+    return lane;
+}
+
+static void release_total(BulkLane *lane) {
+    if (lane->total != NULL) {
+        shared_payload_release(lane->total);
+        lane->total = NULL;
+    }
+}
+
+void bulk_lane_free(BulkLane *lane) {
+    if (lane == NULL) {
+        return;
+    }
+    while (lane->count > 0) {
+        bulk_lane_closed(lane, lane->peers[0].peer);
+    }
+    release_total(lane);
+    mem_free(lane->peers);
+    decoded_free(lane->decoded);
+    buffer_done(&lane->bytes);
+    mem_free(lane);
+}
+
+static BulkPeer *find_peer(BulkLane *lane, PeerId peer) {
+    for (uint32_t i = 0; i < lane->count; i++) {
+        if (lane->peers[i].peer == peer) {
+            return &lane->peers[i];
+        }
+    }
+    return NULL;
+}
+
+static BulkPeer *find_token(BulkLane *lane, Digest token) {
+    for (uint32_t i = 0; i < lane->count; i++) {
+        if (digest_equal(lane->peers[i].token, token)) {
+            return &lane->peers[i];
+        }
+    }
+    return NULL;
+}
+
+void bulk_lane_closed(BulkLane *lane, PeerId peer) {
+    BulkPeer *gone = find_peer(lane, peer);
+    if (gone != NULL) {
+        blob_assembler_done(&gone->assembler);
+        *gone = lane->peers[--lane->count];
+    }
+}
+
+// ---- sending ----
+
+static void send_message(BulkLane *lane, PeerId peer, const Message *message) {
+    buffer_clear(&lane->bytes);
+    message_encode(message, &lane->bytes);
+    if (lane->bytes.status != STATUS_OK ||
+        listener_send(lane->listener, LANE_BULK, peer, lane->bytes.bytes, lane->bytes.size, NULL,
+                      0) != STATUS_OK) {
+        log_debug("bulk lane: %s", status_message());
+    }
+}
+
+typedef struct Emission {
+    Listener *listener;
+    PeerId peer;
+    SharedPayload *payload;
+} Emission;
+
+static Status emit(void *context, const void *bytes, size_t size, size_t payload_offset,
+                   size_t payload_size) {
+    const Emission *emission = context;
+    if (payload_size == 0) {
+        return listener_send(emission->listener, LANE_BULK, emission->peer, bytes, size, NULL, 0);
+    }
+    return listener_send_shared(emission->listener, emission->peer, bytes, size, emission->payload,
+                                payload_offset, payload_size);
+}
+
+static void send_object(BulkLane *lane, PeerId peer, Digest digest) {
+    size_t size;
+    SharedPayload *payload = blobs_find(lane->blobs, digest, &size);
+    if (payload == NULL) {
+        send_message(lane, peer, &(Message){.type = MESSAGE_MISSING, .missing = {digest}});
+        return;
+    }
+    Message header = {.type = MESSAGE_BLOB};
+    header.blob.kind = BLOB_OBJECT;
+    header.blob.digest = digest;
+    Emission emission = {lane->listener, peer, payload};
+    if (blob_send(&header, size, emit, &emission) != STATUS_OK) {
+        log_debug("bulk lane: %s", status_message());
+    }
+}
+
+void bulk_lane_total(BulkLane *lane, const CoreAction *action, int64_t now_ms) {
+    Digest digest = action->message.blob.digest;
+    if (lane->total == NULL || !digest_equal(lane->total_digest, digest)) {
+        release_total(lane);
+        lane->total = shared_payload_new(action->blob.bytes, action->blob.size);
+        lane->total_digest = digest;
+    }
+    CoreSession session;
+    BulkPeer *peer =
+        core_session(lane->core, action->peer, &session) ? find_token(lane, session.token) : NULL;
+    if (lane->total == NULL || peer == NULL) {
+        return; // the member has gone, or its lease's deadline will tell
+    }
+    Emission emission = {lane->listener, peer->peer, lane->total};
+    if (blob_send(&action->message, action->blob.size, emit, &emission) != STATUS_OK) {
+        core_on_closed(lane->core, action->peer, now_ms);
+    }
+}
+
+// ---- receiving ----
+
+static void refuse(BulkLane *lane, PeerId peer) {
+    bulk_lane_closed(lane, peer);
+    Message refused = {.type = MESSAGE_REFUSED};
+    refused.refused.code = REFUSED_MALFORMED;
+    refused.refused.text = "malformed message or unknown token";
+    send_message(lane, peer, &refused);
+    listener_drop(lane->listener, LANE_BULK, peer);
+}
+
+static bool make_room(BulkLane *lane) {
+    if (lane->count < lane->capacity) {
+        return true;
+    }
+    uint32_t capacity = 2 * lane->capacity + 16;
+    BulkPeer *grown = mem_resize(lane->peers, capacity, sizeof *grown);
+    if (grown == NULL) {
+        return false;
+    }
+    lane->peers = grown;
+    lane->capacity = capacity;
+    return true;
+}
+
+static void attach(BulkLane *lane, PeerId peer, Digest token) {
+    CorePeer control;
+    if (!core_peer_of_token(lane->core, token, &control) || !make_room(lane)) {
+        refuse(lane, peer);
+        return;
+    }
+    BulkPeer *old = find_token(lane, token);
+    if (old != NULL) {
+        bulk_lane_closed(lane, old->peer);
+    }
+    bulk_lane_closed(lane, peer); // attached before, under another token
+    lane->peers[lane->count++] = (BulkPeer){.peer = peer, .token = token};
+    send_message(lane, peer, &(Message){.type = MESSAGE_ATTACHED});
+}
+
+// A BLOB or a PIECE; what is neither ends the session.
+static void take_blob(BulkLane *lane, BulkPeer *peer, const Message *message,
+                      const ListenerEvent *event, int64_t now_ms) {
+    Status status = blob_take(&peer->assembler, message, event->payload, event->payload_size);
+    if (status == STATUS_OK) {
+        core_on_blob(lane->core, peer->token, &peer->assembler.header, peer->assembler.bytes.bytes,
+                     peer->assembler.bytes.size, now_ms);
+    } else if (status != STATUS_AGAIN) {
+        CorePeer control;
+        log_warning("bulk lane of a worker: %s", status_message());
+        if (core_peer_of_token(lane->core, peer->token, &control)) {
+            core_on_malformed(lane->core, control, status_message(), now_ms);
+        }
+        refuse(lane, event->peer);
+    }
+}
+
+void bulk_lane_message(BulkLane *lane, const ListenerEvent *event, int64_t now_ms) {
+    const Message *message;
+    if (message_decode(lane->decoded, event->bytes, event->size, &message) != STATUS_OK) {
+        log_warning("malformed bulk message: %s", status_message());
+        refuse(lane, event->peer);
+        return;
+    }
+    if (message->type == MESSAGE_ATTACH) {
+        attach(lane, event->peer, message->attach.token);
+        return;
+    }
+    BulkPeer *peer = find_peer(lane, event->peer);
+    if (peer == NULL) {
+        refuse(lane, event->peer);
+    } else if (message->type == MESSAGE_GET) {
+        send_object(lane, event->peer, message->get.digest);
+    } else {
+        take_blob(lane, peer, message, event, now_ms);
+    }
+}
