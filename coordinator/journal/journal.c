@@ -183,6 +183,9 @@ static Status write_group(Journal *journal, const Record *records) {
     if (status == STATUS_OK) {
         status = run_sql(journal, "COMMIT");
     }
+    if (status != STATUS_OK) { // nobody may read what is not durable
+        (void)sqlite3_exec(journal->database, "ROLLBACK", NULL, NULL, NULL);
+    }
     pthread_mutex_unlock(&journal->database_lock);
     return status;
 }
@@ -318,7 +321,7 @@ int journal_fd(const Journal *journal) {
 
 // Runs a query with one key and hands its first row to `take`.
 static Status query_row(Journal *journal, const char *sql, const void *key, size_t key_size,
-                        bool key_is_text, void (*take)(sqlite3_stmt *, void *), void *context) {
+                        bool key_is_text, Status (*take)(sqlite3_stmt *, void *), void *context) {
     pthread_mutex_lock(&journal->database_lock);
     sqlite3_stmt *statement = NULL;
     int code = sqlite3_prepare_v2(journal->database, sql, -1, &statement, NULL);
@@ -332,7 +335,7 @@ static Status query_row(Journal *journal, const char *sql, const void *key, size
     }
     Status status = STATUS_OK;
     if (code == SQLITE_ROW) {
-        take(statement, context);
+        status = take(statement, context);
     } else if (code == SQLITE_DONE) {
         status = status_set(STATUS_NOT_FOUND, "not in the journal");
     } else {
@@ -343,11 +346,12 @@ static Status query_row(Journal *journal, const char *sql, const void *key, size
     return status;
 }
 
-static void take_blob(sqlite3_stmt *statement, void *context) {
+static Status take_blob(sqlite3_stmt *statement, void *context) {
     Buffer *out = context;
     buffer_clear(out);
     buffer_append(out, sqlite3_column_blob(statement, 0),
                   (size_t)sqlite3_column_bytes(statement, 0));
+    return out->status;
 }
 
 Status journal_fact(Journal *journal, const char *name, Buffer *out) {
@@ -377,13 +381,14 @@ Status journal_answer(Journal *journal, Digest key, Buffer *out) {
                      false, take_blob, out);
 }
 
-static void take_state(sqlite3_stmt *statement, void *context) {
+static Status take_state(sqlite3_stmt *statement, void *context) {
     JournalState *state = context;
     state->epoch = (uint32_t)sqlite3_column_int64(statement, 0);
     text_copy(state->file, sizeof state->file, (const char *)sqlite3_column_text(statement, 1));
     if (sqlite3_column_bytes(statement, 2) == (int)sizeof state->digest.bytes) {
         memcpy(state->digest.bytes, sqlite3_column_blob(statement, 2), sizeof state->digest.bytes);
     }
+    return STATUS_OK;
 }
 
 Status journal_state(Journal *journal, Digest plan, JournalState *ret_state) {

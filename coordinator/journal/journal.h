@@ -4,8 +4,8 @@
 // each model's training stands, and which coordinators there were. Writes are queued to a thread of
 // its own, which commits them in groups as large as the load makes them, at once when idle. What is
 // not reported by journal_next is not durable and must not be acknowledged. Any error of a commit
-// is final: nothing more is written, and every later call says so. One caller thread beside its
-// own. The only includer of sqlite3.h.
+// is final: nothing more is written, and every later put and journal_next says so. One caller
+// thread beside its own. The only includer of sqlite3.h.
 #ifndef AUSCULT_COORDINATOR_JOURNAL_JOURNAL_H
 #define AUSCULT_COORDINATOR_JOURNAL_JOURNAL_H
 

@@ -498,6 +498,20 @@ TEST(a_state_whose_file_cannot_be_written_is_not_recorded) {
     file_remove_tree(folder);
 }
 
+TEST(an_answer_that_does_not_fit_into_memory_is_said_so) {
+    begin();
+    Journal *journal = open_here();
+    CHECK_OK(put_and_wait(journal, 1));
+    Buffer body = BUFFER_EMPTY;
+    mem_fail_after(0);
+    Status status = journal_answer(journal, key_of(1), &body);
+    mem_fail_after(-1);
+    CHECK(status == STATUS_MEMORY);
+    buffer_done(&body);
+    journal_close(journal);
+    file_remove_tree(folder);
+}
+
 TEST(every_failing_allocation_is_survived) {
     begin();
     journal_close(open_here());
@@ -543,10 +557,11 @@ TEST_MAIN_LIST(
                             second_opener_is_refused_by_name)
                             T(a_killed_owner_leaves_no_lock_and_all_that_it_reported) T(
                                 newer_format_is_refused) T(a_file_that_is_no_database_is_damaged)
-                                T(damaged_pages_are_an_error_and_never_an_answer)
-                                    T(a_first_opening_that_was_cut_off_can_be_repeated) T(
-                                        folder_that_is_not_there_is_an_error)
-                                        T(after_a_write_that_fails_nothing_is_reported_any_more) T(
-                                            tickets_from_before_a_failure_are_still_given)
-                                            T(a_state_whose_file_cannot_be_written_is_not_recorded)
+                                T(damaged_pages_are_an_error_and_never_an_answer) T(
+                                    a_first_opening_that_was_cut_off_can_be_repeated)
+                                    T(folder_that_is_not_there_is_an_error) T(
+                                        after_a_write_that_fails_nothing_is_reported_any_more)
+                                        T(tickets_from_before_a_failure_are_still_given) T(
+                                            a_state_whose_file_cannot_be_written_is_not_recorded)
+                                            T(an_answer_that_does_not_fit_into_memory_is_said_so)
                                                 T(every_failing_allocation_is_survived))
