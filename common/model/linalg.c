@@ -9,6 +9,7 @@
 #include "common/model/linalg.h"
 
 #include <cblas.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <math.h>
 #include <stdbool.h>
@@ -90,7 +91,24 @@ static Status restart(const char *core, char **argv) {
                       openblas_get_corename(), core, strerror(errno), core);
 }
 
+// Whether the products come from the library that was asked for its kernel: another one with the
+// same names (GSL's) may stand before it.
+static bool products_are_openblas(void) {
+    Dl_info kernel, products;
+#ifdef AUSCULT_MODEL_DOUBLE
+    const void *product = (const void *)cblas_dgemm;
+#else
+    const void *product = (const void *)cblas_sgemm;
+#endif
+    return dladdr((const void *)openblas_get_corename, &kernel) == 0 ||
+           dladdr(product, &products) == 0 || kernel.dli_fbase == products.dli_fbase;
+}
+
 static Status verify(Kernel kernel) {
+    if (!products_are_openblas()) {
+        return status_set(STATUS_MISMATCH, "another BLAS than OpenBLAS (%s) makes the products",
+                          openblas_get_config());
+    }
     if (linalg_kernel() != kernel) {
         return status_set(STATUS_MISMATCH, "OpenBLAS runs its %s kernel although %s was asked for",
                           openblas_get_corename(), CORE_NAMES[kernel]);
