@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -241,7 +242,14 @@ static Status start_writer(Journal *journal) {
     if (journal->fd < 0) {
         return status_set(STATUS_IO, "cannot make an eventfd: %s", strerror(errno));
     }
-    if (pthread_create(&journal->thread, NULL, writer, journal) != 0) {
+    // Signals are the main thread's: one that reached the writer, whose mask nobody has set, would
+    // end the program by its default action.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&journal->thread, NULL, writer, journal);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed != 0) {
         return status_set(STATUS_IO, "cannot start the journal's thread");
     }
     journal->has_thread = true;
