@@ -21,34 +21,33 @@ void buffer_clear(Buffer *buffer) {
     }
 }
 
-static int reserve(Buffer *buffer, size_t more) {
+bool buffer_reserve(Buffer *buffer, size_t more) {
     if (buffer->status != STATUS_OK) {
-        return 0;
+        return false;
     }
     if (more > SIZE_MAX / 4 || buffer->size > SIZE_MAX / 4) {
         buffer->status = status_set(STATUS_MEMORY, "out of memory: %zu more bytes", more);
-        return 0;
+        return false;
     }
     size_t needed = buffer->size + more + 1;
     if (needed <= buffer->capacity) {
-        return 1;
+        return true;
     }
     size_t capacity = buffer->capacity > 0 ? buffer->capacity * 2 : 256;
-    while (capacity < needed) {
-        capacity *= 2;
-    }
+    capacity = capacity < needed ? needed : capacity;
     char *bytes = mem_resize(buffer->bytes, capacity, 1);
     if (bytes == NULL) {
         buffer->status = STATUS_MEMORY;
-        return 0;
+        return false;
     }
     buffer->bytes = bytes;
     buffer->capacity = capacity;
-    return 1;
+    buffer->bytes[buffer->size] = '\0';
+    return true;
 }
 
 void buffer_append(Buffer *buffer, const void *bytes, size_t size) {
-    if (!reserve(buffer, size)) {
+    if (!buffer_reserve(buffer, size)) {
         return;
     }
     if (size > 0) {
@@ -69,7 +68,7 @@ void buffer_format(Buffer *buffer, const char *format, ...) {
     va_copy(again, args);
     int size = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    if (size > 0 && reserve(buffer, (size_t)size)) {
+    if (size > 0 && buffer_reserve(buffer, (size_t)size)) {
         vsnprintf(buffer->bytes + buffer->size, (size_t)size + 1, format, again);
         buffer->size += (size_t)size;
     }

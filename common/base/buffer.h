@@ -6,6 +6,7 @@
 #ifndef AUSCULT_BASE_BUFFER_H
 #define AUSCULT_BASE_BUFFER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/base/status.h"
@@ -21,6 +22,8 @@ typedef struct Buffer {
 
 void buffer_done(Buffer *buffer);
 void buffer_clear(Buffer *buffer);
+// Makes room for `more` bytes behind `size` and a NUL, for writers that fill `bytes` themselves.
+bool buffer_reserve(Buffer *buffer, size_t more);
 void buffer_append(Buffer *buffer, const void *bytes, size_t size);
 void buffer_text(Buffer *buffer, const char *text);
 void buffer_format(Buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));

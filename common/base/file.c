@@ -40,6 +40,33 @@ bool file_is_folder(const char *path) {
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+// Straight into the buffer. `expected` bytes are only what the system says now: files grow, and
+// some (those of /proc) have no size.
+static Status read_whole(int fd, const char *path, size_t expected, uint64_t most_bytes,
+                         Buffer *out) {
+    size_t more = expected + 1; // so that the end shows without growing again
+    for (;;) {
+        if (!buffer_reserve(out, more)) {
+            return out->status;
+        }
+        ssize_t got = read(fd, out->bytes + out->size, out->capacity - out->size - 1);
+        if (got < 0 && errno != EINTR) {
+            return from_errno("read", path);
+        }
+        if (got == 0) {
+            return STATUS_OK;
+        }
+        out->size += got > 0 ? (size_t)got : 0;
+        out->bytes[out->size] = '\0';
+        if (out->size > most_bytes) {
+            buffer_clear(out);
+            return status_set(STATUS_LIMIT, "%s grew beyond %llu bytes while it was read", path,
+                              (unsigned long long)most_bytes);
+        }
+        more = 1;
+    }
+}
+
 Status file_read(const char *path, uint64_t most_bytes, Buffer *out) {
     buffer_clear(out);
     // O_NONBLOCK: opening a FIFO must not hang; plain files ignore it.
@@ -57,24 +84,8 @@ Status file_read(const char *path, uint64_t most_bytes, Buffer *out) {
         status = status_set(STATUS_LIMIT, "%s has %lld bytes, at most %llu are read", path,
                             (long long)st.st_size, (unsigned long long)most_bytes);
     }
-    char piece[65536];
-    while (status == STATUS_OK) {
-        ssize_t got = read(fd, piece, sizeof piece);
-        if (got == 0) {
-            break;
-        }
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            status = from_errno("read", path);
-        } else if (out->size + (size_t)got > most_bytes) {
-            status = status_set(STATUS_LIMIT, "%s grew beyond %llu bytes while it was read", path,
-                                (unsigned long long)most_bytes);
-        } else {
-            buffer_append(out, piece, (size_t)got);
-            status = out->status;
-        }
+    if (status == STATUS_OK) {
+        status = read_whole(fd, path, (size_t)st.st_size, most_bytes, out);
     }
     close(fd);
     return status;
