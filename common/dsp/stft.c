@@ -205,8 +205,20 @@ static void split_pair(const double *transform, int32_t n, float *out) {
     }
 }
 
+// Both columns of a pair behind the last frame.
+static void clear_pair(int32_t bins, float *out) {
+    for (int32_t k = 0; k < bins; k++) {
+        out[(int64_t)k * STFT_LANES] = out[(int64_t)k * STFT_LANES + 1] = 0;
+    }
+}
+
 void stft_run(Stft *stft, const float *samples, int64_t count, int64_t first, float *out) {
+    int64_t frames = stft_frames(stft, count);
     for (int lane = 0; lane < STFT_LANES; lane += 2) {
+        if (first + lane >= frames) {
+            clear_pair(stft_bins(stft), out + lane);
+            continue;
+        }
         const float *a = frame_at(stft, samples, count, first + lane, 0);
         const float *b = frame_at(stft, samples, count, first + lane + 1, 1);
         fill_pair(a, b, stft->window, stft->config.n_fft, stft->pair);
