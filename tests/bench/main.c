@@ -260,8 +260,13 @@ static Part *find_part(const char *name) {
     return NULL;
 }
 
-static int take_parts(char *list) {
+// Cuts a copy: linalg_start may execute the program anew with argv as it came.
+static int take_parts(const char *text) {
+    char list[128];
     char *save = NULL;
+    if (!text_copy(list, sizeof list, text)) {
+        return usage("--only names more parts than there are: ", text);
+    }
     for (size_t p = 0; p < PARTS; p++) {
         parts[p].is_wanted = false;
     }
