@@ -398,7 +398,9 @@ static Status do_round(TaskTrain *train) {
 
 static Status do_validation(TaskTrain *train) {
     trainer_validate(train->trainer, train->replica, train->validation);
-    if (!runs_alone(train)) {
+    // Losses that are not finite are not sent: the end of the epoch below fails on a part of them
+    // as it does on all.
+    if (!runs_alone(train) && isfinite(validation_loss(train->validation))) {
         size_t size;
         const Buffer *total = NULL;
         const void *bytes = validation_bytes(train->validation, &size);

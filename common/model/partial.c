@@ -97,6 +97,13 @@ void partial_add(Partial *left, const Partial *right) {
              (size_t)l->parameter_count + l->running_count);
 }
 
+bool partial_is_finite(const Partial *partial) {
+    const PartialHead *head = partial->head;
+    size_t count = (size_t)head->parameter_count + head->running_count;
+    return isfinite(head->loss) && isfinite(head->source_loss) && isfinite(head->target_loss) &&
+           (head->rows == 0 || pass_all_finite(partial_gradient_of(partial), count));
+}
+
 const void *partial_bytes(const Partial *partial, size_t *ret_size) {
     *ret_size = partial->bytes;
     return partial->head;

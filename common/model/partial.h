@@ -9,6 +9,8 @@
 #ifndef AUSCULT_MODEL_PARTIAL_H
 #define AUSCULT_MODEL_PARTIAL_H
 
+#include <stdbool.h>
+
 #include "common/model/block.h"
 #include "common/model/real.h"
 #include "common/model/shape.h"
@@ -49,6 +51,9 @@ const real *partial_statistics_of(const Partial *partial);
 // left := left + right, element by element. An empty right changes nothing; into an empty left,
 // right is copied. Both of one shape.
 void partial_add(Partial *left, const Partial *right);
+
+// Whether the loss and every number that counts are finite.
+bool partial_is_finite(const Partial *partial);
 
 // The block as it is sent; borrowed.
 const void *partial_bytes(const Partial *partial, size_t *ret_size);

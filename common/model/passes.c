@@ -282,6 +282,15 @@ int pass_all_finite_float(const float *x, size_t count) {
 }
 
 MODEL_CLONES
+int pass_all_within(const real *x, size_t count, real most) {
+    int bad = 0;
+    for (size_t i = 0; i < count; i++) {
+        bad |= !(x[i] <= most) | !(x[i] >= -most);
+    }
+    return !bad;
+}
+
+MODEL_CLONES
 void pass_sum_row(const float *restrict row, int n, double *restrict sum) {
     for (int j = 0; j < n; j++) {
         sum[j] += (double)row[j];

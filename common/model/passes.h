@@ -68,6 +68,8 @@ void pass_running(const real *sums, real inverse_count, size_t count, real *runn
 int pass_all_finite(const real *x, size_t count);
 int pass_all_finite_bytes(const char *bytes, size_t count);
 int pass_all_finite_float(const float *x, size_t count);
+// Whether all numbers are within -most .. most; NaN is not.
+int pass_all_within(const real *x, size_t count, real most);
 
 // For the scaler, in double: sum (n) += row, and m2 (n) += (row - mean)^2.
 void pass_sum_row(const float *row, int n, double *sum);

@@ -186,17 +186,31 @@ static void add_mean(double loss, int64_t rows, double *sum, int64_t *batches) {
     }
 }
 
+Status replica_diverged(const Replica *replica) {
+    return status_set(
+        STATUS_INVALID,
+        "training diverged: loss or gradient of epoch %lld, round %lld is not finite; "
+        "a smaller learning_rate or scaler: standard may help",
+        (long long)replica->epoch + 1, (long long)replica->round + 1);
+}
+
+// Whether a step along it leaves all numbers finite.
+static bool is_sound(const Partial *total) {
+    const PartialHead *head = partial_head_of(total);
+    real most = (real)(REPLICA_GRADIENT_MOST * (double)head->rows);
+    return partial_is_finite(total) &&
+           (head->rows == 0 ||
+            pass_all_within(partial_gradient_of(total), head->parameter_count, most));
+}
+
 Status replica_apply(Replica *replica, const Partial *total, double learning_rate) {
     const PartialHead *head = partial_head_of(total);
     assert(head->parameter_count == replica->layout.parameters);
     if (!replica->can_train) {
         return status_set(STATUS_INVALID, "a finished model without optimiser state cannot train");
     }
-    if (!isfinite(head->loss)) {
-        return status_set(STATUS_INVALID,
-                          "training diverged: the loss of epoch %lld, round %lld is not finite; a "
-                          "smaller learning_rate or scaler: standard may help",
-                          (long long)replica->epoch + 1, (long long)replica->round + 1);
+    if (!is_sound(total)) {
+        return replica_diverged(replica);
     }
     replica->round++;
     if (head->rows == 0) {

@@ -82,8 +82,13 @@ real *replica_edit_running(Replica *replica);
 
 // Ends a round with the sum over all shards: gradient and statistics are divided by the count, Adam
 // takes a step (PyTorch's: 0.9, 0.999, 1e-8), running = 0.99 * running + 0.01 * new, the losses are
-// noted. An empty total only counts the round. STATUS_INVALID when the loss is not finite (the
-// training has diverged) or the replica was read from REPLICA_MODEL; the replica is untouched then.
+// noted. An empty total only counts the round. STATUS_INVALID when the training has diverged (a
+// loss, gradient or statistic is not finite, or a gradient so large that its square might not be)
+// or the replica was read from REPLICA_MODEL; the replica is untouched then, so its numbers are
+// always finite.
+#define REPLICA_GRADIENT_MOST 1e18
+// STATUS_INVALID and the message that the training has diverged in the replica's present round.
+Status replica_diverged(const Replica *replica);
 Status replica_apply(Replica *replica, const Partial *total, double learning_rate);
 // Ends the epoch: its losses go into the history, the next begins at round 0. STATUS_MEMORY,
 // STATUS_INVALID when val_loss is not finite; untouched then.

@@ -8,7 +8,6 @@
 #include "common/model/trainer.h"
 
 #include <assert.h>
-#include <math.h>
 #include <string.h>
 
 #include "common/base/mem.h"
@@ -351,14 +350,8 @@ Status trainer_round(Trainer *trainer, const Replica *replica, Partial *out) {
         permute(trainer, replica_epoch(replica));
     }
     subtree_round(trainer, 0, trainer->config.shard_count, 0, replica, out);
-    if (!isfinite(partial_head_of(out)->loss)) {
-        return status_set(STATUS_INVALID,
-                          "training diverged: the loss of epoch %lld, round %lld is not finite; a "
-                          "smaller learning_rate or scaler: standard may help",
-                          (long long)replica_epoch(replica) + 1,
-                          (long long)replica_round(replica) + 1);
-    }
-    return STATUS_OK;
+    // What is not finite in a part is not in the whole: all members come to the same end.
+    return partial_is_finite(out) ? STATUS_OK : replica_diverged(replica);
 }
 
 typedef struct LossSum {

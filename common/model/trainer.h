@@ -56,7 +56,7 @@ Status trainer_scaler_sums(const Trainer *trainer, ScalerSums *out);
 // The subtree's contribution to the round at which the replica stands (replica_epoch, _round),
 // with the replica's scaler; each epoch's vectors are permuted by (seed, "permutation", model_key,
 // epoch * 64 + shard). Empty past a shard's end, and for a shard with one vector left. Allocates
-// nothing. STATUS_INVALID when the loss is not finite: the training has diverged.
+// nothing. STATUS_INVALID when it is not finite (partial_is_finite): the training has diverged.
 Status trainer_round(Trainer *trainer, const Replica *replica, Partial *out);
 // Losses of the subtree's held-out vectors in evaluation mode, m rows at a time in the order of
 // their draw. `out` is for plan.validation_rounds and is replaced. Allocates nothing.

@@ -48,7 +48,8 @@ typedef struct CoreHooks {
     // A STATE blob arrived for a TRAIN task held by one worker alone.
     Status (*take_state)(void *context, TaskTag tag, const void *bytes, size_t size);
     // A sum arrived. STATUS_OK with a non-empty `total`: broadcast it; STATUS_AGAIN: others owe
-    // theirs; anything else: the sum is not valid.
+    // theirs; STATUS_INVALID: nobody can do the task, and `total` is a CannotBody that says why;
+    // anything else: the sum is not valid.
     Status (*take_sum)(void *context, TaskTag tag, const CoreSum *sum, Buffer *total,
                        BlobKind *total_kind);
     // A TRAIN task starts with so many members, or has lost its group (members 0): the owner's
@@ -82,7 +83,7 @@ typedef enum CoreActionKind {
     CORE_DROP,   // forget `peer`
     CORE_CANNOT, // no worker could do `tag`; `blob` is the last CannotBody: look yourself, then
                  // core_answer or core_abandon
-    CORE_IMPOSSIBLE, // workers say that nobody can do `tag`; `blob` as above
+    CORE_IMPOSSIBLE, // nobody can do `tag`; `blob` as above
     CORE_POISON,     // workers died on `tag` too often: core_abandon or split it
     CORE_JOINED,     // `peer` has a session now (name in core_session)
     CORE_LEFT,       // `peer` has none any more; `text` says why

@@ -373,6 +373,10 @@ static void on_sum(Core *core, Session *session, Lease *lease, const Message *he
     Status status = hooks->take_sum(hooks->context, tag, &sum, &total, &total_kind);
     if (status == STATUS_OK) {
         broadcast_total(core, tag, header, total_kind, &total, now_ms);
+    } else if (status == STATUS_INVALID) {
+        give_back(core, tag, false, now_ms);
+        remove_waiting(core, tag);
+        doubt(core, tag, CORE_IMPOSSIBLE, total.bytes, total.size);
     } else if (status != STATUS_AGAIN) {
         refuse_answer(core, session, tag, now_ms);
     }

@@ -168,7 +168,13 @@ Status hook_take_state(void *context, TaskTag tag, const void *bytes, size_t siz
 Status hook_take_sum(void *context, TaskTag tag, const CoreSum *sum, Buffer *total,
                      BlobKind *total_kind) {
     Plan *plan = context;
-    return training_take_sum(plan->work[plan->tasks[tag].model].training, sum, total, total_kind);
+    Training *training = plan->work[plan->tasks[tag].model].training;
+    Status status = training_take_sum(training, sum, total, total_kind);
+    if (status == STATUS_INVALID) {
+        buffer_clear(total);
+        body_encode_cannot(&(CannotBody){.reason = status_message()}, total);
+    }
+    return status;
 }
 
 // ---- groups ----

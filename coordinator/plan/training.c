@@ -287,12 +287,19 @@ Status training_take_answer(Training *training, CoreShare share, Digest digest) 
 
 // ---- sums ----
 
+// A sum that does not fit its tree is its sender's fault; STATUS_INVALID is for a training that
+// cannot go on, whoever calculates.
+static Status senders_fault(Status status) {
+    return status == STATUS_INVALID ? STATUS_FORMAT : status;
+}
+
 static Status take_scaler(Training *training, const CoreSum *sum, Buffer *total) {
     ShardTree *tree = &training->scaler_tree;
     ScalerSums *part = scaler_sums_new(shape_dimension(&training->shape));
     Status status = part != NULL ? scaler_sums_read(part, sum->bytes, sum->size) : STATUS_MEMORY;
     if (status == STATUS_OK) {
-        status = shard_tree_check(tree, (int32_t)sum->share.first, (int32_t)sum->share.count);
+        status = senders_fault(
+            shard_tree_check(tree, (int32_t)sum->share.first, (int32_t)sum->share.count));
     }
     if (status != STATUS_OK) {
         scaler_sums_free(part);
@@ -315,8 +322,8 @@ static Status take_scaler(Training *training, const CoreSum *sum, Buffer *total)
 }
 
 static Status take_partial(Training *training, const CoreSum *sum, Buffer *total) {
-    Status status = partial_tree_put(training->tree, (int)sum->share.first, (int)sum->share.count,
-                                     sum->bytes, sum->size);
+    Status status = senders_fault(partial_tree_put(training->tree, (int)sum->share.first,
+                                                   (int)sum->share.count, sum->bytes, sum->size));
     if (status != STATUS_OK) {
         return status;
     }
@@ -324,14 +331,15 @@ static Status take_partial(Training *training, const CoreSum *sum, Buffer *total
     if (partial == NULL) {
         return STATUS_AGAIN;
     }
-    size_t size;
-    const void *bytes = partial_bytes(partial, &size);
-    buffer_append(total, bytes, size);
-    // A total that cannot be applied (the training has diverged) goes out all the same: every
-    // member finds out like this replica, and says so in its answer.
-    (void)replica_apply(training->replica, partial, training->settings.learning_rate);
+    status = replica_apply(training->replica, partial, training->settings.learning_rate);
+    if (status == STATUS_OK) {
+        size_t size;
+        const void *bytes = partial_bytes(partial, &size);
+        buffer_append(total, bytes, size);
+        status = total->status;
+    }
     partial_tree_clear(training->tree);
-    return total->status;
+    return status;
 }
 
 static Status read_validation(const Training *training, const CoreSum *sum,
@@ -342,8 +350,8 @@ static Status read_validation(const Training *training, const CoreSum *sum,
         status = status_set(STATUS_FORMAT, "validation sums of another number of rounds");
     }
     if (status == STATUS_OK) {
-        status = shard_tree_check(&training->validation_tree, (int32_t)sum->share.first,
-                                  (int32_t)sum->share.count);
+        status = senders_fault(shard_tree_check(
+            &training->validation_tree, (int32_t)sum->share.first, (int32_t)sum->share.count));
     }
     if (status != STATUS_OK) {
         validation_free(part);
@@ -381,6 +389,9 @@ Status training_take_sum(Training *training, const CoreSum *sum, Buffer *total,
     if (training->replica == NULL || sum->epoch != replica_epoch(training->replica) ||
         sum->round != replica_round(training->replica)) {
         return status_set(STATUS_FORMAT, "a sum of another round than the one under way");
+    }
+    if (sum->epoch >= training->until) {
+        return status_set(STATUS_FORMAT, "a sum after the last round");
     }
     bool needs_scaler = training->settings.scaler == SCALER_STANDARD &&
                         replica_scaler(training->replica)->count == 0;

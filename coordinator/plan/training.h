@@ -44,6 +44,7 @@ int64_t training_rounds(const Training *training); // of one epoch
 Status training_group_changed(Training *training, uint32_t members);
 Status training_take_state(Training *training, const void *bytes, size_t size);
 Status training_take_answer(Training *training, CoreShare share, Digest digest);
+// STATUS_INVALID: the training cannot go on, whoever calculates (it has diverged).
 Status training_take_sum(Training *training, const CoreSum *sum, Buffer *total,
                          BlobKind *total_kind);
 

@@ -18,6 +18,7 @@ static Status next_verdict; // of take_answer
 static uint32_t wanted;     // members of the next group
 static uint32_t changes;    // calls of group_changed with 0 members
 static bool gives_total;    // take_sum completes the round
+static Status sum_verdict;  // of take_sum, if it is STATUS_INVALID
 
 static void task_body(void *context, TaskTag tag, CoreShare share, Buffer *out) {
     (void)context;
@@ -38,6 +39,10 @@ static Status take_state(void *context, TaskTag tag, const void *bytes, size_t s
 static Status take_sum(void *context, TaskTag tag, const CoreSum *sum, Buffer *total,
                        BlobKind *total_kind) {
     (void)context, (void)tag, (void)sum;
+    if (sum_verdict == STATUS_INVALID) {
+        buffer_text(total, "diverged");
+        return status_set(sum_verdict, "as ordered");
+    }
     if (!gives_total) {
         return STATUS_AGAIN;
     }
@@ -79,6 +84,7 @@ static void begin(uint32_t workers_most) {
     wanted = 1;
     changes = 0;
     gives_total = false;
+    sum_verdict = STATUS_OK;
     core = core_new(&config);
     CHECK(core != NULL);
 }
@@ -596,6 +602,29 @@ TEST(a_sum_of_shards_that_a_member_does_not_own_ends_its_session) {
     end();
 }
 
+TEST(a_sum_that_ends_all_hope_blames_no_worker) {
+    uint64_t attempts[2];
+    begin(4);
+    form_pair(attempts);
+    send_sum(1, attempts[0], 0, 2);
+    sum_verdict = STATUS_INVALID;
+    send_sum(2, attempts[1], 2, 2);
+    after(0);
+    const CoreAction *action = find(CORE_IMPOSSIBLE, 0, 0);
+    CHECK(action != NULL && action->tag == 0);
+    CHECK_TEXT(buffer_cstr(&action->blob), "diverged");
+    for (CorePeer peer = 1; peer <= 2; peer++) {
+        CHECK_INT(sent(peer, MESSAGE_CANCEL)->cancel.attempt, attempts[peer - 1]);
+        CHECK(sent(peer, MESSAGE_REFUSED) == NULL);
+    }
+    CHECK_INT(changes, 1);
+    core_abandon(core, 0);
+    after(1000);
+    CHECK(sent(1, MESSAGE_TASK) == NULL && sent(2, MESSAGE_TASK) == NULL);
+    CHECK_INT(core_counts(core).abandoned, 1);
+    end();
+}
+
 TEST(poison_and_training_do_not_meet) {
     begin(16);
     add(TASK_TRAIN, 0);
@@ -655,5 +684,7 @@ TEST_MAIN_LIST(
                                     a_lost_member_ends_the_group_and_a_new_one_forms)
                                     T(who_waits_for_others_is_not_blamed_for_their_delay) T(
                                         a_sum_of_shards_that_a_member_does_not_own_ends_its_session)
-                                        T(poison_and_training_do_not_meet) T(the_end_is_told_to_all)
-                                            T(a_core_frees_all_it_had))
+                                        T(a_sum_that_ends_all_hope_blames_no_worker)
+                                            T(poison_and_training_do_not_meet)
+                                                T(the_end_is_told_to_all)
+                                                    T(a_core_frees_all_it_had))

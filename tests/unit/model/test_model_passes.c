@@ -26,6 +26,7 @@
 #define pass_all_finite         plain_all_finite
 #define pass_all_finite_bytes   plain_all_finite_bytes
 #define pass_all_finite_float   plain_all_finite_float
+#define pass_all_within         plain_all_within
 #define pass_sum_row            plain_sum_row
 #define pass_square_row         plain_square_row
 #define pass_merge_moments      plain_merge_moments
@@ -50,6 +51,7 @@
 #undef pass_all_finite
 #undef pass_all_finite_bytes
 #undef pass_all_finite_float
+#undef pass_all_within
 #undef pass_sum_row
 #undef pass_square_row
 #undef pass_merge_moments
@@ -162,6 +164,21 @@ TEST(one_number_that_is_not_finite_is_found) {
     }
 }
 
+TEST(one_number_beyond_the_bound_is_found) {
+    real values[1000];
+    static const real bad[4] = {(real)1.0001, (real)-1.0001, (real)NAN, (real)-INFINITY};
+    for (int i = 0; i < 1000; i++) {
+        values[i] = i % 2 == 0 ? (real)1 : (real)-1;
+    }
+    CHECK(pass_all_within(values, 1000, 1));
+    for (int i = 0; i < 1000; i++) {
+        real kept = values[i];
+        values[i] = bad[i % 4];
+        CHECK(!pass_all_within(values, 1000, 1));
+        values[i] = kept;
+    }
+}
+
 TEST(fingerprint_is_the_same_every_time) {
     Digest first, second;
     CHECK_OK(model_fingerprint(&first));
@@ -192,6 +209,7 @@ TEST(failed_allocation_leaks_nothing_in_the_fingerprint) {
 MODEL_TEST_MAIN(T(loops_give_the_same_bits_as_for_the_oldest_processor)
                     T(steps_give_the_same_bits_as_for_the_oldest_processor)
                         T(scaling_gives_the_same_bits_as_for_the_oldest_processor)
-                            T(one_number_that_is_not_finite_is_found)
-                                T(fingerprint_is_the_same_every_time)
-                                    T(failed_allocation_leaks_nothing_in_the_fingerprint))
+                            T(one_number_beyond_the_bound_is_found)
+                                T(one_number_that_is_not_finite_is_found)
+                                    T(fingerprint_is_the_same_every_time)
+                                        T(failed_allocation_leaks_nothing_in_the_fingerprint))

@@ -663,6 +663,48 @@ TEST(diverged_training_is_an_error) {
     world_done(&world);
 }
 
+// Whatever a round brings, the replica stays one that can be written and read.
+TEST(a_gradient_that_would_spoil_the_replica_is_divergence) {
+    World world = uneven_world();
+    Trainer *trainer = trainer_of(&world, 0, 8, false);
+    Replica *replica = replica_of(&world, NULL);
+    Partial *total = partial_new(&world.shape);
+    Buffer before = BUFFER_EMPTY, after = BUFFER_EMPTY;
+    replica_write(replica, REPLICA_ALL, &before);
+    CHECK_OK(trainer_round(trainer, replica, total));
+    CHECK(partial_is_finite(total));
+    size_t last = partial_head(total)->running_count - 1;
+    real *spots[] = {&partial_gradient(total)[3], &partial_statistics(total)[last]};
+    for (int spot = 0; spot < 2; spot++) {
+        real kept = *spots[spot];
+        // Its square is beyond float's range; a statistic may be as large.
+        real bad[] = {(real)NAN, (real)-INFINITY, (real)(2e18 * LIMIT_BATCH)};
+        for (int i = 0; i < 3 - spot; i++) {
+            *spots[spot] = bad[i];
+            CHECK(partial_is_finite(total) == (i == 2));
+            CHECK_INT(replica_apply(replica, total, 1e-3), STATUS_INVALID);
+            CHECK_HAS(status_message(), "diverged");
+            buffer_clear(&after);
+            replica_write(replica, REPLICA_ALL, &after);
+            CHECK(after.size == before.size && memcmp(after.bytes, before.bytes, after.size) == 0);
+        }
+        *spots[spot] = kept;
+    }
+    *spots[0] = (real)(0.9e18 * (double)partial_head(total)->rows);
+    CHECK_OK(replica_apply(replica, total, 10));
+    buffer_clear(&after);
+    replica_write(replica, REPLICA_ALL, &after);
+    Replica *again;
+    CHECK_OK(replica_read(after.bytes, after.size, &again));
+    replica_free(again);
+    buffer_done(&before);
+    buffer_done(&after);
+    partial_free(total);
+    trainer_free(trainer);
+    replica_free(replica);
+    world_done(&world);
+}
+
 TEST(empty_round_moves_on_without_a_step) {
     Shape shape = tiny_shape();
     Replica *replica = replica_new(&shape);
@@ -750,7 +792,8 @@ MODEL_TEST_MAIN(
                                 T(plan_without_anything_to_train_on_is_refused)
                                     T(foreign_repeated_and_broken_clips_are_refused)
                                         T(parts_that_overlap_or_are_no_subtree_are_refused)
-                                            T(diverged_training_is_an_error)
-                                                T(empty_round_moves_on_without_a_step)
-                                                    T(failed_allocation_leaks_nothing_in_training)
+                                            T(a_gradient_that_would_spoil_the_replica_is_divergence)
+                                                T(diverged_training_is_an_error)
+                                                    T(empty_round_moves_on_without_a_step) T(
+                                                        failed_allocation_leaks_nothing_in_training)
                                                         T(rounds_allocate_nothing))
