@@ -55,10 +55,10 @@ void *mem_new_aligned(size_t count, size_t size) {
 }
 
 void *mem_resize(void *block, size_t count, size_t size) {
-    if (block == NULL) {
-        return mem_new(count, size);
-    }
     void *next = allowed(count, size) ? realloc(block, count * size > 0 ? count * size : 1) : NULL;
+    if (block == NULL) {
+        return counted(next, count, size);
+    }
     if (next == NULL) {
         status_set(STATUS_MEMORY, "out of memory: %zu items of %zu bytes", count, size);
     }

@@ -11,7 +11,8 @@
 void *mem_new(size_t count, size_t size);
 // As mem_new, on a 64-byte boundary (a cache line, an AVX-512 register).
 void *mem_new_aligned(size_t count, size_t size);
-// Grows or shrinks; new bytes are not zeroed. NULL leaves the old block as it was.
+// Grows or shrinks, NULL to begin with; new bytes are not zeroed. When it returns NULL, the old
+// block is as it was.
 void *mem_resize(void *block, size_t count, size_t size);
 char *mem_copy_text(const char *text);
 void *mem_copy(const void *bytes, size_t size);
