@@ -78,6 +78,8 @@ Status listener_send(Listener *listener, Lane lane, PeerId peer, const void *byt
 // `shared` is reference-counted by shared_payload_*.
 typedef struct SharedPayload SharedPayload;
 SharedPayload *shared_payload_new(const void *bytes, size_t size); // copies once; NULL: no memory
+SharedPayload *
+shared_payload_take(Buffer *bytes); // copies nothing, leaves it empty; NULL: as it was
 void shared_payload_release(SharedPayload *shared);
 Status listener_send_shared(Listener *listener, PeerId peer, const void *bytes, size_t size,
                             SharedPayload *shared, size_t offset, size_t payload_size);

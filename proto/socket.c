@@ -268,28 +268,36 @@ void socket_settle(Socket *socket) {
 
 struct SharedPayload {
     atomic_uint owners;
-    size_t size;
-    unsigned char bytes[];
+    Buffer bytes;
 };
 
-SharedPayload *shared_payload_new(const void *bytes, size_t size) {
-    SharedPayload *shared = mem_new(1, sizeof *shared + size);
+SharedPayload *shared_payload_take(Buffer *bytes) {
+    SharedPayload *shared = bytes->status == STATUS_OK ? mem_new(1, sizeof *shared) : NULL;
     if (shared != NULL) {
         atomic_init(&shared->owners, 1);
-        shared->size = size;
-        memcpy(shared->bytes, bytes, size);
+        shared->bytes = *bytes;
+        *bytes = BUFFER_EMPTY;
     }
+    return shared;
+}
+
+SharedPayload *shared_payload_new(const void *bytes, size_t size) {
+    Buffer copy = BUFFER_EMPTY;
+    buffer_append(&copy, bytes, size);
+    SharedPayload *shared = shared_payload_take(&copy);
+    buffer_done(&copy);
     return shared;
 }
 
 void shared_payload_release(SharedPayload *shared) {
     if (shared != NULL && atomic_fetch_sub(&shared->owners, 1) == 1) {
+        buffer_done(&shared->bytes);
         mem_free(shared);
     }
 }
 
 const unsigned char *shared_payload_bytes(const SharedPayload *shared) {
-    return shared->bytes;
+    return (const unsigned char *)shared->bytes.bytes;
 }
 
 // Called by libzmq when a frame has been sent or dropped, most often in an I/O thread.
@@ -311,10 +319,10 @@ static bool copy_frame(zmq_msg_t *frame, const void *bytes, size_t size) {
 
 static bool share_frame(zmq_msg_t *frame, const Outgoing *message) {
     SharedPayload *shared = message->shared;
-    size_t offset = (size_t)((const unsigned char *)message->payload - shared->bytes);
-    assert(offset <= shared->size && message->payload_size <= shared->size - offset);
+    size_t offset = (size_t)((const char *)message->payload - shared->bytes.bytes);
+    assert(offset <= shared->bytes.size && message->payload_size <= shared->bytes.size - offset);
     atomic_fetch_add(&shared->owners, 1);
-    if (zmq_msg_init_data(frame, shared->bytes + offset, message->payload_size, release_frame,
+    if (zmq_msg_init_data(frame, shared->bytes.bytes + offset, message->payload_size, release_frame,
                           shared) == 0) {
         return true;
     }

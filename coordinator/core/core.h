@@ -77,8 +77,9 @@ typedef struct CoreConfig {
 } CoreConfig;
 
 typedef enum CoreActionKind {
-    CORE_SEND,   // `message` to `peer`, on control
-    CORE_TOTAL,  // `blob` with header `message` to `peer`, on bulk
+    CORE_SEND,  // `message` to `peer`, on control
+    CORE_TOTAL, // a total with header `message` to `peer`, on bulk; its bytes are the `blob` of the
+                // first such action, those for the other members of the group follow without
     CORE_COMMIT, // the answer `blob` of `tag` is complete: make it durable, then core_on_durable
     CORE_DROP,   // forget `peer`
     CORE_CANNOT, // no worker could do `tag`; `blob` is the last CannotBody: look yourself, then

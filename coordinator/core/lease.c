@@ -329,8 +329,9 @@ void lease_result(Core *core, Session *session, const Message *message, int64_t 
 // ---- blobs ----
 
 static void broadcast_total(Core *core, TaskTag tag, const Message *sum, BlobKind kind,
-                            const Buffer *total, int64_t now_ms) {
-    Digest digest = digest_of(total->bytes, total->size);
+                            Buffer *total, int64_t now_ms) {
+    size_t total_bytes = total->size;
+    Digest digest = digest_of(total->bytes, total_bytes);
     for (uint32_t s = 0; s < core->session_count; s++) {
         Session *session = core->sessions[s];
         for (uint32_t l = 0; l < session->lease_count; l++) {
@@ -349,9 +350,10 @@ static void broadcast_total(Core *core, TaskTag tag, const Message *sum, BlobKin
             action->message.blob.attempt = lease->attempt;
             action->message.blob.epoch = sum->blob.epoch;
             action->message.blob.round = sum->blob.round;
-            action->message.blob.total_bytes = total->size;
+            action->message.blob.total_bytes = total_bytes;
             action->message.blob.digest = digest;
-            buffer_append(&action->blob, total->bytes, total->size);
+            action->blob = *total;
+            *total = BUFFER_EMPTY;
         }
     }
 }

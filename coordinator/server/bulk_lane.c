@@ -21,7 +21,6 @@ struct BulkLane {
     uint32_t count, capacity;
     Buffer bytes;         // of the message being sent
     SharedPayload *total; // sent last, for the other members of its group
-    Digest total_digest;
 };
 
 BulkLane *bulk_lane_new(Listener *listener, Core *core, Blobs *blobs) {
@@ -131,12 +130,10 @@ static void send_object(BulkLane *lane, PeerId peer, Digest digest) {
     }
 }
 
-void bulk_lane_total(BulkLane *lane, const CoreAction *action, int64_t now_ms) {
-    Digest digest = action->message.blob.digest;
-    if (lane->total == NULL || !digest_equal(lane->total_digest, digest)) {
+void bulk_lane_total(BulkLane *lane, CoreAction *action, int64_t now_ms) {
+    if (action->blob.size > 0) {
         release_total(lane);
-        lane->total = shared_payload_new(action->blob.bytes, action->blob.size);
-        lane->total_digest = digest;
+        lane->total = shared_payload_take(&action->blob);
     }
     CoreSession session;
     BulkPeer *peer =
@@ -145,7 +142,8 @@ void bulk_lane_total(BulkLane *lane, const CoreAction *action, int64_t now_ms) {
         return; // the member has gone, or its lease's deadline will tell
     }
     Emission emission = {lane->listener, peer->peer, lane->total};
-    if (blob_send(&action->message, action->blob.size, emit, &emission) != STATUS_OK) {
+    size_t size = action->message.blob.total_bytes;
+    if (blob_send(&action->message, size, emit, &emission) != STATUS_OK) {
         core_on_closed(lane->core, action->peer, now_ms);
     }
 }

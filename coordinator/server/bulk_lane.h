@@ -18,7 +18,7 @@ void bulk_lane_free(BulkLane *lane);
 void bulk_lane_message(BulkLane *lane, const ListenerEvent *event, int64_t now_ms);
 void bulk_lane_closed(BulkLane *lane, PeerId peer);
 // Sends the total that the core's action asks for (CORE_TOTAL). Members of one group get the same
-// bytes, copied once.
-void bulk_lane_total(BulkLane *lane, const CoreAction *action, int64_t now_ms);
+// bytes, which are taken from its first action and never copied.
+void bulk_lane_total(BulkLane *lane, CoreAction *action, int64_t now_ms);
 
 #endif

@@ -647,13 +647,22 @@ static void send_to_worker(const CoreAction *action) {
         // Either durable now or committed by the coordinator before.
         CHECK(job_of((TaskTag)action->message.ack.task)->is_done);
     }
+    // Every member gets a total, but only its first action carries it.
+    static Event total;
+    if (action->kind == CORE_TOTAL && action->blob.size > 0) {
+        keep_bytes(&total, action->blob.bytes, action->blob.size);
+    }
     if (worker < 0) {
         return;
     }
     Event *event = add_message(action->kind == CORE_SEND ? TO_WORKER : TO_WORKER_TOTAL, worker);
     event->message = action->message;
     TRACE("core sends %d to worker %d (peer %u)", (int)action->message.type, worker, action->peer);
-    keep_bytes(event, action->blob.bytes, action->blob.size);
+    if (action->kind == CORE_TOTAL) {
+        keep_bytes(event, total.bytes, total.size);
+    } else {
+        keep_bytes(event, action->blob.bytes, action->blob.size);
+    }
 }
 
 static void on_commit(const CoreAction *action) {
