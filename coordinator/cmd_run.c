@@ -399,8 +399,10 @@ static void print_json(const MachineReport *report) {
     buffer_text(&out, "[");
     for (size_t r = 0; r < report->machines + report->totals; r++) {
         const MachineRow *row = &report->rows[r];
-        buffer_format(&out, "%s{\"machine_type\": \"%s\", \"n_files\": %zu, \"left_out\": %zu",
-                      r > 0 ? ",\n " : "", row->label, row->clips_scored, row->clips_left_out);
+        buffer_format(&out, "%s{\"machine_type\": ", r > 0 ? ",\n " : "");
+        buffer_json(&out, row->label);
+        buffer_format(&out, ", \"n_files\": %zu, \"left_out\": %zu", row->clips_scored,
+                      row->clips_left_out);
         for (int m = 0; m < REPORT_METRICS; m++) {
             buffer_format(&out, ", \"%s\": ", NAMES[m]);
             if (isnan(row->metrics[m])) {
