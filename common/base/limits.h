@@ -7,9 +7,10 @@
 
 #include <stdint.h>
 
-#define LIMIT_MESSAGE_BYTES 1024  // one error message: two paths and a reason
-#define LIMIT_PATH_BYTES    4096  // PATH_MAX of Linux
-#define LIMIT_NAME_BYTES    256   // NAME_MAX of Linux plus the NUL: machine and file names
+#define LIMIT_MESSAGE_BYTES 1024 // one error message: two paths and a reason
+#define LIMIT_PATH_BYTES    4096 // PATH_MAX of Linux
+#define LIMIT_NAME_BYTES    256  // NAME_MAX of Linux plus the NUL: machine and file names
+#define LIMIT_MACHINE_BYTES 161  // a machine's name: files are named after it, with 73 bytes around
 #define LIMIT_LINE_BYTES    65536 // one line of a CSV or configuration file
 #define LIMIT_FIELDS        256 // fields of one CSV row: a manifest's columns and 32 attribute pairs
 #define LIMIT_DEPTH         16  // folders below a data root; a symlink loop ends here at the latest

@@ -97,8 +97,8 @@ static Status check_row(const Manifest *m) {
     if (!clipname_is_clip(path)) {
         return refuse(m, "path", path, "a .wav, .flac or .npy file");
     }
-    if (!is_part(machine, LIMIT_NAME_BYTES)) {
-        return refuse(m, "machine", machine, "a plain name");
+    if (!is_part(machine, LIMIT_MACHINE_BYTES)) {
+        return refuse(m, "machine", machine, "a plain name of at most 160 bytes");
     }
     const char *section = field(m, COLUMN_SECTION);
     if (section[0] != '\0' && !is_part(section, CLIPNAME_SECTION_BYTES)) {

@@ -340,7 +340,8 @@ static const char *machine_name(const Walk *walk) {
 static Status add_place(Walk *walk, uint32_t *ret_place) {
     Builder *b = walk->builder;
     const char *machine = machine_name(walk);
-    if (!file_is_safe_relative(machine) || !text_is_clean(machine)) {
+    if (!file_is_safe_relative(machine) || !text_is_clean(machine) ||
+        strlen(machine) >= LIMIT_MACHINE_BYTES) {
         *ret_place = UINT32_MAX;
         return builder_warn(b, "%s/%s: its name cannot be a machine's: ignored", root_path(walk),
                             walk->path);

@@ -47,6 +47,28 @@ TEST(divided_copy_of_another_size_is_left_out_not_dropped) {
     tree_end();
 }
 
+// Files of the run are named after the machine, with a set, a section and more around it.
+TEST(a_machine_name_too_long_for_file_names_is_ignored_with_a_warning) {
+    char fits[LIMIT_NAME_BYTES], long_one[LIMIT_NAME_BYTES];
+    tree_begin();
+    snprintf(
+        fits, sizeof fits, "%.*s", LIMIT_MACHINE_BYTES - 1,
+        "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm"
+        "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm");
+    snprintf(long_one, sizeof long_one, "%sm", fits);
+    char path[2 * LIMIT_NAME_BYTES];
+    snprintf(path, sizeof path, "%s/train/1.wav", fits);
+    put(path);
+    snprintf(path, sizeof path, "%s/train/1.wav", long_one);
+    put(path);
+    Dataset *dataset = scan("");
+    CHECK_INT(dataset->machine_count, 1);
+    CHECK_TEXT(dataset->machines[0].name, fits);
+    CHECK_WARNING(dataset, "its name cannot be a machine's: ignored");
+    dataset_free(dataset);
+    tree_end();
+}
+
 TEST(symlink_loop_ends_with_a_warning) {
     tree_begin();
     put("fan/train/1.wav");
@@ -274,12 +296,13 @@ TEST_MAIN_LIST(
     T(anomaly_among_training_clips_is_left_out_and_keeps_its_index)
         T(second_clip_of_a_name_is_left_out_naming_the_first)
             T(divided_copy_of_another_size_is_left_out_not_dropped)
-                T(symlink_loop_ends_with_a_warning) T(links_to_folders_and_files_are_followed)
-                    T(deep_folders_are_a_warning) T(unreadable_folder_and_file_are_named)
-                        T(unclean_names_are_left_out_escaped)
-                            T(other_files_are_one_warning_a_folder)
-                                T(folder_called_like_a_clip_and_fifo_are_no_clips)
-                                    T(machine_without_training_or_test_clips_is_warned_of)
+                T(a_machine_name_too_long_for_file_names_is_ignored_with_a_warning)
+                    T(symlink_loop_ends_with_a_warning) T(links_to_folders_and_files_are_followed)
+                        T(deep_folders_are_a_warning) T(unreadable_folder_and_file_are_named)
+                            T(unclean_names_are_left_out_escaped)
+                                T(other_files_are_one_warning_a_folder)
+                                    T(folder_called_like_a_clip_and_fifo_are_no_clips) T(
+                                        machine_without_training_or_test_clips_is_warned_of)
                                         T(no_clips_is_one_clear_sentence) T(absent_root_is_an_error)
                                             T(same_root_twice_is_read_once)
                                                 T(failing_allocations_leak_nothing)
