@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/base/text.h"
 
 void models_done(Models *models) {
     for (uint32_t i = 0; i < models->count; i++) {
@@ -26,19 +27,29 @@ static bool name_is_in_another_set(const Dataset *dataset, uint32_t machine) {
     return false;
 }
 
-static void name_model(const Dataset *dataset, Model *model) {
+// `number` 1 is what a model is called as a rule.
+static void name_model(const Dataset *dataset, Model *model, uint32_t number) {
     const Machine *machine = &dataset->machines[model->machine];
-    char name[LIMIT_NAME_BYTES + 8];
+    char name[LIMIT_NAME_BYTES + 8], again[16] = "";
     const char *set = dataset_set_text(machine->set);
     bool doubled = name_is_in_another_set(dataset, model->machine);
     snprintf(name, sizeof name, "%s%s%s", machine->name, doubled ? "." : "", doubled ? set : "");
-    if (model->section[0] == '\0') {
-        snprintf(model->label, sizeof model->label, "%s", name);
-        snprintf(model->folder, sizeof model->folder, "%s", name);
-    } else {
-        snprintf(model->label, sizeof model->label, "%s_section_%s", name, model->section);
-        snprintf(model->folder, sizeof model->folder, "%s/section_%s", name, model->section);
+    if (number > 1) {
+        snprintf(again, sizeof again, "~%u", number);
     }
+    if (model->section[0] == '\0') {
+        snprintf(model->label, sizeof model->label, "%s%s", name, again);
+        snprintf(model->folder, sizeof model->folder, "%s%s", name, again);
+    } else {
+        snprintf(model->label, sizeof model->label, "%s_section_%s%s", name, model->section, again);
+        snprintf(model->folder, sizeof model->folder, "%s%s/section_%s", name, again,
+                 model->section);
+    }
+}
+
+static void key_model(const Dataset *dataset, Model *model) {
+    const Machine *machine = &dataset->machines[model->machine];
+    const char *set = dataset_set_text(machine->set);
     DigestStream *stream = digest_begin();
     Digest digest = {{0}};
     if (stream != NULL) {
@@ -65,7 +76,8 @@ static Model *find_or_add(Models *models, const Dataset *dataset, uint32_t machi
     models->models = grown;
     Model *model = &models->models[models->count++];
     *model = (Model){.machine = machine, .section = section};
-    name_model(dataset, model);
+    name_model(dataset, model, 1);
+    key_model(dataset, model);
     return model;
 }
 
@@ -96,6 +108,35 @@ static void sort_models(Models *models) {
             models->models[j] = models->models[j - 1];
         }
         models->models[j] = model;
+    }
+}
+
+// A machine may be called what we would call a model of another one: "fan.dev", "fan_section_00".
+static bool is_odd(const char *name) {
+    return strstr(name, "_section_") != NULL || text_ends(name, ".dev") ||
+           text_ends(name, ".eval") || text_ends(name, ".plain");
+}
+
+static bool is_taken(const Models *models, const Model *model) {
+    for (uint32_t i = 0; i < models->count; i++) {
+        const Model *other = &models->models[i];
+        if (other != model && (strcmp(other->label, model->label) == 0 ||
+                               strcmp(other->folder, model->folder) == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Of two models that would write the same files, the oddly named machine's gets a number.
+static void tell_apart(Models *models, const Dataset *dataset) {
+    for (uint32_t i = 0; i < models->count; i++) {
+        Model *model = &models->models[i];
+        if (is_odd(dataset->machines[model->machine].name)) {
+            for (uint32_t number = 2; is_taken(models, model); number++) {
+                name_model(dataset, model, number);
+            }
+        }
     }
 }
 
@@ -141,6 +182,7 @@ Status models_make(const Dataset *dataset, const Settings *settings, Models *ret
         return status;
     }
     sort_models(&models);
+    tell_apart(&models, dataset);
     index_clips(&models, dataset->clip_count);
     *ret_models = models;
     return STATUS_OK;

@@ -30,7 +30,8 @@ typedef struct Models {
 } Models;
 
 // A machine name that occurs in two sets gets ".dev", ".eval" or ".plain" behind it, in label and
-// folder. STATUS_MEMORY.
+// folder; a machine that is really called "fan.dev" or "fan_section_00" gets "~2" where that would
+// be another model's name. No two models share a label or a folder. STATUS_MEMORY.
 Status models_make(const Dataset *dataset, const Settings *settings, Models *ret_models);
 void models_done(Models *models);
 

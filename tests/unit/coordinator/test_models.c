@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which models a data set gives, and what they are called.
+#include "common/base/file.h"
+#include "common/base/mem.h"
+#include "coordinator/plan/models.h"
+#include "tests/unit/test.h"
+
+static char folder[256];
+static Dataset *dataset;
+static Models models;
+
+static void begin(void) {
+    snprintf(folder, sizeof folder, "%s", test_folder());
+}
+
+static void put(const char *path) {
+    char full[1024], parent[1024];
+    snprintf(full, sizeof full, "%s/%s", folder, path);
+    snprintf(parent, sizeof parent, "%s", full);
+    *strrchr(parent, '/') = '\0';
+    CHECK_OK(file_make_folders(parent));
+    CHECK_OK(file_write(full, "not read here", 13));
+}
+
+static void make(ModelPer per) {
+    const char *roots[] = {folder};
+    DatasetOptions options = {.roots = roots, .root_count = 1};
+    CHECK_OK(dataset_scan(&options, &dataset));
+    Settings settings;
+    CHECK_OK(settings_preset("default", &settings));
+    settings.model_per = (int32_t)per;
+    CHECK_OK(models_make(dataset, &settings, &models));
+}
+
+static void end(void) {
+    models_done(&models);
+    dataset_free(dataset);
+    file_remove_tree(folder);
+}
+
+static const Model *model_called(const char *label) {
+    for (uint32_t i = 0; i < models.count; i++) {
+        if (strcmp(models.models[i].label, label) == 0) {
+            return &models.models[i];
+        }
+    }
+    TEST_FAIL("no model %s", label);
+    return NULL;
+}
+
+static void check_all_differ(void) {
+    for (uint32_t i = 0; i < models.count; i++) {
+        for (uint32_t j = 0; j < i; j++) {
+            CHECK(strcmp(models.models[i].label, models.models[j].label) != 0);
+            CHECK(strcmp(models.models[i].folder, models.models[j].folder) != 0);
+            CHECK(models.models[i].key != models.models[j].key);
+        }
+    }
+}
+
+TEST(one_model_for_each_machine_with_its_clips_in_order) {
+    begin();
+    put("dev_data/pump/train/section_01_source_train_normal_0002_x.wav");
+    put("dev_data/pump/train/section_00_source_train_normal_0001_x.wav");
+    put("dev_data/pump/test/section_00_source_test_anomaly_0001_x.wav");
+    put("dev_data/fan/train/section_00_source_train_normal_0001_x.wav");
+    put("dev_data/fan/supplemental/section_00_noise_0001.wav");
+    make(MODEL_PER_MACHINE);
+    CHECK_INT(models.count, 2);
+    CHECK_TEXT(models.models[0].label, "fan");
+    CHECK_TEXT(models.models[1].label, "pump");
+    CHECK_TEXT(models.models[1].folder, "pump");
+    CHECK_TEXT(models.models[1].section, "");
+    CHECK_INT(models.models[1].train_count, 2);
+    CHECK_INT(models.models[1].test_count, 1);
+    CHECK_TEXT(dataset->clips[models.models[1].train[0]].section, "00");
+    CHECK_TEXT(dataset->clips[models.models[1].train[1]].section, "01");
+    for (uint32_t c = 0; c < dataset->clip_count; c++) {
+        uint32_t model = models.model_of_clip[c];
+        if (dataset->clips[c].split == SPLIT_SUPPLEMENTAL) {
+            CHECK(model == UINT32_MAX);
+        } else {
+            CHECK_INT(models.models[model].machine, dataset->clips[c].machine);
+        }
+    }
+    check_all_differ();
+    end();
+}
+
+TEST(sections_have_models_of_their_own_when_asked_for) {
+    begin();
+    put("fan/train/section_02_source_train_normal_0001_x.wav");
+    put("fan/train/section_00_source_train_normal_0001_x.wav");
+    put("fan/test/section_01_source_test_normal_0001_x.wav");
+    put("fan/test/strange.wav");
+    make(MODEL_PER_SECTION);
+    static const char *const LABELS[] = {"fan", "fan_section_00", "fan_section_01",
+                                         "fan_section_02"};
+    static const char *const FOLDERS[] = {"fan", "fan/section_00", "fan/section_01",
+                                          "fan/section_02"};
+    CHECK_INT(models.count, 4);
+    for (uint32_t i = 0; i < 4; i++) {
+        CHECK_TEXT(models.models[i].label, LABELS[i]);
+        CHECK_TEXT(models.models[i].folder, FOLDERS[i]);
+    }
+    CHECK_INT(model_called("fan_section_01")->train_count, 0);
+    CHECK_INT(model_called("fan_section_01")->test_count, 1);
+    CHECK_INT(model_called("fan")->test_count, 1);
+    check_all_differ();
+    end();
+}
+
+TEST(a_machine_of_two_sets_is_two_models) {
+    begin();
+    put("dev_data/fan/train/section_00_source_train_normal_0001_x.wav");
+    put("eval_data/fan/train/section_03_source_train_normal_0001_x.wav");
+    put("dev_data/pump/train/section_00_source_train_normal_0001_x.wav");
+    make(MODEL_PER_MACHINE);
+    CHECK_INT(models.count, 3);
+    CHECK_TEXT(model_called("fan.dev")->folder, "fan.dev");
+    CHECK_TEXT(model_called("fan.eval")->folder, "fan.eval");
+    CHECK_TEXT(model_called("pump")->folder, "pump");
+    check_all_differ();
+    end();
+}
+
+TEST(a_machines_key_does_not_depend_on_what_else_there_is) {
+    begin();
+    put("dev_data/fan/train/section_00_source_train_normal_0001_x.wav");
+    make(MODEL_PER_MACHINE);
+    uint64_t key = model_called("fan")->key;
+    models_done(&models);
+    dataset_free(dataset);
+    put("eval_data/fan/train/section_03_source_train_normal_0001_x.wav");
+    put("dev_data/aaa/train/section_00_source_train_normal_0001_x.wav");
+    make(MODEL_PER_MACHINE);
+    CHECK(model_called("fan.dev")->key == key);
+    end();
+}
+
+TEST(machines_called_like_our_models_write_files_of_their_own) {
+    begin();
+    put("dev_data/fan/train/section_00_source_train_normal_0001_x.wav");
+    put("eval_data/fan/train/section_00_source_train_normal_0001_x.wav");
+    put("dev_data/fan.dev/train/a.wav");
+    put("dev_data/fan.dev~2/train/a.wav");
+    put("eval_data/pump/train/section_00_source_train_normal_0001_x.wav");
+    put("eval_data/pump_section_00/train/a.wav");
+    put("eval_data/lone_section_00/train/a.wav");
+    make(MODEL_PER_SECTION);
+    check_all_differ();
+    CHECK_TEXT(model_called("fan.dev_section_00")->folder, "fan.dev/section_00");
+    CHECK_TEXT(model_called("pump_section_00")->folder, "pump/section_00");
+    CHECK_TEXT(model_called("pump_section_00~2")->folder, "pump_section_00~2");
+    CHECK_TEXT(model_called("lone_section_00")->folder, "lone_section_00");
+    models_done(&models);
+    dataset_free(dataset);
+    make(MODEL_PER_MACHINE);
+    check_all_differ();
+    CHECK_TEXT(dataset->machines[model_called("fan.dev")->machine].name, "fan");
+    CHECK_TEXT(dataset->machines[model_called("fan.dev~3")->machine].name, "fan.dev");
+    CHECK_TEXT(dataset->machines[model_called("fan.dev~2")->machine].name, "fan.dev~2");
+    end();
+}
+
+TEST(every_failing_allocation_is_survived) {
+    begin();
+    put("fan/train/section_00_source_train_normal_0001_x.wav");
+    put("fan/train/section_01_source_train_normal_0001_x.wav");
+    put("fan/test/section_01_source_test_normal_0001_x.wav");
+    make(MODEL_PER_SECTION);
+    models_done(&models);
+    Settings settings;
+    CHECK_OK(settings_preset("default", &settings));
+    settings.model_per = MODEL_PER_SECTION;
+    long before = mem_blocks();
+    for (long n = 0;; n++) {
+        mem_fail_after(n);
+        Status status = models_make(dataset, &settings, &models);
+        int failed = mem_has_failed();
+        mem_fail_after(-1);
+        CHECK(status == (failed ? STATUS_MEMORY : STATUS_OK));
+        if (!failed) {
+            break;
+        }
+        CHECK_INT(mem_blocks(), before);
+    }
+    end();
+}
+
+TEST_MAIN_LIST(T(one_model_for_each_machine_with_its_clips_in_order)
+                   T(sections_have_models_of_their_own_when_asked_for)
+                       T(a_machine_of_two_sets_is_two_models)
+                           T(a_machines_key_does_not_depend_on_what_else_there_is)
+                               T(machines_called_like_our_models_write_files_of_their_own)
+                                   T(every_failing_allocation_is_survived))
