@@ -388,36 +388,6 @@ static void warn_of_everything(const Run *run, const Results *results) {
     }
 }
 
-static void print_json(const MachineReport *report) {
-    static const char *const NAMES[] = {[REPORT_AUC] = "auc",
-                                        [REPORT_AUC_SOURCE] = "auc_source",
-                                        [REPORT_AUC_TARGET] = "auc_target",
-                                        [REPORT_PAUC] = "pauc",
-                                        [REPORT_F1_SOURCE] = "f1_source",
-                                        [REPORT_F1_TARGET] = "f1_target"};
-    Buffer out = BUFFER_EMPTY;
-    buffer_text(&out, "[");
-    for (size_t r = 0; r < report->machines + report->totals; r++) {
-        const MachineRow *row = &report->rows[r];
-        buffer_format(&out, "%s{\"machine_type\": ", r > 0 ? ",\n " : "");
-        buffer_json(&out, row->label);
-        buffer_format(&out, ", \"n_files\": %zu, \"left_out\": %zu", row->clips_scored,
-                      row->clips_left_out);
-        for (int m = 0; m < REPORT_METRICS; m++) {
-            buffer_format(&out, ", \"%s\": ", NAMES[m]);
-            if (isnan(row->metrics[m])) {
-                buffer_text(&out, "null");
-            } else {
-                buffer_number(&out, row->metrics[m]);
-            }
-        }
-        buffer_text(&out, "}");
-    }
-    buffer_text(&out, "]\n");
-    fputs(buffer_cstr(&out), stdout);
-    buffer_done(&out);
-}
-
 static Status print_summary(const Run *run, const Results *results) {
     MachineReport report;
     Status status =
@@ -426,7 +396,10 @@ static Status print_summary(const Run *run, const Results *results) {
         return status;
     }
     if (run->options.is_json) {
-        print_json(&report);
+        Buffer text = BUFFER_EMPTY;
+        summary_json(&report, &text);
+        fputs(buffer_cstr(&text), stdout);
+        buffer_done(&text);
     } else {
         Buffer text = BUFFER_EMPTY;
         if (run->until >= STAGE_SCORE) {

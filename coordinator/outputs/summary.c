@@ -74,3 +74,34 @@ void summary_format(const MachineReport *report, Buffer *out) {
     table_format(&table, out);
     table_done(&table);
 }
+
+static void add_json_metric(const char *name, double value, Buffer *out) {
+    buffer_format(out, ", \"%s\": ", name);
+    if (isfinite(value)) {
+        buffer_number(out, value);
+    } else {
+        buffer_text(out, "null"); // JSON has no NaN
+    }
+}
+
+void summary_json(const MachineReport *report, Buffer *out) {
+    static const char *const NAMES[REPORT_METRICS] = {[REPORT_AUC] = "auc",
+                                                      [REPORT_AUC_SOURCE] = "auc_source",
+                                                      [REPORT_AUC_TARGET] = "auc_target",
+                                                      [REPORT_PAUC] = "pauc",
+                                                      [REPORT_F1_SOURCE] = "f1_source",
+                                                      [REPORT_F1_TARGET] = "f1_target"};
+    buffer_text(out, "[");
+    for (size_t r = 0; r < report->machines + report->totals; r++) {
+        const MachineRow *row = &report->rows[r];
+        buffer_text(out, r > 0 ? ",\n {\"machine_type\": " : "{\"machine_type\": ");
+        buffer_json(out, row->label);
+        buffer_format(out, ", \"n_files\": %zu, \"left_out\": %zu", row->clips_scored,
+                      row->clips_left_out);
+        for (int m = 0; m < REPORT_METRICS; m++) {
+            add_json_metric(NAMES[m], row->metrics[m], out);
+        }
+        buffer_text(out, "}");
+    }
+    buffer_text(out, "]\n");
+}

@@ -11,5 +11,7 @@
 // out, AUC (or AUC of the source and target domain, where a machine has both), pAUC and threshold.
 // "-" is "not known"; "a .. b" are the thresholds of several models.
 void summary_format(const MachineReport *report, Buffer *out);
+// The same rows for programs: a JSON array of objects; metrics that are not defined are null.
+void summary_json(const MachineReport *report, Buffer *out);
 
 #endif
