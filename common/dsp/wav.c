@@ -206,38 +206,47 @@ static Status reserve(float **block, size_t *capacity, size_t needed) {
     return STATUS_OK;
 }
 
-// out[i] = block[i * channels] / 32768, which is exact.
+static inline int32_t magnitude_of(int16_t value) {
+    return value < 0 ? -(int32_t)value : value;
+}
+
+// out[i] = block[i * channels] / 32768, which is exact. Returns the largest magnitude of out.
 CPU_CLONES
-static void widen(const int16_t *block, int64_t count, int32_t channels, float *out) {
+static float widen(const int16_t *block, int64_t count, int32_t channels, float *out) {
+    int32_t largest = 0;
     if (channels == 1) {
         for (int64_t i = 0; i < count; i++) {
+            int32_t magnitude = magnitude_of(block[i]);
+            largest = magnitude > largest ? magnitude : largest;
             out[i] = (float)block[i] * (1.0f / 32768);
         }
     } else {
         for (int64_t i = 0; i < count; i++) {
+            int32_t magnitude = magnitude_of(block[i * channels]);
+            largest = magnitude > largest ? magnitude : largest;
             out[i] = (float)block[i * channels] * (1.0f / 32768);
         }
     }
+    return (float)largest * (1.0f / 32768);
 }
 
-// Decodes up to `room` frames of the channel to `out`; 0 or less at the end.
+// Decodes up to `room` frames of the channel to `out`, and gives the largest magnitude among them;
+// 0 or less at the end.
 static sf_count_t read_some(WavReader *reader, SNDFILE *file, const SF_INFO *info, int32_t channel,
-                            float *out, size_t room) {
+                            float *out, size_t room, float *ret_largest) {
     sf_count_t wanted = room < BLOCK_FRAMES ? (sf_count_t)room : BLOCK_FRAMES;
     if ((info->format & SF_FORMAT_SUBMASK) == SF_FORMAT_PCM_16) {
         // What nearly all clips are: libsndfile's own way to floats takes three times as long.
         int16_t *shorts = (int16_t *)(void *)reader->block;
         sf_count_t got = sf_readf_short(file, shorts, wanted);
-        widen(shorts + channel, got, info->channels, out);
+        *ret_largest = widen(shorts + channel, got, info->channels, out);
         return got;
     }
-    if (info->channels == 1) {
-        return sf_readf_float(file, out, wanted);
-    }
-    sf_count_t got = sf_readf_float(file, reader->block, wanted);
-    for (sf_count_t i = 0; i < got; i++) {
+    sf_count_t got = sf_readf_float(file, info->channels == 1 ? out : reader->block, wanted);
+    for (sf_count_t i = 0; i < got && info->channels > 1; i++) {
         out[i] = reader->block[i * info->channels + channel];
     }
+    *ret_largest = got > 0 ? maths_largest(out, (size_t)got) : 0;
     return got;
 }
 
@@ -252,11 +261,12 @@ static bool fill_room(WavReader *reader, SNDFILE *file, const SF_INFO *info, int
                       size_t room, Decoded *decoded) {
     while ((size_t)decoded->count < room) {
         float *out = reader->samples + decoded->count;
-        sf_count_t got = read_some(reader, file, info, channel, out, room - (size_t)decoded->count);
+        float largest;
+        sf_count_t got =
+            read_some(reader, file, info, channel, out, room - (size_t)decoded->count, &largest);
         if (got <= 0) {
             return false;
         }
-        float largest = maths_largest(out, (size_t)got);
         // A NaN stays: nothing is larger.
         decoded->largest = decoded->largest >= largest ? decoded->largest
                            : isnan(decoded->largest)   ? decoded->largest
