@@ -20,7 +20,7 @@
 
 enum {
     SPREAD_CLIPS = 64,   // 70 rounds an epoch at batch 256
-    SPREAD_EPOCHS = 14,  // some three seconds of one worker
+    SPREAD_EPOCHS = 12,  // some three seconds of one worker
     MEMORY_CLIPS = 1000, // what the limit on memory speaks of
     MEMORY_SOUNDS = 8,   // different ones among them; the others are links
 };
