@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // PROBE: does each clip decode, and what is it? Reads and decodes all of it; no transforms.
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "common/base/config.h"
 #include "common/base/mem.h"
 #include "common/engine/source.h"
+#include "worker/clip_loop.h"
 #include "worker/compute.h"
 
 struct TaskProbe {
@@ -60,63 +59,48 @@ static Status use_settings(TaskProbe *probe, const char *text) {
     return probe->extractor != NULL ? STATUS_OK : STATUS_MEMORY;
 }
 
-typedef char Reason[512];
+typedef struct ProbeWork {
+    TaskProbe *probe;
+    const ProbeBody *body;
+    ProbeAnswer *answers; // (body->clip_count)
+} ProbeWork;
 
-static Status probe_clip(TaskProbe *probe, const WireClip *clip, ProbeAnswer *answer,
-                         Reason reason) {
+static ClipOutcome probe_clip(void *context, uint32_t index, ClipReason reason) {
+    const ProbeWork *work = context;
+    const WireClip *clip = &work->body->clips[index];
     char path[LIMIT_PATH_BYTES];
     SourceFacts facts = {0};
-    Status status = compute_clip_path(probe->desk, clip, path, sizeof path);
+    Status status = compute_clip_path(work->probe->desk, clip, path, sizeof path);
     if (status == STATUS_OK) {
-        status = source_probe(probe->extractor, path, clip->path, clip->size_bytes, &facts);
+        status = source_probe(work->probe->extractor, path, clip->path, clip->size_bytes, &facts);
     }
-    if (status != STATUS_OK) {
-        snprintf(reason, sizeof(Reason), "%.480s", status_message());
-    }
-    *answer = (ProbeAnswer){.outcome = status == STATUS_OK       ? CLIP_USABLE
-                                       : status == STATUS_FORMAT ? CLIP_LEFT_OUT
-                                                                 : CLIP_UNREADABLE,
-                            .frames = facts.frames,
-                            .vectors = facts.vectors,
-                            .rate_hz = facts.rate_hz,
-                            .channels = facts.channels,
-                            .seconds = facts.seconds,
-                            .is_silent = facts.is_silent,
-                            .digest = facts.digest,
-                            .reason = reason};
-    return status;
+    ClipOutcome outcome = clip_loop_outcome(status, reason);
+    work->answers[index] = (ProbeAnswer){.outcome = outcome,
+                                         .frames = facts.frames,
+                                         .vectors = facts.vectors,
+                                         .rate_hz = facts.rate_hz,
+                                         .channels = facts.channels,
+                                         .seconds = facts.seconds,
+                                         .is_silent = facts.is_silent,
+                                         .digest = facts.digest,
+                                         .reason = reason};
+    return outcome;
 }
 
 static Status probe_all(TaskProbe *probe, const ProbeBody *body, Buffer *answer,
                         ResultOutcome *ret_outcome) {
     ProbeAnswer *answers = mem_new(body->clip_count, sizeof *answers);
-    Reason *reasons = mem_new(body->clip_count, sizeof *reasons);
-    struct CannotClip *cannot = mem_new(body->clip_count, sizeof *cannot);
-    Status status =
-        answers != NULL && reasons != NULL && cannot != NULL ? STATUS_OK : STATUS_MEMORY;
-    uint32_t cannot_count = 0;
-    for (uint32_t i = 0; status == STATUS_OK && i < body->clip_count; i++) {
-        if (desk_is_cancelled(probe->desk)) {
-            status = status_set(STATUS_STOPPED, "cancelled");
-            break;
-        }
-        (void)probe_clip(probe, &body->clips[i], &answers[i], reasons[i]);
-        if (answers[i].outcome == CLIP_UNREADABLE) {
-            cannot[cannot_count++] = (struct CannotClip){i, reasons[i]};
-        }
-        desk_tell_progress(probe->desk, i + 1, body->clip_count, NAN);
-    }
-    if (status == STATUS_OK && cannot_count > 0) {
-        *ret_outcome = RESULT_CANNOT;
-        body_encode_cannot(&(CannotBody){cannot[0].reason, cannot, cannot_count}, answer);
-        status = answer->status;
-    } else if (status == STATUS_OK) {
+    ClipReason *reasons = mem_new(body->clip_count, sizeof *reasons);
+    ProbeWork work = {probe, body, answers};
+    ClipLoop loop = {probe->desk, body->clip_count, probe_clip, &work, reasons};
+    Status status = answers != NULL && reasons != NULL ? clip_loop_run(&loop, answer, ret_outcome)
+                                                       : STATUS_MEMORY;
+    if (status == STATUS_OK && *ret_outcome == RESULT_DONE) {
         body_encode_probe_answers(answers, body->clip_count, answer);
         status = answer->status;
     }
     mem_free(answers);
     mem_free(reasons);
-    mem_free(cannot);
     return status;
 }
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // SCORE: each clip's mean squared reconstruction error under one model.
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "common/base/mem.h"
 #include "common/engine/source.h"
+#include "worker/clip_loop.h"
 #include "worker/compute.h"
 
 struct TaskScore {
@@ -55,56 +54,41 @@ static Status use_model(TaskScore *score, Digest model) {
     return status;
 }
 
-typedef char Reason[512];
+typedef struct ScoreWork {
+    TaskScore *score;
+    const ScoreBody *body;
+    ScoreAnswer *answers; // (body->clip_count)
+} ScoreWork;
 
-static void score_clip(TaskScore *score, const WireClip *clip, ScoreAnswer *answer, Reason reason) {
+static ClipOutcome score_clip(void *context, uint32_t index, ClipReason reason) {
+    const ScoreWork *work = context;
+    const WireClip *clip = &work->body->clips[index];
     char path[LIMIT_PATH_BYTES];
     double value = 0;
-    Status status = compute_clip_path(score->desk, clip, path, sizeof path);
+    Status status = compute_clip_path(work->score->desk, clip, path, sizeof path);
     if (status == STATUS_OK) {
-        status =
-            source_score(score->scorer, path, clip->path, clip->size_bytes, &clip->digest, &value);
+        status = source_score(work->score->scorer, path, clip->path, clip->size_bytes,
+                              &clip->digest, &value);
     }
-    if (status != STATUS_OK) {
-        snprintf(reason, sizeof(Reason), "%.480s", status_message());
-    }
-    *answer = (ScoreAnswer){.outcome = status == STATUS_OK       ? CLIP_USABLE
-                                       : status == STATUS_FORMAT ? CLIP_LEFT_OUT
-                                                                 : CLIP_UNREADABLE,
-                            .score = value,
-                            .reason = reason};
+    ClipOutcome outcome = clip_loop_outcome(status, reason);
+    work->answers[index] = (ScoreAnswer){.outcome = outcome, .score = value, .reason = reason};
+    return outcome;
 }
 
 static Status score_all(TaskScore *score, const ScoreBody *body, Buffer *answer,
                         ResultOutcome *ret_outcome) {
     ScoreAnswer *answers = mem_new(body->clip_count, sizeof *answers);
-    Reason *reasons = mem_new(body->clip_count, sizeof *reasons);
-    struct CannotClip *cannot = mem_new(body->clip_count, sizeof *cannot);
-    Status status =
-        answers != NULL && reasons != NULL && cannot != NULL ? STATUS_OK : STATUS_MEMORY;
-    uint32_t cannot_count = 0;
-    for (uint32_t i = 0; status == STATUS_OK && i < body->clip_count; i++) {
-        if (desk_is_cancelled(score->desk)) {
-            status = status_set(STATUS_STOPPED, "cancelled");
-            break;
-        }
-        score_clip(score, &body->clips[i], &answers[i], reasons[i]);
-        if (answers[i].outcome == CLIP_UNREADABLE) {
-            cannot[cannot_count++] = (struct CannotClip){i, reasons[i]};
-        }
-        desk_tell_progress(score->desk, i + 1, body->clip_count, NAN);
-    }
-    if (status == STATUS_OK && cannot_count > 0) {
-        *ret_outcome = RESULT_CANNOT;
-        body_encode_cannot(&(CannotBody){cannot[0].reason, cannot, cannot_count}, answer);
-        status = answer->status;
-    } else if (status == STATUS_OK) {
+    ClipReason *reasons = mem_new(body->clip_count, sizeof *reasons);
+    ScoreWork work = {score, body, answers};
+    ClipLoop loop = {score->desk, body->clip_count, score_clip, &work, reasons};
+    Status status = answers != NULL && reasons != NULL ? clip_loop_run(&loop, answer, ret_outcome)
+                                                       : STATUS_MEMORY;
+    if (status == STATUS_OK && *ret_outcome == RESULT_DONE) {
         body_encode_score_answers(answers, body->clip_count, answer);
         status = answer->status;
     }
     mem_free(answers);
     mem_free(reasons);
-    mem_free(cannot);
     return status;
 }
 
