@@ -233,15 +233,21 @@ const real *autoencoder_residual(const Autoencoder *net) {
 }
 
 void autoencoder_forward_products(Autoencoder *net, const real *parameters) {
+    const real *input = net->a[0];
+    for (int l = 0; l < net->layout.layers; l++) {
+        const LayerPlace *place = &net->layout.layer[l];
+        linalg_forward(net->rows, place->in, place->out, input, parameters + place->weight,
+                       net->z[l]);
+        input = net->z[l]; // as in an evaluation, from memory that is still near
+    }
+}
+
+void autoencoder_products(Autoencoder *net, const real *parameters, real *gradient) {
     for (int l = 0; l < net->layout.layers; l++) {
         const LayerPlace *place = &net->layout.layer[l];
         linalg_forward(net->rows, place->in, place->out, net->a[l], parameters + place->weight,
                        net->z[l]);
     }
-}
-
-void autoencoder_products(Autoencoder *net, const real *parameters, real *gradient) {
-    autoencoder_forward_products(net, parameters);
     int last = net->layout.layers - 1;
     const real *g = net->z[last];
     for (int l = last; l >= 0; l--) {
