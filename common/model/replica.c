@@ -203,14 +203,22 @@ static bool is_sound(const Partial *total) {
             pass_all_within(partial_gradient_of(total), head->parameter_count, most));
 }
 
-Status replica_apply(Replica *replica, const Partial *total, double learning_rate) {
-    const PartialHead *head = partial_head_of(total);
-    assert(head->parameter_count == replica->layout.parameters);
+Status replica_check(const Replica *replica, const Partial *total) {
     if (!replica->can_train) {
         return status_set(STATUS_INVALID, "a finished model without optimiser state cannot train");
     }
     if (!is_sound(total)) {
         return replica_diverged(replica);
+    }
+    return STATUS_OK;
+}
+
+Status replica_apply(Replica *replica, const Partial *total, double learning_rate) {
+    const PartialHead *head = partial_head_of(total);
+    assert(head->parameter_count == replica->layout.parameters);
+    Status status = replica_check(replica, total);
+    if (status != STATUS_OK) {
+        return status;
     }
     replica->round++;
     if (head->rows == 0) {

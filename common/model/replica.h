@@ -90,6 +90,8 @@ real *replica_edit_running(Replica *replica);
 // STATUS_INVALID and the message that the training has diverged in the replica's present round.
 Status replica_diverged(const Replica *replica);
 Status replica_apply(Replica *replica, const Partial *total, double learning_rate);
+// What replica_apply would return, without applying: it cannot fail after STATUS_OK.
+Status replica_check(const Replica *replica, const Partial *total);
 // Ends the epoch: its losses go into the history, the next begins at round 0. STATUS_MEMORY,
 // STATUS_INVALID when val_loss is not finite; untouched then.
 Status replica_end_epoch(Replica *replica, const ValidationSums *validation);

@@ -168,7 +168,8 @@ Status hook_take_state(void *context, TaskTag tag, const void *bytes, size_t siz
 Status hook_take_sum(void *context, TaskTag tag, const CoreSum *sum, Buffer *total,
                      BlobKind *total_kind) {
     Plan *plan = context;
-    Training *training = plan->work[plan->tasks[tag].model].training;
+    plan->behind = plan->tasks[tag].model;
+    Training *training = plan->work[plan->behind].training;
     Status status = training_take_sum(training, sum, total, total_kind);
     if (status == STATUS_INVALID) {
         buffer_clear(total);

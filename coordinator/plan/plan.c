@@ -285,6 +285,13 @@ Status plan_on_durable(Plan *plan, Core *core, TaskTag tag, int64_t now_ms) {
     return status;
 }
 
+void plan_catch_up(Plan *plan) {
+    Training *training = plan->models.count > 0 ? plan->work[plan->behind].training : NULL;
+    if (training != NULL) {
+        training_catch_up(training);
+    }
+}
+
 // ---- looking in ----
 
 bool plan_is_over(const Plan *plan) {

@@ -66,6 +66,8 @@ Status plan_on_cannot(Plan *plan, Core *core, TaskTag tag, const void *bytes, si
 // Workers say that nobody can do the task: a fact of the data and the settings.
 Status plan_on_impossible(Plan *plan, Core *core, TaskTag tag, const void *bytes, size_t size);
 Status plan_on_poison(Plan *plan, Core *core, TaskTag tag, int64_t now_ms);
+// Work that could wait until the core's actions were carried out: to be called after them.
+void plan_catch_up(Plan *plan);
 bool plan_is_over(const Plan *plan);
 
 typedef struct PlanCounts {

@@ -3,8 +3,9 @@
 // How it works. `state` is where the next group starts. A worker alone sends back the state at the
 // end of the piece, which waits in `answer` until the piece is over. A group sends sums: they are
 // expected in one fixed order (scaler once, then rounds, then validation, epoch by epoch), each
-// exchange is complete when all members have sent theirs, and the replica follows. Whatever breaks
-// the group, the replica's state becomes `state`.
+// exchange is complete when all members have sent theirs, and the replica follows: after a round's
+// total is on its way, since members wait for that and not for this replica. Whatever breaks the
+// group, the replica's state becomes `state`.
 #include "coordinator/plan/training.h"
 
 #include <assert.h>
@@ -31,6 +32,7 @@ struct Training {
     Digest replica_digest; // at the end of the piece
     bool has_replica_digest;
     PartialTree *tree;
+    bool is_behind;            // the tree holds a total that the replica has not yet followed
     ShardTree scaler_tree;     // of ScalerSums
     ShardTree validation_tree; // of ValidationSums
 };
@@ -82,8 +84,19 @@ static void forget_sums(Training *training) {
     }
 }
 
+void training_catch_up(Training *training) {
+    if (training->is_behind) {
+        // It was checked before it went out.
+        (void)replica_apply(training->replica, partial_tree_total(training->tree),
+                            training->settings.learning_rate);
+        partial_tree_clear(training->tree);
+        training->is_behind = false;
+    }
+}
+
 static void end_group(Training *training) {
     forget_sums(training);
+    training->is_behind = false;
     replica_free(training->replica);
     partial_tree_free(training->tree);
     training->replica = NULL;
@@ -215,6 +228,7 @@ static Status keep_replica(Training *training) {
 }
 
 Status training_group_changed(Training *training, uint32_t members) {
+    training_catch_up(training);
     if (members == 0) {
         Status status = training->replica != NULL ? keep_replica(training) : STATUS_OK;
         end_group(training);
@@ -266,6 +280,7 @@ static Digest digest_of_replica(Training *training) {
 
 Status training_take_answer(Training *training, CoreShare share, Digest digest) {
     (void)share;
+    training_catch_up(training);
     if (training->members == 1) {
         if (training->answer.size == 0) {
             return STATUS_AGAIN;
@@ -331,14 +346,17 @@ static Status take_partial(Training *training, const CoreSum *sum, Buffer *total
     if (partial == NULL) {
         return STATUS_AGAIN;
     }
-    status = replica_apply(training->replica, partial, training->settings.learning_rate);
+    status = replica_check(training->replica, partial);
     if (status == STATUS_OK) {
         size_t size;
         const void *bytes = partial_bytes(partial, &size);
         buffer_append(total, bytes, size);
         status = total->status;
     }
-    partial_tree_clear(training->tree);
+    training->is_behind = status == STATUS_OK;
+    if (!training->is_behind) {
+        partial_tree_clear(training->tree);
+    }
     return status;
 }
 
@@ -386,6 +404,7 @@ static Status take_validation(Training *training, const CoreSum *sum, Buffer *to
 
 Status training_take_sum(Training *training, const CoreSum *sum, Buffer *total,
                          BlobKind *total_kind) {
+    training_catch_up(training);
     if (training->replica == NULL || sum->epoch != replica_epoch(training->replica) ||
         sum->round != replica_round(training->replica)) {
         return status_set(STATUS_FORMAT, "a sum of another round than the one under way");
@@ -416,6 +435,7 @@ Status training_take_sum(Training *training, const CoreSum *sum, Buffer *total,
 
 Status training_end_piece(Training *training) {
     Status status;
+    training_catch_up(training);
     if (training->members == 1) {
         status =
             set_state(training, training->answer.bytes, training->answer.size, training->until, 0);

@@ -395,6 +395,7 @@ static void turn(Server *server) {
     while (server->failure == STATUS_OK && listener_next(server->listener, &event)) {
         on_event(server, &event);
         do_actions(server);
+        plan_catch_up(server->config->plan);
     }
     drain_journal(server);
     do_actions(server);
