@@ -19,7 +19,7 @@ struct Desk {
     uint32_t waiting_count;
     DeskTask current; // its body has been handed out
     bool has_current, is_cancelled, is_stopped;
-    DeskAnswer answers[2 * QUEUE_MOST];
+    DeskAnswer answers[QUEUE_MOST];
     uint32_t answer_count;
     DeskProgress progress;
     bool has_progress;
@@ -93,7 +93,9 @@ void desk_open_session(Desk *desk, const DeskSession *session) {
 Status desk_put_task(Desk *desk, const DeskTask *task) {
     Status status = STATUS_OK;
     pthread_mutex_lock(&desk->lock);
-    if (desk->waiting_count == QUEUE_MOST) {
+    // A task counts until its answer, and so its credit, is taken: cancelled ones too.
+    uint32_t held = desk->waiting_count + desk->has_current + desk->answer_count;
+    if (held >= QUEUE_MOST) {
         status = status_set(STATUS_LIMIT, "more tasks than credits were given for");
     } else {
         desk->waiting[desk->waiting_count++] = *task;
@@ -103,9 +105,9 @@ Status desk_put_task(Desk *desk, const DeskTask *task) {
     return status;
 }
 
-// Room for an answer is certain: each task that was ever taken has one, and both are bounded alike.
+// Room for an answer is certain: desk_put_task keeps it for each task.
 static void push_answer(Desk *desk, const DeskAnswer *answer) {
-    assert(desk->answer_count < 2 * QUEUE_MOST);
+    assert(desk->answer_count < QUEUE_MOST);
     desk->answers[desk->answer_count++] = *answer;
     raise_fd(desk->answer_fd);
 }

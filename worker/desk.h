@@ -46,7 +46,7 @@ void desk_free(Desk *desk);
 
 // ---- the session thread ----
 void desk_open_session(Desk *desk, const DeskSession *session);
-// Takes the body. STATUS_MEMORY.
+// Takes the body. STATUS_LIMIT: more tasks than a worker ever gives credits for.
 Status desk_put_task(Desk *desk, const DeskTask *task);
 void desk_cancel(Desk *desk, uint64_t task, uint64_t attempt);
 // Voids all tasks, as when the session is lost.
