@@ -85,6 +85,10 @@ static Status receive(Bulk *bulk, int64_t timeout_ms, const Message **ret, LineM
     }
 }
 
+static bool is_missing(const Message *message, const Message *asked) {
+    return asked->type == MESSAGE_GET && digest_equal(message->missing.digest, asked->get.digest);
+}
+
 // Waits for a complete blob that `wanted` accepts; others are left-overs of cancelled tasks.
 static Status receive_blob(Bulk *bulk, int64_t timeout_ms,
                            bool (*wanted)(const Message *header, const Message *asked),
@@ -96,14 +100,14 @@ static Status receive_blob(Bulk *bulk, int64_t timeout_ms,
         if (status != STATUS_OK) {
             return status;
         }
-        if (message->type == MESSAGE_MISSING) {
+        if (message->type == MESSAGE_MISSING && is_missing(message, asked)) {
             return status_set(STATUS_STOPPED, "the coordinator no longer has what the task needs");
         }
         if (message->type == MESSAGE_REFUSED) {
             return status_set(STATUS_IO, "bulk lane refused: %s", message->refused.text);
         }
         if (message->type != MESSAGE_BLOB && message->type != MESSAGE_PIECE) {
-            continue; // a probe of the connection
+            continue; // a probe of the connection, or MISSING for a task that was cancelled
         }
         status = blob_take(&bulk->assembler, message, raw.payload, raw.payload_size);
         if (status == STATUS_OK && wanted(&bulk->assembler.header, asked)) {
