@@ -70,6 +70,12 @@ void log_line(LogLevel level, const char *format, ...) {
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    // What came over the network or from a file name must not steer a terminal or forge a line.
+    for (char *c = text; *c != '\0'; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7F) {
+            *c = '?';
+        }
+    }
     pthread_mutex_lock(&lock);
     if (level <= stderr_level) {
         if (before_stderr_line != NULL) {
