@@ -106,14 +106,15 @@ static const char *try_mle(const double *scores, const double *sorted, size_t co
     if (*ret_status != STATUS_OK) {
         return "did not converge";
     }
-    if (fit.shape < 1) {
-        return "has a shape below 1, where the likelihood has no maximum";
-    }
     double likelihood = gamma_log_likelihood(fit, scores, count);
     if (!isfinite(likelihood)) {
         return "leaves scores outside its support";
     }
     Status status = gamma_fit_moments(scores, count, &moments);
+    if (status == STATUS_MEMORY) {
+        *ret_status = status;
+        return "ran out of memory";
+    }
     if (status == STATUS_OK && gamma_log_likelihood(moments, scores, count) > likelihood + 1e-3) {
         return "is less likely than the fit of the moments";
     }

@@ -35,8 +35,8 @@ typedef struct Decision {
 // digits (so that it prints alike on processors whose libm differs). Scores that are not finite
 // are left out, with a note. In this order:
 // - fewer than DECISION_SCORES_LEAST scores, or all (but for rounding) equal: the largest of them;
-// - gamma_fit_scipy, unless degenerate: a shape below 1 (such a likelihood has no maximum), a score
-//   outside the support, a likelihood below that of the moments' fit, or an implausible quantile:
+// - gamma_fit_scipy, unless degenerate: a score outside the support, a likelihood below that of the
+// moments' fit, or an implausible quantile:
 //   not finite, below the median, or with a share of the scores above it that the fit itself makes
 //   less likely than one in a million;
 // - gamma_fit_moments, unless its quantile is implausible;
