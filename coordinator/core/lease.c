@@ -313,6 +313,22 @@ static void on_late_result(Core *core, Session *session, const Message *message,
     }
 }
 
+// Whether what a worker says that cannot do its task is a CannotBody, and one that may be: only a
+// training can be impossible, since its arithmetic alone can have no result.
+static bool explains(const Core *core, TaskTag tag, const Message *message) {
+    if (message->result.outcome == RESULT_IMPOSSIBLE && core->tasks[tag].kind != TASK_TRAIN) {
+        status_set(STATUS_FORMAT, "it says that a task is impossible that is not");
+        return false;
+    }
+    CannotBody body;
+    Decoded *decoded = decoded_new();
+    Status status = decoded != NULL ? body_decode_cannot(decoded, message->result.body,
+                                                         message->result.body_bytes, &body)
+                                    : STATUS_MEMORY;
+    decoded_free(decoded);
+    return status == STATUS_OK;
+}
+
 void lease_result(Core *core, Session *session, const Message *message, int64_t now_ms) {
     Lease *lease = message->result.task < core->task_count
                        ? lease_find(session, (TaskTag)message->result.task, message->result.attempt)
@@ -320,7 +336,11 @@ void lease_result(Core *core, Session *session, const Message *message, int64_t 
     if (lease == NULL) {
         on_late_result(core, session, message, now_ms);
     } else if (message->result.outcome != RESULT_DONE) {
-        on_cannot(core, session, lease, message, now_ms);
+        if (explains(core, lease->tag, message)) {
+            on_cannot(core, session, lease, message, now_ms);
+        } else {
+            refuse_answer(core, session, lease->tag, now_ms);
+        }
     } else {
         try_answer(core, session, lease, message->result.body, message->result.body_bytes, now_ms);
     }

@@ -473,7 +473,14 @@ static void send_result(int worker, Held *held, ResultOutcome outcome) {
     result.result.task = held->tag;
     result.result.attempt = held->attempt;
     result.result.outcome = outcome;
-    say(worker, &result, &answer, sizeof answer);
+    Buffer why = BUFFER_EMPTY;
+    if (outcome == RESULT_DONE) {
+        buffer_append(&why, &answer, sizeof answer);
+    } else {
+        body_encode_cannot(&(CannotBody){.reason = "it cannot"}, &why);
+    }
+    say(worker, &result, why.bytes, why.size);
+    buffer_done(&why);
     drop_held(worker, held);
 }
 

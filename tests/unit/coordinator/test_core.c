@@ -190,7 +190,14 @@ static void answer(CorePeer peer, TaskTag tag, uint64_t attempt, ResultOutcome o
     result.result.outcome = outcome;
     result.result.body = "body";
     result.result.body_bytes = 4;
+    Buffer why = BUFFER_EMPTY;
+    if (outcome != RESULT_DONE) {
+        body_encode_cannot(&(CannotBody){.reason = "it is dark here"}, &why);
+        result.result.body = why.bytes;
+        result.result.body_bytes = why.size;
+    }
     say(peer, &result);
+    buffer_done(&why);
 }
 
 // ---- sessions ----
@@ -448,6 +455,37 @@ TEST(a_wrong_answer_ends_the_session_and_frees_the_task) {
     end();
 }
 
+TEST(a_worker_that_cannot_say_why_it_cannot_is_refused) {
+    begin(2);
+    join(1, 2);
+    add(TASK_PROBE, 0);
+    after(0);
+    Message result = {.type = MESSAGE_RESULT};
+    result.result.attempt = attempt_of(1);
+    result.result.outcome = RESULT_CANNOT;
+    result.result.body = "junk";
+    result.result.body_bytes = 4;
+    say(1, &result);
+    after(0);
+    CHECK_INT(sent(1, MESSAGE_REFUSED)->refused.code, REFUSED_MALFORMED);
+    CHECK_INT(core_counts(core).waiting, 1);
+    CHECK(find(CORE_CANNOT, 0, 0) == NULL);
+    end();
+}
+
+TEST(only_a_training_can_be_impossible) {
+    begin(2);
+    join(1, 2);
+    add(TASK_SCORE, 0);
+    after(0);
+    answer(1, 0, attempt_of(1), RESULT_IMPOSSIBLE);
+    after(0);
+    CHECK_INT(sent(1, MESSAGE_REFUSED)->refused.code, REFUSED_MALFORMED);
+    CHECK_INT(core_counts(core).waiting, 1);
+    CHECK(find(CORE_IMPOSSIBLE, 0, 0) == NULL);
+    end();
+}
+
 TEST(a_worker_that_cannot_is_not_asked_again_while_there_are_others) {
     begin(4);
     join(1, 4);
@@ -667,25 +705,27 @@ TEST(a_core_frees_all_it_had) {
 }
 
 TEST_MAIN_LIST(
-    T(workers_that_do_not_fit_are_refused_by_name) T(one_worker_too_many_is_refused) T(
-        who_has_no_session_is_told_to_say_hello)
-        T(a_coordinators_message_from_a_worker_ends_its_session) T(
-            a_second_hello_replaces_the_session) T(tokens_of_sessions_differ)
-            T(nobody_is_sent_more_than_it_asked_for) T(
-                an_answer_is_acknowledged_only_once_it_is_durable) T(a_dead_worker_returns_its_lease)
-                T(a_silent_worker_keeps_its_lease_for_a_while_and_gets_no_more) T(
-                    a_lease_ends_at_its_deadline_unless_progress_moves_it)
-                    T(a_second_answer_is_dropped) T(
-                        an_answer_to_an_earlier_coordinator_is_passed_over)
-                        T(a_wrong_answer_ends_the_session_and_frees_the_task) T(
-                            a_worker_that_cannot_is_not_asked_again_while_there_are_others)
-                            T(a_task_that_kills_its_workers_is_given_up_by_the_owner) T(
-                                a_worker_that_leaves_politely_poisons_nothing)
-                                T(members_of_a_group_own_halves_and_get_every_total) T(
-                                    a_lost_member_ends_the_group_and_a_new_one_forms)
-                                    T(who_waits_for_others_is_not_blamed_for_their_delay) T(
-                                        a_sum_of_shards_that_a_member_does_not_own_ends_its_session)
-                                        T(a_sum_that_ends_all_hope_blames_no_worker)
-                                            T(poison_and_training_do_not_meet)
-                                                T(the_end_is_told_to_all)
-                                                    T(a_core_frees_all_it_had))
+    T(a_worker_that_cannot_say_why_it_cannot_is_refused) T(only_a_training_can_be_impossible) T(
+        workers_that_do_not_fit_are_refused_by_name) T(one_worker_too_many_is_refused)
+        T(who_has_no_session_is_told_to_say_hello) T(
+            a_coordinators_message_from_a_worker_ends_its_session)
+            T(a_second_hello_replaces_the_session) T(tokens_of_sessions_differ) T(
+                nobody_is_sent_more_than_it_asked_for)
+                T(an_answer_is_acknowledged_only_once_it_is_durable) T(
+                    a_dead_worker_returns_its_lease)
+                    T(a_silent_worker_keeps_its_lease_for_a_while_and_gets_no_more) T(
+                        a_lease_ends_at_its_deadline_unless_progress_moves_it)
+                        T(a_second_answer_is_dropped) T(
+                            an_answer_to_an_earlier_coordinator_is_passed_over)
+                            T(a_wrong_answer_ends_the_session_and_frees_the_task) T(
+                                a_worker_that_cannot_is_not_asked_again_while_there_are_others)
+                                T(a_task_that_kills_its_workers_is_given_up_by_the_owner) T(
+                                    a_worker_that_leaves_politely_poisons_nothing)
+                                    T(members_of_a_group_own_halves_and_get_every_total) T(
+                                        a_lost_member_ends_the_group_and_a_new_one_forms)
+                                        T(who_waits_for_others_is_not_blamed_for_their_delay) T(
+                                            a_sum_of_shards_that_a_member_does_not_own_ends_its_session)
+                                            T(a_sum_that_ends_all_hope_blames_no_worker)
+                                                T(poison_and_training_do_not_meet)
+                                                    T(the_end_is_told_to_all)
+                                                        T(a_core_frees_all_it_had))
