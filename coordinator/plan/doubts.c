@@ -12,29 +12,46 @@
 
 // ---- doing a PROBE or SCORE task by oneself ----
 
-static Status answer_probe(Plan *plan, const PlanTask *task, Buffer *out) {
+// One clip as this machine reads it.
+static void probe_here(Plan *plan, ClipExtractor *extractor, uint32_t index,
+                       char reason[LIMIT_MESSAGE_BYTES], ProbeAnswer *answer) {
+    const Clip *clip = &plan->config.dataset->clips[index];
+    char path[LIMIT_PATH_BYTES];
+    SourceFacts facts = {0};
+    Status status = plan_clip_path(plan, index, path, sizeof path);
+    if (status == STATUS_OK) {
+        status = source_probe(extractor, path, clip->path, clip->size_bytes, &facts);
+    }
+    if (status != STATUS_OK) {
+        snprintf(reason, LIMIT_MESSAGE_BYTES, "%.480s", status_message());
+    }
+    *answer = (ProbeAnswer){.outcome = status == STATUS_OK ? CLIP_USABLE : CLIP_LEFT_OUT,
+                            .frames = facts.frames,
+                            .vectors = facts.vectors,
+                            .rate_hz = facts.rate_hz,
+                            .channels = facts.channels,
+                            .seconds = facts.seconds,
+                            .is_silent = facts.is_silent,
+                            .digest = facts.digest,
+                            .reason = status == STATUS_OK ? "" : reason};
+}
+
+// Answers a PROBE task; where `told` is given, only for the clips that it leaves out.
+static Status probe_clips(Plan *plan, const PlanTask *task, const ProbeAnswer *told, Buffer *out) {
     ProbeAnswer *answers = mem_new(task->clip_count, sizeof *answers);
     char(*reasons)[LIMIT_MESSAGE_BYTES] = mem_new(task->clip_count, sizeof *reasons);
     ClipExtractor *extractor = clip_extractor_new(plan->config.settings);
     bool ok = answers != NULL && reasons != NULL && extractor != NULL;
     for (uint32_t i = 0; ok && i < task->clip_count; i++) {
-        const Clip *clip = &plan->config.dataset->clips[task->clips[i]];
-        char path[LIMIT_PATH_BYTES];
-        SourceFacts facts = {0};
-        Status status = plan_clip_path(plan, task->clips[i], path, sizeof path);
-        if (status == STATUS_OK) {
-            status = source_probe(extractor, path, clip->name, clip->size_bytes, &facts);
+        if (told != NULL && told[i].outcome == CLIP_USABLE) {
+            answers[i] = told[i];
+        } else {
+            probe_here(plan, extractor, task->clips[i], reasons[i], &answers[i]);
         }
-        snprintf(reasons[i], sizeof reasons[i], "%.500s", status_message());
-        answers[i] = (ProbeAnswer){.outcome = status == STATUS_OK ? CLIP_USABLE : CLIP_LEFT_OUT,
-                                   .frames = facts.frames,
-                                   .vectors = facts.vectors,
-                                   .rate_hz = facts.rate_hz,
-                                   .channels = facts.channels,
-                                   .seconds = facts.seconds,
-                                   .is_silent = facts.is_silent,
-                                   .digest = facts.digest,
-                                   .reason = status == STATUS_OK ? "" : reasons[i]};
+        if (told != NULL && told[i].outcome != answers[i].outcome) {
+            plan_warn(plan, "%s: a worker read other bytes than are here (%.200s); it is used",
+                      plan->config.dataset->clips[task->clips[i]].path, told[i].reason);
+        }
     }
     if (ok) {
         body_encode_probe_answers(answers, task->clip_count, out);
@@ -43,6 +60,23 @@ static Status answer_probe(Plan *plan, const PlanTask *task, Buffer *out) {
     mem_free(reasons);
     mem_free(answers);
     return ok ? out->status : STATUS_MEMORY;
+}
+
+Status doubt_probe(Plan *plan, const PlanTask *task, const void *bytes, size_t size, Buffer *out) {
+    Decoded *decoded = decoded_new();
+    const ProbeAnswer *told;
+    uint32_t count;
+    bool leaves_out = false;
+    Status status = decoded != NULL ? body_decode_probe_answers(decoded, bytes, size, &told, &count)
+                                    : STATUS_MEMORY;
+    for (uint32_t i = 0; status == STATUS_OK && i < count; i++) {
+        leaves_out |= told[i].outcome != CLIP_USABLE;
+    }
+    if (status == STATUS_OK && leaves_out) {
+        status = probe_clips(plan, task, told, out);
+    }
+    decoded_free(decoded);
+    return status;
 }
 
 static Status answer_score(Plan *plan, const PlanTask *task, Buffer *out) {
@@ -78,7 +112,7 @@ static Status answer_score(Plan *plan, const PlanTask *task, Buffer *out) {
 static Status answer_alone(Plan *plan, Core *core, TaskTag tag, int64_t now_ms) {
     const PlanTask *task = &plan->tasks[tag];
     Buffer answer = BUFFER_EMPTY;
-    Status status = task->kind == TASK_PROBE ? answer_probe(plan, task, &answer)
+    Status status = task->kind == TASK_PROBE ? probe_clips(plan, task, NULL, &answer)
                                              : answer_score(plan, task, &answer);
     if (status == STATUS_OK) {
         status = core_answer(core, tag, answer.bytes, answer.size, now_ms);

@@ -162,12 +162,21 @@ Status plan_commit(Plan *plan, TaskTag tag, const void *bytes, size_t size) {
     assert(tag < plan->task_count);
     PlanTask *task = &plan->tasks[tag];
     buffer_clear(&task->answer);
-    buffer_append(&task->answer, bytes, size);
+    // That a clip is left out must be a fact of the data, not of the worker that read it.
+    Status doubted =
+        task->kind == TASK_PROBE ? doubt_probe(plan, task, bytes, size, &task->answer) : STATUS_OK;
+    if (doubted != STATUS_OK) {
+        return doubted;
+    }
+    if (task->answer.size == 0) {
+        buffer_append(&task->answer, bytes, size);
+    }
     if (task->answer.status != STATUS_OK) {
         return task->answer.status;
     }
     if (task->kind != TASK_TRAIN) {
-        return journal_put_answer(plan->config.journal, tag, task->key, task->kind, bytes, size);
+        return journal_put_answer(plan->config.journal, tag, task->key, task->kind,
+                                  task->answer.bytes, task->answer.size);
     }
     ModelWork *work = &plan->work[task->model];
     Status status = training_end_piece(work->training);

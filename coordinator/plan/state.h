@@ -78,6 +78,10 @@ Status stage_give_up_clip(Plan *plan, Core *core, const PlanTask *pattern, uint3
 Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms);
 Digest stage_probe_key(const Plan *plan, const uint32_t *clips, uint32_t count);
 
+// doubts.c: a PROBE answer that leaves clips out, as this machine's own read has it; `out` is empty
+// when both agree
+Status doubt_probe(Plan *plan, const PlanTask *task, const void *bytes, size_t size, Buffer *out);
+
 // hooks.c: bodies, answers, groups
 void hook_task_body(void *context, TaskTag tag, CoreShare share, Buffer *out);
 Status hook_take_answer(void *context, TaskTag tag, CoreShare share, const void *bytes,
