@@ -140,6 +140,19 @@ static Status merge_settings(Run *run, const Buffer *recorded) {
         run->settings.spread = options_have_settings(&run->options) ? spread : old.spread;
         return status;
     }
+    // --set alone speaks of single settings of this run, not of a preset with them.
+    if (run->options.preset == NULL && run->options.config == NULL) {
+        run->settings = old;
+        for (uint32_t i = 0; i < run->options.assignment_count && status == STATUS_OK; i++) {
+            status = settings_assign(&run->settings, run->options.assignments[i]);
+        }
+        if (status == STATUS_OK) {
+            status = settings_check(&run->settings);
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
     if (run->settings.numerics == KERNEL_AUTO) {
         run->settings.numerics = old.numerics;
     }
@@ -239,6 +252,25 @@ static Status record(Run *run) {
     return status;
 }
 
+// Other data in a run that was begun: only what is new is computed, and outputs hold what is there.
+static Status compare_data(Run *run) {
+    Buffer recorded = BUFFER_EMPTY;
+    Digest digest;
+    Status status = dataset_digest(run->dataset, &digest);
+    if (status == STATUS_OK && journal_fact(run->journal, "dataset", &recorded) == STATUS_OK &&
+        (recorded.size != sizeof digest.bytes ||
+         memcmp(recorded.bytes, digest.bytes, sizeof digest.bytes) != 0)) {
+        log_warning("the data are not those that %s was begun with: what is new is computed, and "
+                    "the outputs will hold only the clips that are there now",
+                    run->options.out);
+    }
+    if (status == STATUS_OK) {
+        status = journal_set_fact(run->journal, "dataset", digest.bytes, sizeof digest.bytes);
+    }
+    buffer_done(&recorded);
+    return status;
+}
+
 static Status write_config(const Run *run) {
     char path[LIMIT_PATH_BYTES];
     char text[DIGEST_TEXT_BYTES];
@@ -330,6 +362,9 @@ static Status open_run(Run *run, char **argv) {
         status = record(run);
     }
     if (status == STATUS_OK) {
+        status = compare_data(run);
+    }
+    if (status == STATUS_OK) {
         status = write_config(run);
     }
     if (status == STATUS_OK) {
@@ -413,8 +448,8 @@ static Status print_summary(const Run *run, const Results *results) {
         buffer_done(&text);
     }
     machine_report_done(&report);
-    fflush(stdout);
-    return STATUS_OK;
+    bool written = fflush(stdout) == 0 && !ferror(stdout);
+    return written ? STATUS_OK : status_set(STATUS_IO, "cannot write to stdout");
 }
 
 static uint32_t models_trained(const Run *run) {

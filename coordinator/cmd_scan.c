@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/base/file.h"
 #include "common/base/limits.h"
@@ -134,13 +135,26 @@ static Status print(const Buffer *text) {
     return STATUS_OK;
 }
 
+// Into what is there and is no plain file (a pipe, a device, a link to somewhere) it is written as
+// it stands; a plain file is replaced as a whole.
+static Status write_csv(const char *path, const Buffer *csv) {
+    struct stat there;
+    if (lstat(path, &there) != 0 || S_ISREG(there.st_mode)) {
+        return file_write_buffer(path, csv);
+    }
+    FILE *file = csv->status == STATUS_OK ? fopen(path, "we") : NULL;
+    bool written = file != NULL && fwrite(buffer_cstr(csv), 1, csv->size, file) == csv->size;
+    bool closed = file != NULL && fclose(file) == 0;
+    return written && closed ? STATUS_OK : status_set(STATUS_IO, "cannot write %s", path);
+}
+
 static Status show(const ScanOptions *options, const Dataset *dataset) {
     Buffer csv = BUFFER_EMPTY, text = BUFFER_EMPTY;
     Status status = STATUS_OK;
     bool csv_out = options->csv != NULL && strcmp(options->csv, "-") == 0;
     if (options->csv != NULL) {
         dataset_write_csv(dataset, &csv);
-        status = csv_out ? print(&csv) : file_write_buffer(options->csv, &csv);
+        status = csv_out ? print(&csv) : write_csv(options->csv, &csv);
     }
     if (status == STATUS_OK && !csv_out) {
         describe(options, dataset, &text);

@@ -165,7 +165,14 @@ static int parse_options(int argc, char **argv, Options *options) {
     if (optind < argc) {
         return usage_error("what is this: ", argv[optind]);
     }
-    return options->endpoint != NULL ? -1 : usage_error("--connect or --run is missing", "");
+    if (options->endpoint == NULL) {
+        return usage_error("--connect or --run is missing", "");
+    }
+    bool known =
+        text_starts(options->endpoint, "tcp://") || text_starts(options->endpoint, "ipc://");
+    return known ? -1
+                 : usage_error("--connect accepts tcp://HOST:PORT or ipc://PATH, not ",
+                               options->endpoint);
 }
 
 static Status random_digest(Digest *out) {

@@ -40,6 +40,7 @@ typedef struct Server {
     char ipc_folder[64]; // "" on tcp
     Buffer bytes;        // of the message being sent
     bool is_stopped;
+    char failure_text[LIMIT_MESSAGE_BYTES - 64];
     Status failure;    // what ended the loop early
     int64_t nobody_ms; // since when no worker is there
 } Server;
@@ -49,6 +50,7 @@ typedef struct Server {
 static void fail(Server *server, Status status) {
     if (server->failure == STATUS_OK) {
         server->failure = status;
+        text_copy(server->failure_text, sizeof server->failure_text, status_message());
     }
 }
 
@@ -413,9 +415,9 @@ static void turn(Server *server) {
 
 // A worker whose connection goes before it has read END would look for a coordinator that is no
 // more (libzmq drops what is unread): so they hang up first, for which they get a moment.
-static void say_end(Server *server) {
+static void say_end(Server *server, const char *text) {
     uint32_t told = core_counts(server->core).sessions;
-    core_end(server->core, "the run is over");
+    core_end(server->core, text);
     do_actions(server);
     int64_t until_ms = clock_ms() + HANG_UP_MS;
     while (told > 0 && clock_ms() < until_ms) {
@@ -440,13 +442,18 @@ static Status serve(Server *server) {
         turn(server);
     }
     if (server->failure != STATUS_OK) {
-        return server->failure;
+        char text[LIMIT_MESSAGE_BYTES];
+        snprintf(text, sizeof text, "the run failed: %s", server->failure_text);
+        Status failure = server->failure;
+        server->failure = STATUS_OK; // so that what is left to send goes out
+        say_end(server, text);
+        return status_set(failure, "%s", server->failure_text);
     }
     if (server->is_stopped) {
         return status_set(STATUS_STOPPED, "stopped by a signal");
     }
     show_progress(server, clock_ms());
-    say_end(server);
+    say_end(server, "the run is over");
     return STATUS_OK;
 }
 
