@@ -87,6 +87,19 @@ static Status take_line(ModelFile *file, const char *key, const char *value) {
     return STATUS_OK;
 }
 
+// What is made from them relies on settings_check; a file that fails it was not written by us.
+static Status read_settings(ModelFile *file, const char *name, const char *text, size_t size) {
+    Status status = settings_preset("default", &file->settings);
+    if (status == STATUS_OK) {
+        status = config_read_text(name, text, size, &file->settings);
+    }
+    if (status != STATUS_OK) {
+        return status == STATUS_INVALID ? STATUS_FORMAT : status;
+    }
+    return settings_check(&file->settings) == STATUS_OK ? STATUS_OK
+                                                        : status_prefix(STATUS_FORMAT, "%s", name);
+}
+
 // The lines up to "settings:", each "key: value"; what is unknown is passed over.
 static Status read_text(ModelFile *file, const char *name, char *text, size_t size) {
     char *line = text;
@@ -97,10 +110,7 @@ static Status read_text(ModelFile *file, const char *name, char *text, size_t si
         }
         *end = '\0';
         if (strcmp(line, "settings:") == 0) {
-            Status status = settings_preset("default", &file->settings);
-            size_t left = size - (size_t)(end + 1 - text);
-            return status == STATUS_OK ? config_read_text(name, end + 1, left, &file->settings)
-                                       : status;
+            return read_settings(file, name, end + 1, size - (size_t)(end + 1 - text));
         }
         char *colon = strstr(line, ": ");
         if (colon != NULL) {
