@@ -6,6 +6,7 @@
 
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include "common/model/scorer.h"
 
 // "cannot open /data/x.wav: Permission denied" -> "cannot be read: Permission denied": a reason
@@ -17,7 +18,8 @@ static Status without_path(Status status) {
     for (const char *colon = strstr(message, ": "); colon != NULL; colon = strstr(last, ": ")) {
         last = colon + 2;
     }
-    snprintf(reason, sizeof reason, "%.200s", last == message ? "not a plain file" : last);
+    bool is_no_file = text_ends(message, " is not a plain file"); // the path stands before it
+    snprintf(reason, sizeof reason, "%.200s", is_no_file ? "not a plain file" : last);
     return status_set(status, "cannot be read: %s", reason);
 }
 
