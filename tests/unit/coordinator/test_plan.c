@@ -1,0 +1,1029 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A whole run without sockets: the plan and the core with a journal, real clips, and one worker
+// that is a function here and can be told to fail.
+#include <poll.h>
+
+#include "common/base/config.h"
+#include "common/base/file.h"
+#include "common/base/mem.h"
+#include "common/base/rng.h"
+#include "common/engine/source.h"
+#include "common/model/linalg.h"
+#include "common/model/trainer.h"
+#include "common/store/npy.h"
+#include "coordinator/plan/plan.h"
+#include "coordinator/synth/wavfile.h"
+#include "proto/socket.h"
+#include "tests/unit/test.h"
+
+enum { LIST_MOST = 4 };
+
+static char folder[256], data[300], run_folder[300];
+static Settings settings;
+static Dataset *dataset;
+static Journal *journal;
+static Blobs *blobs;
+static Plan *plan;
+static Core *core;
+static int64_t now_ms;
+static CorePeer peer; // of the worker; a new number for each of its lives
+
+// What the worker does wrong, by parts of clips' paths; NULL ends the lists.
+static const char *unreadable[LIST_MOST + 1]; // it cannot read them
+static const char *deadly[LIST_MOST + 1];     // it dies of probing or scoring them
+static int given[4];                          // tasks given, by TaskKind
+static int dirty_trainings;                   // trainings that it says nobody can do
+
+// ---- data ----
+
+static const char *full_path(const char *path) {
+    static char full[1024];
+    snprintf(full, sizeof full, "%s/%s", data, path);
+    return full;
+}
+
+static void put(const char *path, const void *bytes, size_t size) {
+    char parent[1024];
+    snprintf(parent, sizeof parent, "%s", full_path(path));
+    *strrchr(parent, '/') = '\0';
+    CHECK_OK(file_make_folders(parent));
+    CHECK_OK(file_write(full_path(path), bytes, size));
+}
+
+static void put_npy(const char *path, int64_t frames, uint64_t seed) {
+    Buffer file = BUFFER_EMPTY;
+    float *values = mem_new((size_t)(4 * frames), sizeof *values);
+    Rng rng = rng_of(seed, "test plan", 0, 0);
+    for (int64_t i = 0; i < 4 * frames; i++) {
+        values[i] = (float)(-30 + 5 * rng_normal(&rng));
+    }
+    NpyArray array = {.type = NPY_FLOAT32, .dimensions = 2, .shape = {frames, 4}, .data = values};
+    npy_format(&array, &file);
+    put(path, file.bytes, file.size);
+    mem_free(values);
+    buffer_done(&file);
+}
+
+static void put_wav(const char *path, int32_t rate_hz) {
+    enum { SAMPLES = 4096 };
+    Buffer file = BUFFER_EMPTY;
+    int16_t sound[SAMPLES];
+    for (int i = 0; i < SAMPLES; i++) {
+        sound[i] = (int16_t)(i * 7919 % 20011 - 10000 + (int)strlen(path));
+    }
+    wavfile_format(sound, SAMPLES, 1, rate_hz, &file);
+    put(path, file.bytes, file.size);
+    buffer_done(&file);
+}
+
+// A machine of so many training and two test clips.
+static void put_machine(const char *name, int train) {
+    char path[300];
+    for (int i = 0; i < train; i++) {
+        snprintf(path, sizeof path, "%s/train/normal_%04d.npy", name, i);
+        put_npy(path, 10 + i % 5, (uint64_t)i);
+    }
+    snprintf(path, sizeof path, "%s/test/a.npy", name);
+    put_npy(path, 12, 100);
+    snprintf(path, sizeof path, "%s/test/b.npy", name);
+    put_npy(path, 13, 101);
+}
+
+// ---- one coordinator's life ----
+
+static void begin(void) {
+    snprintf(folder, sizeof folder, "%s", test_folder());
+    snprintf(data, sizeof data, "%s/data", folder);
+    snprintf(run_folder, sizeof run_folder, "%s/run", folder);
+    CHECK_OK(file_make_folders(run_folder));
+    memset(unreadable, 0, sizeof unreadable);
+    memset(deadly, 0, sizeof deadly);
+    dirty_trainings = 0;
+    now_ms = 1000;
+    CHECK_OK(settings_preset("default", &settings));
+    static const char *const SMALL[] = {"n_mels=4", "frames=3",     "batch_size=16",
+                                        "epochs=3", "spread=never", "numerics=prescott"};
+    for (size_t i = 0; i < sizeof SMALL / sizeof SMALL[0]; i++) {
+        CHECK_OK(settings_assign(&settings, SMALL[i]));
+    }
+}
+
+static void open_run(Stage until) {
+    static const char *roots[1];
+    char path[400];
+    roots[0] = data;
+    DatasetOptions options = {.roots = roots, .root_count = 1};
+    CHECK_OK(dataset_scan(&options, &dataset));
+    snprintf(path, sizeof path, "%s/journal.db", run_folder);
+    CHECK_OK(journal_open(path, &journal));
+    blobs = blobs_new();
+    PlanConfig config = {.dataset = dataset,
+                         .settings = &settings,
+                         .roots = roots,
+                         .root_count = 1,
+                         .run_folder = run_folder,
+                         .until = until,
+                         .journal = journal,
+                         .blobs = blobs};
+    CHECK_OK(plan_new(&config, &plan));
+    CoreConfig for_core = {.hooks = plan_hooks(plan),
+                           .incarnation = journal_incarnation(journal),
+                           .kernel = "prescott",
+                           .libraries = "",
+                           .alive_ms = 1000,
+                           .workers_most = 4};
+    core = core_new(&for_core);
+    CHECK(core != NULL);
+    memset(given, 0, sizeof given);
+    CHECK_OK(plan_start(plan, core, now_ms));
+}
+
+static void close_run(void) {
+    core_free(core);
+    plan_free(plan);
+    journal_close(journal);
+    blobs_free(blobs);
+    dataset_free(dataset);
+}
+
+static void end(void) {
+    close_run();
+    file_remove_tree(folder);
+}
+
+// ---- the worker ----
+
+static void say(const Message *message) {
+    core_on_message(core, peer, message, now_ms);
+}
+
+static void join(void) {
+    Message hello = {.type = MESSAGE_HELLO};
+    peer++;
+    hello.hello.protocol_least = hello.hello.protocol_most = PROTOCOL_MOST;
+    hello.hello.program = hello.hello.name = hello.hello.libraries = "";
+    hello.hello.kernel = "prescott";
+    hello.hello.worker_id = digest_of(&peer, sizeof peer);
+    say(&hello);
+    say(&(Message){.type = MESSAGE_CREDIT, .credit = {2}});
+}
+
+static bool is_among(const char *const *list, const char *path) {
+    for (; *list != NULL; list++) {
+        if (strstr(path, *list) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void say_result(const Message *task, ResultOutcome outcome, const Buffer *body) {
+    CHECK_OK(body->status);
+    Message result = {.type = MESSAGE_RESULT};
+    result.result.task = task->task.task;
+    result.result.attempt = task->task.attempt;
+    result.result.outcome = outcome;
+    result.result.body = body->bytes;
+    result.result.body_bytes = body->size;
+    say(&result);
+    say(&(Message){.type = MESSAGE_CREDIT, .credit = {1}});
+}
+
+static void say_cannot(const Message *task, ResultOutcome outcome, uint32_t clip, bool has_clip,
+                       const char *reason) {
+    Buffer body = BUFFER_EMPTY;
+    struct CannotClip clips[] = {{clip, reason}};
+    body_encode_cannot(&(CannotBody){reason, clips, has_clip}, &body);
+    say_result(task, outcome, &body);
+    buffer_done(&body);
+}
+
+// False: it died or could not, and has said so.
+static bool may_do(const Message *task, const WireClip *clips, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (is_among(deadly, clips[i].path)) {
+            core_on_closed(core, peer, now_ms);
+            join();
+            return false;
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (is_among(unreadable, clips[i].path)) {
+            say_cannot(task, RESULT_CANNOT, i, true, "cannot be read: as ordered");
+            return false;
+        }
+    }
+    return true;
+}
+
+static ClipOutcome outcome_of(Status status, char reason[512]) {
+    snprintf(reason, 512, "%.480s", status == STATUS_OK ? "" : status_message());
+    return status == STATUS_OK       ? CLIP_USABLE
+           : status == STATUS_FORMAT ? CLIP_LEFT_OUT
+                                     : CLIP_UNREADABLE;
+}
+
+static void do_probe(const Message *task, Decoded *decoded) {
+    ProbeBody body;
+    CHECK_OK(body_decode_probe(decoded, task->task.body, task->task.body_bytes, &body));
+    if (!may_do(task, body.clips, body.clip_count)) {
+        return;
+    }
+    ClipExtractor *extractor = clip_extractor_new(&settings);
+    ProbeAnswer answers[PROTO_TASK_CLIPS];
+    static char reasons[PROTO_TASK_CLIPS][512];
+    bool all = true;
+    for (uint32_t i = 0; i < body.clip_count; i++) {
+        SourceFacts facts = {0};
+        const WireClip *clip = &body.clips[i];
+        Status status =
+            source_probe(extractor, full_path(clip->path), clip->path, clip->size_bytes, &facts);
+        answers[i] = (ProbeAnswer){.frames = facts.frames,
+                                   .vectors = facts.vectors,
+                                   .rate_hz = facts.rate_hz,
+                                   .channels = facts.channels,
+                                   .seconds = facts.seconds,
+                                   .is_silent = facts.is_silent,
+                                   .digest = facts.digest,
+                                   .reason = reasons[i]};
+        answers[i].outcome = outcome_of(status, reasons[i]);
+        all = all && answers[i].outcome != CLIP_UNREADABLE;
+    }
+    clip_extractor_free(extractor);
+    Buffer bytes = BUFFER_EMPTY;
+    if (all) {
+        body_encode_probe_answers(answers, body.clip_count, &bytes);
+        say_result(task, RESULT_DONE, &bytes);
+    } else {
+        say_cannot(task, RESULT_CANNOT, 0, true, "cannot be read");
+    }
+    buffer_done(&bytes);
+}
+
+static void get_blob(Digest digest, Buffer *out) {
+    size_t size = 0;
+    SharedPayload *payload = blobs_find(blobs, digest, &size);
+    CHECK(payload != NULL);
+    buffer_append(out, shared_payload_bytes(payload), size);
+}
+
+static void do_score(const Message *task, Decoded *decoded) {
+    ScoreBody body;
+    CHECK_OK(body_decode_score(decoded, task->task.body, task->task.body_bytes, &body));
+    if (!may_do(task, body.clips, body.clip_count)) {
+        return;
+    }
+    Buffer model = BUFFER_EMPTY, bytes = BUFFER_EMPTY;
+    SourceScorer *scorer;
+    get_blob(body.model, &model);
+    CHECK_OK(source_scorer_new(model.bytes, model.size, &scorer));
+    ScoreAnswer answers[PROTO_TASK_CLIPS];
+    static char reasons[PROTO_TASK_CLIPS][512];
+    for (uint32_t i = 0; i < body.clip_count; i++) {
+        const WireClip *clip = &body.clips[i];
+        answers[i] = (ScoreAnswer){.reason = reasons[i]};
+        Status status = source_score(scorer, full_path(clip->path), clip->path, clip->size_bytes,
+                                     &clip->digest, &answers[i].score);
+        answers[i].outcome = outcome_of(status, reasons[i]);
+    }
+    body_encode_score_answers(answers, body.clip_count, &bytes);
+    say_result(task, RESULT_DONE, &bytes);
+    source_scorer_free(scorer);
+    buffer_done(&model);
+    buffer_done(&bytes);
+}
+
+typedef struct Lesson {
+    TrainBody body;
+    TrainPlan plan;
+    ShardPlan shards;
+    ClipFeatures *features; // (plan.clip_count)
+    Trainer *trainer;
+    Replica *replica;
+} Lesson;
+
+// The clip that cannot be used, UINT32_MAX when all could.
+static uint32_t load_clips(Lesson *lesson) {
+    ClipExtractor *extractor = clip_extractor_new(&settings);
+    uint32_t bad = UINT32_MAX;
+    for (uint32_t i = 0; i < lesson->plan.clip_count && bad == UINT32_MAX; i++) {
+        const WireClip *clip = &lesson->plan.clips[i];
+        ClipFeatures *features = &lesson->features[i];
+        if (is_among(unreadable, clip->path) ||
+            source_features(extractor, full_path(clip->path), clip->path, clip->size_bytes,
+                            &clip->digest, features) != STATUS_OK) {
+            bad = clip->index;
+            break;
+        }
+        CHECK_INT(features->frames, clip->frames);
+        TrainClip added = {.log_mel = features->log_mel,
+                           .frames = features->frames,
+                           .index = (int32_t)clip->index};
+        CHECK_OK(trainer_add_clip(lesson->trainer, &added));
+    }
+    clip_extractor_free(extractor);
+    return bad;
+}
+
+static uint32_t prepare(Lesson *lesson) {
+    Shape shape = shape_official(&settings);
+    int64_t frames[1024] = {0};
+    int32_t count = 0;
+    for (uint32_t i = 0; i < lesson->plan.clip_count; i++) {
+        count = (int32_t)lesson->plan.clips[i].index + 1;
+        frames[lesson->plan.clips[i].index] = lesson->plan.clips[i].frames;
+    }
+    CHECK_OK(shard_plan_make(&shape, &settings, frames, count, &lesson->shards));
+    TrainerConfig config = {.shape = shape,
+                            .plan = lesson->shards,
+                            .shard_count = settings.shards,
+                            .seed = (uint64_t)settings.seed,
+                            .model_key = lesson->plan.model_key};
+    CHECK_OK(trainer_new(&config, &lesson->trainer));
+    lesson->features = mem_new(lesson->plan.clip_count, sizeof *lesson->features);
+    uint32_t bad = load_clips(lesson);
+    if (bad == UINT32_MAX) {
+        CHECK_OK(trainer_seal(lesson->trainer));
+    }
+    return bad;
+}
+
+static void learn(Lesson *lesson) {
+    static const Digest initial;
+    Shape shape = shape_official(&settings);
+    Buffer state = BUFFER_EMPTY;
+    if (digest_equal(lesson->body.state, initial)) {
+        lesson->replica = replica_new(&shape);
+        replica_init(lesson->replica, (uint64_t)settings.seed, lesson->plan.model_key);
+        ScalerSums *sums = scaler_sums_new(shape_dimension(&shape));
+        CHECK_OK(trainer_scaler_sums(lesson->trainer, sums));
+        CHECK_OK(replica_set_scaler(lesson->replica, sums));
+        scaler_sums_free(sums);
+    } else {
+        get_blob(lesson->body.state, &state);
+        CHECK_OK(replica_read(state.bytes, state.size, &lesson->replica));
+    }
+    Partial *partial = partial_new(&shape);
+    ValidationSums *validation = validation_new(lesson->shards.validation_rounds);
+    CHECK_INT(replica_epoch(lesson->replica), lesson->body.from_epoch);
+    while (replica_epoch(lesson->replica) < lesson->body.until_epoch) {
+        if (replica_round(lesson->replica) < lesson->shards.rounds) {
+            CHECK_OK(trainer_round(lesson->trainer, lesson->replica, partial));
+            CHECK_OK(replica_apply(lesson->replica, partial, settings.learning_rate));
+        } else {
+            trainer_validate(lesson->trainer, lesson->replica, validation);
+            CHECK_OK(replica_end_epoch(lesson->replica, validation));
+        }
+    }
+    partial_free(partial);
+    validation_free(validation);
+    buffer_done(&state);
+}
+
+static void say_trained(const Message *task, const Lesson *lesson) {
+    Buffer state = BUFFER_EMPTY, body = BUFFER_EMPTY;
+    CoreSession session;
+    CHECK(core_session(core, peer, &session));
+    replica_write(lesson->replica, REPLICA_ALL, &state);
+    Message header = {.type = MESSAGE_BLOB};
+    header.blob.kind = BLOB_STATE;
+    header.blob.task = task->task.task;
+    header.blob.attempt = task->task.attempt;
+    core_on_blob(core, session.token, &header, state.bytes, state.size, now_ms);
+    body_encode_train_answer(&(TrainAnswer){4, 4000, digest_of(state.bytes, state.size)}, &body);
+    say_result(task, RESULT_DONE, &body);
+    buffer_done(&state);
+    buffer_done(&body);
+}
+
+static void do_train(const Message *task, Decoded *decoded) {
+    Lesson lesson = {0};
+    Buffer plan_bytes = BUFFER_EMPTY;
+    CHECK_OK(body_decode_train(decoded, task->task.body, task->task.body_bytes, &lesson.body));
+    get_blob(lesson.body.plan, &plan_bytes);
+    CHECK_OK(body_decode_plan(decoded, plan_bytes.bytes, plan_bytes.size, &lesson.plan));
+    uint32_t bad = prepare(&lesson);
+    if (bad != UINT32_MAX) {
+        say_cannot(task, RESULT_CANNOT, bad, true, "cannot be read: as ordered");
+    } else if (dirty_trainings > 0) {
+        dirty_trainings--;
+        say_cannot(task, RESULT_IMPOSSIBLE, 0, false, "training diverged: as ordered");
+    } else {
+        learn(&lesson);
+        say_trained(task, &lesson);
+    }
+    for (uint32_t i = 0; i < lesson.plan.clip_count; i++) {
+        clip_features_done(&lesson.features[i]);
+    }
+    mem_free(lesson.features);
+    trainer_free(lesson.trainer);
+    replica_free(lesson.replica);
+    buffer_done(&plan_bytes);
+}
+
+static void do_task(const Message *task) {
+    Decoded *decoded = decoded_new();
+    given[task->task.kind]++;
+    if (task->task.kind == TASK_PROBE) {
+        do_probe(task, decoded);
+    } else if (task->task.kind == TASK_TRAIN) {
+        do_train(task, decoded);
+    } else {
+        do_score(task, decoded);
+    }
+    decoded_free(decoded);
+}
+
+// ---- the loop ----
+
+static Status act(const CoreAction *action) {
+    const void *bytes = action->blob.bytes;
+    size_t size = action->blob.size;
+    switch ((int)action->kind) {
+    case CORE_SEND:
+        if (action->message.type == MESSAGE_TASK && action->peer == peer) {
+            do_task(&action->message);
+        }
+        return STATUS_OK;
+    case CORE_COMMIT:
+        return plan_commit(plan, action->tag, bytes, size);
+    case CORE_CANNOT:
+        return plan_on_cannot(plan, core, action->tag, bytes, size, now_ms);
+    case CORE_IMPOSSIBLE:
+        return plan_on_impossible(plan, core, action->tag, bytes, size);
+    case CORE_POISON:
+        return plan_on_poison(plan, core, action->tag, now_ms);
+    default:
+        return STATUS_OK;
+    }
+}
+
+static Status drain_journal(void) {
+    uint64_t ticket;
+    Status status;
+    while ((status = journal_next(journal, &ticket)) == STATUS_OK) {
+        core_on_durable(core, (TaskTag)ticket, now_ms);
+        Status applied = plan_on_durable(plan, core, (TaskTag)ticket, now_ms);
+        if (applied != STATUS_OK) {
+            return applied;
+        }
+    }
+    return status == STATUS_AGAIN ? STATUS_OK : status;
+}
+
+// One turn; the first failure.
+static Status turn(void) {
+    CoreAction action;
+    Status status = STATUS_OK;
+    now_ms += 10;
+    core_tick(core, now_ms);
+    while (core_next_action(core, &action)) {
+        if (status == STATUS_OK) {
+            status = act(&action);
+        }
+        buffer_done(&action.blob);
+    }
+    if (core_counts(core).answered > 0) {
+        struct pollfd fd = {.fd = journal_fd(journal), .events = POLLIN};
+        poll(&fd, 1, 1000);
+    }
+    return status == STATUS_OK ? drain_journal() : status;
+}
+
+static Status run_to_end(void) {
+    join();
+    Status status = STATUS_OK;
+    for (int i = 0; status == STATUS_OK && !plan_is_over(plan); i++) {
+        CHECK(i < 5000);
+        status = turn();
+    }
+    return status;
+}
+
+// ---- looking in ----
+
+static uint32_t clip_called(const char *path) {
+    for (uint32_t c = 0; c < dataset->clip_count; c++) {
+        if (strcmp(dataset->clips[c].path, path) == 0) {
+            return c;
+        }
+    }
+    TEST_FAIL("no clip %s", path);
+    return 0;
+}
+
+static const ClipState *state_of(const char *path) {
+    return plan_clip_state(plan, clip_called(path));
+}
+
+static const char *left_out(const char *path) {
+    const char *reason = state_of(path)->left_out;
+    return reason != NULL ? reason : "";
+}
+
+static const ModelState *model_called(const char *label) {
+    for (uint32_t m = 0; m < plan_models(plan)->count; m++) {
+        if (strcmp(plan_models(plan)->models[m].label, label) == 0) {
+            return plan_model_state(plan, m);
+        }
+    }
+    TEST_FAIL("no model %s", label);
+    return NULL;
+}
+
+static void check_counts(void) {
+    PlanCounts counts = plan_counts(plan);
+    CHECK_INT(counts.stage, STAGE_REPORT);
+    CHECK_INT(counts.clips_probed, counts.clips);
+    CHECK_INT(counts.epochs_trained, counts.epochs);
+    CHECK_INT(counts.clips_scored, counts.clips_to_score);
+    CHECK_INT(core_counts(core).waiting, 0);
+    CHECK_INT(core_counts(core).answered, 0);
+}
+
+// Over all that a run gives: models, scores, reasons.
+static Digest digest_of_all(void) {
+    DigestStream *stream = digest_begin();
+    for (uint32_t m = 0; m < plan_models(plan)->count; m++) {
+        const ModelState *model = plan_model_state(plan, m);
+        digest_add_text(stream, plan_models(plan)->models[m].label);
+        digest_add_text(stream, model->failure != NULL ? model->failure : "");
+        digest_add(stream, buffer_cstr(&model->file), model->file.size);
+    }
+    for (uint32_t c = 0; c < dataset->clip_count; c++) {
+        const ClipState *clip = plan_clip_state(plan, c);
+        digest_add_text(stream, dataset->clips[c].path);
+        digest_add_text(stream, clip->left_out != NULL ? clip->left_out : "");
+        digest_add(stream, &clip->score, sizeof clip->score);
+    }
+    return digest_end(stream);
+}
+
+static bool has_warning(const char *part) {
+    for (uint32_t i = 0; plan_warning(plan, i) != NULL; i++) {
+        if (strstr(plan_warning(plan, i), part) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// ---- the way of a run ----
+
+TEST(a_run_probes_trains_and_scores_every_clip) {
+    begin();
+    put_machine("fan", 40);
+    put_machine("pump", 5);
+    open_run(STAGE_REPORT);
+    CHECK_INT(plan_counts(plan).stage, STAGE_EXTRACT);
+    CHECK_INT(plan_counts(plan).clips, 49);
+    CHECK_OK(run_to_end());
+    check_counts();
+    CHECK_INT(given[TASK_PROBE], 3);
+    CHECK_INT(given[TASK_SCORE], 3);
+    CHECK_INT(plan_counts(plan).epochs, 6);
+    for (uint32_t c = 0; c < dataset->clip_count; c++) {
+        const ClipState *clip = plan_clip_state(plan, c);
+        CHECK(clip->is_probed && clip->is_scored && clip->left_out == NULL);
+        CHECK(isfinite(clip->score) && clip->score > 0);
+    }
+    end();
+}
+
+TEST(a_run_may_end_after_each_stage_and_goes_on_from_there) {
+    begin();
+    put_machine("fan", 5);
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    Digest whole = digest_of_all();
+    close_run();
+    CHECK_OK(file_remove_tree(run_folder));
+    CHECK_OK(file_make_folders(run_folder));
+    open_run(STAGE_EXTRACT);
+    CHECK_OK(run_to_end());
+    CHECK_INT(given[TASK_TRAIN] + given[TASK_SCORE], 0);
+    close_run();
+    open_run(STAGE_TRAIN);
+    CHECK_OK(run_to_end());
+    CHECK(given[TASK_PROBE] == 0 && given[TASK_TRAIN] > 0 && given[TASK_SCORE] == 0);
+    CHECK(model_called("fan")->is_trained && !model_called("fan")->is_scored);
+    close_run();
+    open_run(STAGE_SCORE);
+    CHECK_OK(run_to_end());
+    CHECK(given[TASK_PROBE] == 0 && given[TASK_TRAIN] == 0 && given[TASK_SCORE] == 1);
+    CHECK(digest_equal(digest_of_all(), whole));
+    end();
+}
+
+TEST(a_finished_run_gives_no_task_again) {
+    begin();
+    put_machine("fan", 40);
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    Digest first = digest_of_all();
+    close_run();
+    open_run(STAGE_REPORT);
+    CHECK(plan_is_over(plan)); // before any worker is there
+    check_counts();
+    CHECK(digest_equal(digest_of_all(), first));
+    end();
+}
+
+TEST(a_run_stopped_anywhere_ends_alike) {
+    begin();
+    put_machine("fan", 40);
+    put_machine("pump", 5);
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    Digest expected = digest_of_all();
+    close_run();
+    for (int turns = 1; turns < 12; turns++) {
+        CHECK_OK(file_remove_tree(run_folder));
+        CHECK_OK(file_make_folders(run_folder));
+        for (int life = 0; life < 3; life++) {
+            open_run(STAGE_REPORT);
+            join();
+            for (int i = 0; i < turns && !plan_is_over(plan); i++) {
+                CHECK_OK(turn());
+            }
+            close_run();
+        }
+        open_run(STAGE_REPORT);
+        CHECK_OK(run_to_end());
+        check_counts();
+        CHECK(digest_equal(digest_of_all(), expected));
+        close_run();
+    }
+    open_run(STAGE_REPORT);
+    end();
+}
+
+TEST(a_damaged_checkpoint_is_said_and_trained_anew) {
+    begin();
+    put_machine("fan", 5);
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    Digest expected = digest_of_all();
+    close_run();
+    char path[600];
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/data/fan/checkpoint-%d.bin", run_folder, i);
+        if (file_exists(path)) {
+            CHECK_OK(file_write(path, "damaged", 7));
+        }
+    }
+    open_run(STAGE_REPORT);
+    CHECK(has_warning("fan is trained anew"));
+    CHECK_OK(run_to_end());
+    CHECK(given[TASK_TRAIN] > 0);
+    CHECK_INT(given[TASK_SCORE], 0); // the same model: its scores are in the journal
+    CHECK(digest_equal(digest_of_all(), expected));
+    end();
+}
+
+// ---- what the data are ----
+
+TEST(the_rate_of_most_clips_is_the_machines) {
+    begin();
+    put_wav("fan/train/normal_0.wav", 16000);
+    put_wav("fan/train/normal_1.wav", 16000);
+    put_wav("fan/train/normal_2.wav", 8000);
+    put_wav("fan/test/a.wav", 44100);
+    put_npy("fan/test/b.npy", 12, 1); // of any rate
+    open_run(STAGE_EXTRACT);
+    CHECK_OK(run_to_end());
+    CHECK_INT(model_called("fan")->rate_hz, 16000);
+    CHECK_TEXT(left_out("fan/train/normal_0.wav"), "");
+    CHECK_TEXT(left_out("fan/train/normal_2.wav"),
+               "its rate is 8000 Hz, most clips of fan have 16000 Hz");
+    CHECK_HAS(left_out("fan/test/a.wav"), "44100 Hz");
+    CHECK_TEXT(left_out("fan/test/b.npy"), "");
+    end();
+}
+
+TEST(on_a_tie_the_training_clips_rate_decides_and_then_the_lower) {
+    begin();
+    put_wav("fan/train/normal_0.wav", 16000);
+    put_wav("fan/train/normal_1.wav", 16000);
+    put_wav("fan/test/a.wav", 8000);
+    put_wav("fan/test/b.wav", 8000);
+    put_wav("pump/train/normal_0.wav", 16000);
+    put_wav("pump/train/normal_1.wav", 8000);
+    put_wav("pump/test/a.wav", 16000);
+    put_wav("pump/test/b.wav", 8000);
+    open_run(STAGE_EXTRACT);
+    CHECK_OK(run_to_end());
+    CHECK_INT(model_called("fan")->rate_hz, 16000);
+    CHECK_HAS(left_out("fan/test/a.wav"), "8000 Hz");
+    CHECK_INT(model_called("pump")->rate_hz, 8000);
+    CHECK_HAS(left_out("pump/train/normal_0.wav"), "16000 Hz");
+    end();
+}
+
+TEST(training_clips_left_out_keep_the_index_of_the_others) {
+    begin();
+    put_machine("fan", 9);
+    open_run(STAGE_TRAIN);
+    CHECK_OK(run_to_end());
+    Buffer kept = BUFFER_EMPTY;
+    buffer_append(&kept, model_called("fan")->file.bytes, model_called("fan")->file.size);
+    close_run();
+    // A broken clip between the others: every other one stays in its shard, and in the plan that
+    // workers get clip 3 is simply not there.
+    put("fan/train/normal_0003.npy", "broken", 6);
+    open_run(STAGE_TRAIN);
+    CHECK_OK(run_to_end());
+    CHECK(left_out("fan/train/normal_0003.npy")[0] != '\0');
+    CHECK(model_called("fan")->is_trained);
+    CHECK(model_called("fan")->file.size == kept.size &&
+          memcmp(model_called("fan")->file.bytes, kept.bytes, kept.size) != 0);
+    Buffer second = BUFFER_EMPTY;
+    buffer_append(&second, model_called("fan")->file.bytes, model_called("fan")->file.size);
+    close_run();
+    // Had the others moved up, a clip more at the end would have filled the gap.
+    put("fan/train/normal_0003.npy", "broken in another way", 21);
+    open_run(STAGE_TRAIN);
+    CHECK_OK(run_to_end());
+    CHECK(memcmp(model_called("fan")->file.bytes, second.bytes, second.size) == 0);
+    buffer_done(&kept);
+    buffer_done(&second);
+    end();
+}
+
+TEST(anomalies_among_training_clips_are_not_trained_on) {
+    begin();
+    put_machine("fan", 5);
+    put_npy("fan/train/anomaly_id_00_00000009.npy", 12, 9);
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    check_counts();
+    const ClipState *clip = state_of("fan/train/anomaly_id_00_00000009.npy");
+    CHECK_TEXT(left_out("fan/train/anomaly_id_00_00000009.npy"),
+               "an anomaly among the training clips");
+    CHECK(!clip->is_probed && !clip->is_scored);
+    CHECK(model_called("fan")->is_scored);
+    end();
+}
+
+TEST(a_machine_without_training_clips_has_no_model_and_says_so) {
+    begin();
+    put_machine("fan", 5);
+    put_npy("pump/test/a.npy", 12, 1);
+    put_machine("valve", 1);
+    put("valve/train/normal_0000.npy", "broken", 6);
+    put_machine("slider", 1);
+    put_npy("slider/train/normal_0000.npy", 3, 1); // one vector: nothing to train on
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    check_counts();
+    CHECK(model_called("fan")->is_scored);
+    CHECK_HAS(model_called("pump")->failure, "no training clips");
+    CHECK_HAS(model_called("valve")->failure, "no training clips");
+    CHECK_HAS(model_called("slider")->failure, "too few vectors");
+    CHECK_TEXT(left_out("pump/test/a.npy"),
+               "no model for pump: it has no training clips that can be used");
+    CHECK_HAS(left_out("valve/test/b.npy"), "no model for valve");
+    CHECK(has_warning("no model for pump"));
+    end();
+}
+
+TEST(silent_clips_are_used_and_warned_of) {
+    begin();
+    put_machine("fan", 5);
+    Buffer file = BUFFER_EMPTY;
+    int16_t silence[4096] = {0};
+    wavfile_format(silence, 4096, 1, 16000, &file);
+    put("fan/test/silence.wav", file.bytes, file.size);
+    buffer_done(&file);
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    CHECK(state_of("fan/test/silence.wav")->is_scored);
+    CHECK(has_warning("fan: 1 clip of nothing but zeros"));
+    end();
+}
+
+// ---- what workers cannot do ----
+
+TEST(what_a_worker_cannot_read_and_the_coordinator_can_is_used) {
+    begin();
+    put_machine("fan", 5);
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    Digest expected = digest_of_all();
+    close_run();
+    CHECK_OK(file_remove_tree(run_folder));
+    CHECK_OK(file_make_folders(run_folder));
+    open_run(STAGE_REPORT);
+    unreadable[0] = "fan/test/b"; // probed and scored, not trained on
+    CHECK_OK(run_to_end());
+    check_counts();
+    CHECK(digest_equal(digest_of_all(), expected));
+    end();
+}
+
+// The reasons are those that a worker gives.
+TEST(what_the_coordinator_cannot_use_either_is_left_out_in_the_same_words) {
+    begin();
+    put_machine("fan", 5);
+    put_npy("fan/test/short.npy", 2, 1);
+    put_wav("fan/test/short.wav", 16000);
+    Buffer wav = BUFFER_EMPTY;
+    int16_t sound[100] = {1, 2, 3};
+    wavfile_format(sound, 100, 1, 16000, &wav);
+    put("fan/test/short.wav", wav.bytes, wav.size);
+    buffer_done(&wav);
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    char words[2][512];
+    snprintf(words[0], sizeof words[0], "%s", left_out("fan/test/short.npy"));
+    snprintf(words[1], sizeof words[1], "%s", left_out("fan/test/short.wav"));
+    CHECK_HAS(words[0], "a vector needs 3");
+    CHECK_HAS(words[1], "a vector needs 3");
+    Digest expected = digest_of_all();
+    close_run();
+    CHECK_OK(file_remove_tree(run_folder));
+    CHECK_OK(file_make_folders(run_folder));
+    open_run(STAGE_REPORT);
+    unreadable[0] = "fan/test/a";
+    CHECK_OK(run_to_end());
+    CHECK_TEXT(left_out("fan/test/short.npy"), words[0]);
+    CHECK_TEXT(left_out("fan/test/short.wav"), words[1]);
+    CHECK(digest_equal(digest_of_all(), expected));
+    end();
+}
+
+TEST(a_clip_that_vanished_after_the_scan_is_left_out) {
+    begin();
+    put_machine("fan", 5);
+    open_run(STAGE_REPORT);
+    CHECK(unlink(full_path("fan/test/a.npy")) == 0);
+    CHECK(unlink(full_path("fan/train/normal_0002.npy")) == 0);
+    CHECK_OK(run_to_end());
+    check_counts();
+    CHECK_TEXT(left_out("fan/test/a.npy"), "cannot be read: No such file or directory");
+    CHECK_TEXT(left_out("fan/train/normal_0002.npy"), "cannot be read: No such file or directory");
+    CHECK(model_called("fan")->is_scored);
+    end();
+}
+
+// Probed, then gone or changed when the training wants it: the training begins anew without it.
+TEST(a_training_clip_that_vanished_after_probing_is_left_out_of_the_training) {
+    begin();
+    put_machine("fan", 7);
+    put_machine("pump", 5);
+    open_run(STAGE_EXTRACT);
+    CHECK_OK(run_to_end());
+    close_run();
+    open_run(STAGE_REPORT); // all probed already: now the trainings wait
+    CHECK(unlink(full_path("fan/train/normal_0002.npy")) == 0);
+    put_npy("fan/train/normal_0004.npy", 14, 99); // as long as before
+    CHECK_OK(run_to_end());
+    check_counts();
+    CHECK_INT(given[TASK_PROBE], 0);
+    CHECK_TEXT(left_out("fan/train/normal_0002.npy"), "cannot be read: No such file or directory");
+    CHECK_TEXT(left_out("fan/train/normal_0004.npy"), "changed since it was first read");
+    CHECK(model_called("fan")->is_scored && model_called("pump")->is_scored);
+    CHECK(!state_of("fan/train/normal_0002.npy")->is_scored);
+    CHECK_INT(plan_counts(plan).clips_to_score, 14);
+    end();
+}
+
+TEST(a_training_that_loses_all_its_clips_fails_alone) {
+    begin();
+    put_machine("fan", 1);
+    put_machine("pump", 5);
+    open_run(STAGE_EXTRACT);
+    CHECK_OK(run_to_end());
+    close_run();
+    open_run(STAGE_REPORT);
+    CHECK(unlink(full_path("fan/train/normal_0000.npy")) == 0);
+    CHECK_OK(run_to_end());
+    check_counts();
+    CHECK_HAS(model_called("fan")->failure, "no training clips");
+    CHECK(model_called("pump")->is_scored);
+    end();
+}
+
+// Leaving out what this machine can read would make results depend on the cluster.
+TEST(a_training_clip_that_only_workers_cannot_read_ends_the_run_with_its_name) {
+    begin();
+    put_machine("fan", 5);
+    open_run(STAGE_EXTRACT);
+    CHECK_OK(run_to_end());
+    close_run();
+    open_run(STAGE_REPORT);
+    unreadable[0] = "fan/train/normal_0003";
+    CHECK(run_to_end() == STATUS_IO);
+    CHECK_HAS(status_message(), "fan/train/normal_0003.npy");
+    CHECK_HAS(status_message(), "--data");
+    close_run();
+    unreadable[0] = NULL;
+    open_run(STAGE_REPORT); // and goes on once that is mended
+    CHECK_OK(run_to_end());
+    check_counts();
+    end();
+}
+
+TEST(a_training_that_diverges_fails_alone) {
+    begin();
+    put_machine("fan", 5);
+    put_machine("pump", 5);
+    open_run(STAGE_REPORT);
+    dirty_trainings = 1; // it is the only worker there is
+    CHECK_OK(run_to_end());
+    check_counts();
+    CHECK_HAS(model_called("fan")->failure, "diverged");
+    CHECK_HAS(left_out("fan/test/a.npy"), "no model for fan: training diverged");
+    CHECK(model_called("pump")->is_scored);
+    CHECK_INT(core_counts(core).abandoned, 1);
+    end();
+}
+
+// ---- poison ----
+
+TEST(a_clip_that_kills_workers_is_found_and_left_out_alone) {
+    begin();
+    put_machine("fan", 40);
+    open_run(STAGE_REPORT);
+    deadly[0] = "fan/train/normal_0017";
+    CHECK_OK(run_to_end());
+    check_counts();
+    CHECK_TEXT(left_out("fan/train/normal_0017.npy"), "workers died on it");
+    CHECK(has_warning("workers died on fan/train/normal_0017.npy"));
+    for (uint32_t c = 0; c < dataset->clip_count; c++) {
+        bool is_it = strstr(dataset->clips[c].path, "normal_0017") != NULL;
+        CHECK(plan_clip_state(plan, c)->is_scored == !is_it);
+    }
+    // It is not written down: the next coordinator tries again, and now it does no harm.
+    close_run();
+    deadly[0] = NULL;
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    CHECK_TEXT(left_out("fan/train/normal_0017.npy"), "");
+    CHECK(state_of("fan/train/normal_0017.npy")->is_scored);
+    check_counts();
+    end();
+}
+
+TEST(a_clip_that_kills_workers_when_scored_is_left_out_alone) {
+    begin();
+    put_machine("fan", 5);
+    open_run(STAGE_TRAIN);
+    CHECK_OK(run_to_end());
+    close_run();
+    open_run(STAGE_REPORT);
+    deadly[0] = "fan/test/b";
+    CHECK_OK(run_to_end());
+    check_counts();
+    CHECK_TEXT(left_out("fan/test/b.npy"), "workers died on it");
+    CHECK(!state_of("fan/test/b.npy")->is_scored);
+    CHECK(state_of("fan/test/a.npy")->is_scored);
+    CHECK(model_called("fan")->is_scored);
+    end();
+}
+
+TEST(a_run_frees_all_it_had_wherever_it_ends) {
+    begin();
+    put_machine("fan", 40);
+    long before = mem_blocks();
+    for (int turns = 0; turns < 8; turns++) {
+        open_run(STAGE_REPORT);
+        join();
+        for (int i = 0; i < turns && !plan_is_over(plan); i++) {
+            CHECK_OK(turn());
+        }
+        close_run();
+        CHECK_INT(mem_blocks(), before);
+    }
+    file_remove_tree(folder);
+}
+
+static const TestCase CASES[] = {
+    T(a_run_probes_trains_and_scores_every_clip) T(
+        a_run_may_end_after_each_stage_and_goes_on_from_there) T(a_finished_run_gives_no_task_again)
+        T(a_run_stopped_anywhere_ends_alike) T(a_damaged_checkpoint_is_said_and_trained_anew) T(
+            the_rate_of_most_clips_is_the_machines)
+            T(on_a_tie_the_training_clips_rate_decides_and_then_the_lower) T(
+                training_clips_left_out_keep_the_index_of_the_others)
+                T(anomalies_among_training_clips_are_not_trained_on) T(
+                    a_machine_without_training_clips_has_no_model_and_says_so)
+                    T(silent_clips_are_used_and_warned_of) T(
+                        what_a_worker_cannot_read_and_the_coordinator_can_is_used)
+                        T(what_the_coordinator_cannot_use_either_is_left_out_in_the_same_words) T(
+                            a_clip_that_vanished_after_the_scan_is_left_out)
+                            T(a_training_clip_that_vanished_after_probing_is_left_out_of_the_training)
+                                T(a_training_that_loses_all_its_clips_fails_alone) T(
+                                    a_training_clip_that_only_workers_cannot_read_ends_the_run_with_its_name)
+                                    T(a_training_that_diverges_fails_alone)
+                                        T(a_clip_that_kills_workers_is_found_and_left_out_alone) T(
+                                            a_clip_that_kills_workers_when_scored_is_left_out_alone)
+                                            T(a_run_frees_all_it_had_wherever_it_ends){NULL, NULL}};
+
+int main(int argc, char **argv) {
+    if (linalg_start(KERNEL_AUTO, argv) != STATUS_OK) {
+        fprintf(stderr, "%s\n", status_message());
+        return 1;
+    }
+    return test_run_all(CASES, argc, argv);
+}
