@@ -145,7 +145,7 @@ static void free_record(Record *record) {
 
 static Status insert(Journal *journal, const Record *record) {
     const char *sql = record->is_state ? "INSERT OR REPLACE INTO state VALUES (?1, ?2, ?3, ?4)"
-                                       : "INSERT OR IGNORE INTO answer VALUES (?1, ?2, ?3)";
+                                       : "INSERT OR REPLACE INTO answer VALUES (?1, ?2, ?3)";
     sqlite3_stmt *statement = NULL;
     int code = sqlite3_prepare_v2(journal->database, sql, -1, &statement, NULL);
     Digest digest = {{0}};

@@ -44,7 +44,8 @@ typedef struct JournalState {
 } JournalState;
 Status journal_state(Journal *journal, Digest plan, JournalState *ret_state);
 
-// Queues an answer; `ticket` comes back from journal_next once it is durable.
+// Queues an answer, in the place of an earlier one; `ticket` comes back from journal_next once it
+// is durable.
 Status journal_put_answer(Journal *journal, uint64_t ticket, Digest key, uint32_t kind,
                           const void *bytes, size_t size);
 // Queues a model's state: the bytes are written to `path` (a file of that name that the journal

@@ -12,9 +12,17 @@
 
 // ---- doing a PROBE or SCORE task by oneself ----
 
-// One clip as this machine reads it.
-static void probe_here(Plan *plan, ClipExtractor *extractor, uint32_t index,
-                       char reason[LIMIT_MESSAGE_BYTES], ProbeAnswer *answer) {
+// What could not be read may be there again when the run is continued; bytes that do not decode
+// never will.
+static ClipOutcome outcome_of(Status status) {
+    return status == STATUS_OK       ? CLIP_USABLE
+           : status == STATUS_FORMAT ? CLIP_LEFT_OUT
+                                     : CLIP_UNREADABLE;
+}
+
+// One clip as this machine reads it. STATUS_MEMORY, which is no fact of any clip.
+static Status probe_here(Plan *plan, ClipExtractor *extractor, uint32_t index,
+                         char reason[LIMIT_MESSAGE_BYTES], ProbeAnswer *answer) {
     const Clip *clip = &plan->config.dataset->clips[index];
     char path[LIMIT_PATH_BYTES];
     SourceFacts facts = {0};
@@ -25,7 +33,7 @@ static void probe_here(Plan *plan, ClipExtractor *extractor, uint32_t index,
     if (status != STATUS_OK) {
         snprintf(reason, LIMIT_MESSAGE_BYTES, "%.480s", status_message());
     }
-    *answer = (ProbeAnswer){.outcome = status == STATUS_OK ? CLIP_USABLE : CLIP_LEFT_OUT,
+    *answer = (ProbeAnswer){.outcome = outcome_of(status),
                             .frames = facts.frames,
                             .vectors = facts.vectors,
                             .rate_hz = facts.rate_hz,
@@ -34,6 +42,7 @@ static void probe_here(Plan *plan, ClipExtractor *extractor, uint32_t index,
                             .is_silent = facts.is_silent,
                             .digest = facts.digest,
                             .reason = status == STATUS_OK ? "" : reason};
+    return status == STATUS_MEMORY ? status : STATUS_OK;
 }
 
 // Answers a PROBE task; where `told` is given, only for the clips that it leaves out.
@@ -46,9 +55,10 @@ static Status probe_clips(Plan *plan, const PlanTask *task, const ProbeAnswer *t
         if (told != NULL && told[i].outcome == CLIP_USABLE) {
             answers[i] = told[i];
         } else {
-            probe_here(plan, extractor, task->clips[i], reasons[i], &answers[i]);
+            Status status = probe_here(plan, extractor, task->clips[i], reasons[i], &answers[i]);
+            ok = status == STATUS_OK;
         }
-        if (told != NULL && told[i].outcome != answers[i].outcome) {
+        if (told != NULL && told[i].outcome != CLIP_USABLE && answers[i].outcome == CLIP_USABLE) {
             plan_warn(plan, "%s: a worker read other bytes than are here (%.200s); it is used",
                       plan->config.dataset->clips[task->clips[i]].path, told[i].reason);
         }
@@ -95,8 +105,9 @@ static Status answer_score(Plan *plan, const PlanTask *task, Buffer *out) {
             status = source_score(scorer, path, clip->name, clip->size_bytes,
                                   &plan->clips[task->clips[i]].digest, &score);
         }
-        snprintf(reasons[i], sizeof reasons[i], "%.500s", status_message());
-        answers[i] = (ScoreAnswer){.outcome = status == STATUS_OK ? CLIP_USABLE : CLIP_LEFT_OUT,
+        ok = status != STATUS_MEMORY;
+        snprintf(reasons[i], sizeof reasons[i], "%.480s", status_message());
+        answers[i] = (ScoreAnswer){.outcome = outcome_of(status),
                                    .score = score,
                                    .reason = status == STATUS_OK ? "" : reasons[i]};
     }
@@ -115,7 +126,9 @@ static Status answer_alone(Plan *plan, Core *core, TaskTag tag, int64_t now_ms) 
     Status status = task->kind == TASK_PROBE ? probe_clips(plan, task, NULL, &answer)
                                              : answer_score(plan, task, &answer);
     if (status == STATUS_OK) {
+        plan->looks_itself = true;
         status = core_answer(core, tag, answer.bytes, answer.size, now_ms);
+        plan->looks_itself = false;
     }
     buffer_done(&answer);
     return status;

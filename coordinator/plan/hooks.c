@@ -79,34 +79,59 @@ void hook_task_body(void *context, TaskTag tag, CoreShare share, Buffer *out) {
 
 // ---- answers ----
 
-static Status check_probe(Decoded *decoded, const PlanTask *task, const void *bytes, size_t size) {
+// Decodes an answer over clips: how many there are, and whether one of them could not be read.
+static Status look_at_probe(Decoded *decoded, const void *bytes, size_t size, uint32_t *ret_count,
+                            bool *ret_unreadable) {
     const ProbeAnswer *answers;
-    uint32_t count;
-    Status status = body_decode_probe_answers(decoded, bytes, size, &answers, &count);
-    if (status == STATUS_OK && count != task->clip_count) {
-        status = status_set(STATUS_FORMAT, "%u clips answered of %u", count, task->clip_count);
-    }
-    for (uint32_t i = 0; status == STATUS_OK && i < count; i++) {
-        if (answers[i].outcome == CLIP_UNREADABLE) {
-            status = status_set(STATUS_FORMAT, "an unreadable clip in an answer");
-        }
+    Status status = body_decode_probe_answers(decoded, bytes, size, &answers, ret_count);
+    for (uint32_t i = 0; status == STATUS_OK && i < *ret_count; i++) {
+        *ret_unreadable |= answers[i].outcome == CLIP_UNREADABLE;
     }
     return status;
 }
 
-static Status check_score(Decoded *decoded, const PlanTask *task, const void *bytes, size_t size) {
+static Status look_at_score(Decoded *decoded, const void *bytes, size_t size, uint32_t *ret_count,
+                            bool *ret_unreadable) {
     const ScoreAnswer *answers;
-    uint32_t count;
-    Status status = body_decode_score_answers(decoded, bytes, size, &answers, &count);
-    if (status == STATUS_OK && count != task->clip_count) {
-        status = status_set(STATUS_FORMAT, "%u clips answered of %u", count, task->clip_count);
-    }
-    for (uint32_t i = 0; status == STATUS_OK && i < count; i++) {
-        if (answers[i].outcome == CLIP_UNREADABLE) {
-            status = status_set(STATUS_FORMAT, "an unreadable clip in an answer");
-        }
+    Status status = body_decode_score_answers(decoded, bytes, size, &answers, ret_count);
+    for (uint32_t i = 0; status == STATUS_OK && i < *ret_count; i++) {
+        *ret_unreadable |= answers[i].outcome == CLIP_UNREADABLE;
     }
     return status;
+}
+
+static Status look_at(const PlanTask *task, const void *bytes, size_t size, uint32_t *ret_count,
+                      bool *ret_unreadable) {
+    Decoded *decoded = decoded_new();
+    if (decoded == NULL) {
+        return STATUS_MEMORY;
+    }
+    *ret_unreadable = false;
+    Status status = task->kind == TASK_PROBE
+                        ? look_at_probe(decoded, bytes, size, ret_count, ret_unreadable)
+                        : look_at_score(decoded, bytes, size, ret_count, ret_unreadable);
+    decoded_free(decoded);
+    return status;
+}
+
+static Status check_clips(const Plan *plan, const PlanTask *task, const void *bytes, size_t size) {
+    uint32_t count = 0;
+    bool unreadable = false;
+    Status status = look_at(task, bytes, size, &count, &unreadable);
+    if (status == STATUS_OK && count != task->clip_count) {
+        return status_set(STATUS_FORMAT, "%u clips answered of %u", count, task->clip_count);
+    }
+    if (status == STATUS_OK && unreadable && !plan->looks_itself) {
+        return status_set(STATUS_FORMAT, "an unreadable clip in a worker's answer");
+    }
+    return status;
+}
+
+bool hook_is_final(const PlanTask *task, const Buffer *answer) {
+    uint32_t count = 0;
+    bool unreadable = false;
+    return look_at(task, answer->bytes, answer->size, &count, &unreadable) == STATUS_OK &&
+           !unreadable;
 }
 
 static int log2_of(uint32_t value) {
@@ -118,11 +143,14 @@ static int log2_of(uint32_t value) {
     return result;
 }
 
-static Status check_train(Plan *plan, Decoded *decoded, const PlanTask *task, CoreShare share,
-                          const void *bytes, size_t size) {
+static Status check_train(Plan *plan, const PlanTask *task, CoreShare share, const void *bytes,
+                          size_t size) {
     ModelWork *work = &plan->work[task->model];
     TrainAnswer answer;
-    Status status = body_decode_train_answer(decoded, bytes, size, &answer);
+    Decoded *decoded = decoded_new();
+    Status status =
+        decoded != NULL ? body_decode_train_answer(decoded, bytes, size, &answer) : STATUS_MEMORY;
+    decoded_free(decoded);
     if (status == STATUS_OK) {
         status = training_take_answer(work->training, share, answer.digest);
     }
@@ -140,24 +168,8 @@ Status hook_take_answer(void *context, TaskTag tag, CoreShare share, const void 
                         size_t size) {
     Plan *plan = context;
     const PlanTask *task = &plan->tasks[tag];
-    Decoded *decoded = decoded_new();
-    if (decoded == NULL) {
-        return STATUS_MEMORY;
-    }
-    Status status = STATUS_OK;
-    switch (task->kind) {
-    case TASK_PROBE:
-        status = check_probe(decoded, task, bytes, size);
-        break;
-    case TASK_TRAIN:
-        status = check_train(plan, decoded, task, share, bytes, size);
-        break;
-    case TASK_SCORE:
-        status = check_score(decoded, task, bytes, size);
-        break;
-    }
-    decoded_free(decoded);
-    return status;
+    return task->kind == TASK_TRAIN ? check_train(plan, task, share, bytes, size)
+                                    : check_clips(plan, task, bytes, size);
 }
 
 Status hook_take_state(void *context, TaskTag tag, const void *bytes, size_t size) {

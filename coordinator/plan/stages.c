@@ -15,21 +15,32 @@ enum { ARITHMETIC_VERSION = 1 };
 
 // ---- tasks ----
 
+// Applies the answer that the journal has for the task, if it has one that holds for good.
+static Status apply_journalled(Plan *plan, Core *core, PlanTask *task, int64_t now_ms,
+                               bool *ret_applied) {
+    *ret_applied = false;
+    Status status = journal_answer(plan->config.journal, task->key, &task->answer);
+    if (status == STATUS_OK && hook_is_final(task, &task->answer)) {
+        *ret_applied = true;
+        status = plan_apply(plan, core, task, now_ms);
+    } else if (status == STATUS_NOT_FOUND) {
+        status = STATUS_OK;
+    }
+    buffer_done(&task->answer);
+    return status;
+}
+
 // Gives the task to the core, or applies it at once if the journal has its answer. Takes
 // task->clips.
 Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms) {
     PlanTask copy = *task;
     if (task->kind != TASK_TRAIN) {
-        Status status = journal_answer(plan->config.journal, task->key, &copy.answer);
-        if (status == STATUS_OK) {
-            status = plan_apply(plan, core, &copy, now_ms);
-        }
-        if (status != STATUS_NOT_FOUND) {
-            buffer_done(&copy.answer);
+        bool is_applied;
+        Status status = apply_journalled(plan, core, &copy, now_ms, &is_applied);
+        if (status != STATUS_OK || is_applied) {
             mem_free(copy.clips);
             return status;
         }
-        buffer_done(&copy.answer);
     }
     if (plan->task_count == plan->task_capacity) {
         uint32_t capacity = 2 * plan->task_capacity + 64;

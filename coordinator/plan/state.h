@@ -54,6 +54,7 @@ struct Plan {
     uint32_t behind;        // model whose replica may have a total to apply
     uint32_t models_left;   // not yet where config.until ends
     uint32_t machines_left; // not yet judged
+    bool looks_itself;      // the answer that is being taken is the coordinator's own
 };
 
 // plan.c
@@ -83,6 +84,8 @@ Digest stage_probe_key(const Plan *plan, const uint32_t *clips, uint32_t count);
 Status doubt_probe(Plan *plan, const PlanTask *task, const void *bytes, size_t size, Buffer *out);
 
 // hooks.c: bodies, answers, groups
+// Whether an answer holds for good: not when a clip was only out of reach.
+bool hook_is_final(const PlanTask *task, const Buffer *answer);
 void hook_task_body(void *context, TaskTag tag, CoreShare share, Buffer *out);
 Status hook_take_answer(void *context, TaskTag tag, CoreShare share, const void *bytes,
                         size_t size);

@@ -212,7 +212,7 @@ TEST(closing_writes_what_is_queued) {
     file_remove_tree(folder);
 }
 
-TEST(the_first_answer_of_a_task_stays) {
+TEST(a_later_answer_takes_the_place_of_an_earlier_one) {
     begin();
     Journal *journal = open_here();
     uint64_t ticket;
@@ -221,7 +221,7 @@ TEST(the_first_answer_of_a_task_stays) {
     CHECK_OK(journal_put_answer(journal, 2, key_of(1), 1, "second", 6));
     CHECK_OK(wait_ticket(journal, &ticket));
     CHECK_INT(ticket, 2);
-    check_answer(journal, 1, "first");
+    check_answer(journal, 1, "second");
     journal_close(journal);
     file_remove_tree(folder);
 }
@@ -552,7 +552,7 @@ TEST_MAIN_LIST(
         T(each_opening_counts_as_one_coordinator)
             T(a_ticket_comes_only_after_its_answer_is_readable_by_another)
                 T(ten_thousand_answers_come_back_once_and_in_order) T(closing_writes_what_is_queued)
-                    T(the_first_answer_of_a_task_stays)
+                    T(a_later_answer_takes_the_place_of_an_earlier_one)
                         T(the_file_that_the_journal_refers_to_is_not_touched_by_the_next_state) T(
                             second_opener_is_refused_by_name)
                             T(a_killed_owner_leaves_no_lock_and_all_that_it_reported) T(

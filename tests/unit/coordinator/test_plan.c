@@ -867,6 +867,63 @@ TEST(a_clip_that_vanished_after_the_scan_is_left_out) {
     end();
 }
 
+// A data disk that was away for a moment must not cost clips for ever.
+TEST(what_could_not_be_read_is_tried_again_when_the_run_is_continued) {
+    begin();
+    put_machine("fan", 5);
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    Digest expected = digest_of_all();
+    close_run();
+    CHECK_OK(file_remove_tree(run_folder));
+    CHECK_OK(file_make_folders(run_folder));
+    open_run(STAGE_REPORT);
+    char away[1024];
+    snprintf(away, sizeof away, "%s/away", folder);
+    CHECK(rename(full_path("fan/test/a.npy"), away) == 0); // and with its time when it is back
+    CHECK_OK(run_to_end());
+    CHECK_TEXT(left_out("fan/test/a.npy"), "cannot be read: No such file or directory");
+    close_run();
+    CHECK(rename(away, full_path("fan/test/a.npy")) == 0);
+    for (int i = 0; i < 2; i++) {
+        open_run(STAGE_REPORT);
+        CHECK_OK(run_to_end());
+        CHECK_TEXT(left_out("fan/test/a.npy"), "");
+        CHECK(digest_equal(digest_of_all(), expected));
+        CHECK_INT(given[TASK_PROBE], i == 0 ? 1 : 0); // and then no more
+        CHECK_INT(given[TASK_TRAIN], 0);
+        close_run();
+    }
+    open_run(STAGE_REPORT);
+    end();
+}
+
+// Nor may a clip that was read and is away when it is scored.
+TEST(what_could_not_be_scored_is_tried_again_when_the_run_is_continued) {
+    begin();
+    put_machine("fan", 5);
+    open_run(STAGE_TRAIN);
+    CHECK_OK(run_to_end());
+    close_run();
+    char away[1024];
+    snprintf(away, sizeof away, "%s/away", folder);
+    open_run(STAGE_REPORT);
+    CHECK(rename(full_path("fan/test/a.npy"), away) == 0);
+    unreadable[0] = "fan/test/a";
+    CHECK_OK(run_to_end());
+    CHECK_TEXT(left_out("fan/test/a.npy"), "cannot be read: No such file or directory");
+    close_run();
+    CHECK(rename(away, full_path("fan/test/a.npy")) == 0);
+    unreadable[0] = NULL;
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    CHECK(state_of("fan/test/a.npy")->is_scored);
+    CHECK_TEXT(left_out("fan/test/a.npy"), "");
+    CHECK_INT(given[TASK_PROBE], 0);
+    CHECK_INT(given[TASK_SCORE], 1);
+    end();
+}
+
 // Probed, then gone or changed when the training wants it: the training begins anew without it.
 TEST(a_training_clip_that_vanished_after_probing_is_left_out_of_the_training) {
     begin();
@@ -1012,13 +1069,16 @@ static const TestCase CASES[] = {
                         what_a_worker_cannot_read_and_the_coordinator_can_is_used)
                         T(what_the_coordinator_cannot_use_either_is_left_out_in_the_same_words) T(
                             a_clip_that_vanished_after_the_scan_is_left_out)
-                            T(a_training_clip_that_vanished_after_probing_is_left_out_of_the_training)
-                                T(a_training_that_loses_all_its_clips_fails_alone) T(
-                                    a_training_clip_that_only_workers_cannot_read_ends_the_run_with_its_name)
-                                    T(a_training_that_diverges_fails_alone)
-                                        T(a_clip_that_kills_workers_is_found_and_left_out_alone) T(
-                                            a_clip_that_kills_workers_when_scored_is_left_out_alone)
-                                            T(a_run_frees_all_it_had_wherever_it_ends){NULL, NULL}};
+                            T(what_could_not_be_read_is_tried_again_when_the_run_is_continued) T(
+                                what_could_not_be_scored_is_tried_again_when_the_run_is_continued)
+                                T(a_training_clip_that_vanished_after_probing_is_left_out_of_the_training)
+                                    T(a_training_that_loses_all_its_clips_fails_alone) T(
+                                        a_training_clip_that_only_workers_cannot_read_ends_the_run_with_its_name)
+                                        T(a_training_that_diverges_fails_alone) T(
+                                            a_clip_that_kills_workers_is_found_and_left_out_alone)
+                                            T(a_clip_that_kills_workers_when_scored_is_left_out_alone)
+                                                T(a_run_frees_all_it_had_wherever_it_ends){NULL,
+                                                                                           NULL}};
 
 int main(int argc, char **argv) {
     if (linalg_start(KERNEL_AUTO, argv) != STATUS_OK) {
