@@ -2,6 +2,7 @@
 #include "coordinator/server/progress.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -54,38 +55,42 @@ static void format_time(char out[32], double seconds) {
     }
 }
 
-static void format_line(const Progress *progress, const ProgressFacts *facts, int64_t now_ms,
-                        char *out, size_t size) {
-    double elapsed = (double)(now_ms - progress->since_ms) / 1000.0;
-    double made = (double)(facts->done - progress->done_at_start);
-    double rate = elapsed > 0 ? made / elapsed : 0;
-    int used =
-        snprintf(out, size, "%-8s %llu/%llu %s", facts->stage, (unsigned long long)facts->done,
-                 (unsigned long long)facts->total, facts->unit);
-    char *rest = out + used;
-    size_t room = size - (size_t)used;
-    if (facts->done >= facts->total && facts->total > 0) {
-        char took[32];
-        format_time(took, elapsed);
-        used = snprintf(rest, room, ", done in %s", took);
+static void append(char *out, size_t size, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void append(char *out, size_t size, const char *format, ...) {
+    size_t used = strlen(out);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(out + used, size - used, format, args);
+    va_end(args);
+}
+
+void progress_format(const ProgressFacts *facts, uint64_t start, double seconds, char *out,
+                     size_t size) {
+    uint64_t done = facts->done;
+    // A training that begins anew takes its epochs back, and may end up below where it started.
+    double rate = seconds > 0 && done > start ? (double)(done - start) / seconds : 0;
+    char time[32];
+    out[0] = '\0';
+    append(out, size, "%-8s %llu/%llu %s", facts->stage, (unsigned long long)done,
+           (unsigned long long)facts->total, facts->unit);
+    if (done >= facts->total && done > 0) {
+        format_time(time, seconds);
+        append(out, size, ", done in %s", time);
     } else if (rate > 0) {
-        char left[32];
-        format_time(left, (double)(facts->total - facts->done) / rate);
-        used = snprintf(rest, room, ", %.*f/s, %s left", rate < 10 ? 1 : 0, rate, left);
-    } else {
-        used = 0;
+        format_time(time, (double)(facts->total - done) / rate);
+        append(out, size, ", %.*f/s, %s left", rate < 10 ? 1 : 0, rate, time);
     }
-    rest += used;
-    room -= (size_t)used;
-    used = snprintf(rest, room, ", %u worker%s", facts->workers, facts->workers == 1 ? "" : "s");
+    append(out, size, ", %u worker%s", facts->workers, facts->workers == 1 ? "" : "s");
     if (!isnan(facts->loss)) {
-        snprintf(rest + used, room - (size_t)used, ", loss %.4g", facts->loss);
+        append(out, size, ", loss %.4g", facts->loss);
     }
 }
 
 static void print(Progress *progress, const ProgressFacts *facts, int64_t now_ms, bool is_last) {
     char line[256];
-    format_line(progress, facts, now_ms, line, sizeof line);
+    progress_format(facts, progress->done_at_start, (double)(now_ms - progress->since_ms) / 1000.0,
+                    line, sizeof line);
     wipe();
     if (progress->is_terminal && !is_last) {
         fputs(line, stderr);

@@ -6,6 +6,7 @@
 #define AUSCULT_COORDINATOR_SERVER_PROGRESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct ProgressFacts {
@@ -22,5 +23,10 @@ Progress *progress_new(bool is_quiet);
 // Finishes the line.
 void progress_free(Progress *progress);
 void progress_tick(Progress *progress, const ProgressFacts *facts, int64_t now_ms);
+
+// The line of a stage that has been under way for so long and found `start` done: "train    20/40
+// epochs, 2.0/s, 10 s left, 2 workers, loss 8.25". Cut to fit.
+void progress_format(const ProgressFacts *facts, uint64_t start, double seconds, char *out,
+                     size_t size);
 
 #endif
