@@ -182,8 +182,14 @@ static bool is_plain_word(const char *text) {
 }
 
 static int check(const char *command, const RunOptions *options) {
-    if (options->out == NULL) {
+    // Empty: a shell variable that is not set. Its run would lie at the root of the disk.
+    if (options->out == NULL || options->out[0] == '\0') {
         return usage(command, "--out RUN is missing", "");
+    }
+    for (uint32_t i = 0; i < options->root_count; i++) {
+        if (options->roots[i][0] == '\0') {
+            return usage(command, "--data is empty", "");
+        }
     }
     if (options->bind != NULL && strncmp(options->bind, "ipc://", 6) != 0 &&
         strncmp(options->bind, "tcp://", 6) != 0) {
