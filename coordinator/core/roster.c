@@ -37,7 +37,9 @@ void roster_refuse(Core *core, CorePeer peer, RefusedCode code, const char *text
 
 static void refuse_hello(Core *core, CorePeer peer, const Message *hello, RefusedCode code,
                          const char *text) {
-    core_note(core, "worker %s refused: %s", hello->hello.name, text);
+    // Of another version's HELLO only the versions can be read.
+    const char *name = hello->hello.name[0] != '\0' ? hello->hello.name : "of another version";
+    core_note(core, "worker %s refused: %s", name, text);
     roster_refuse(core, peer, code, text);
 }
 
