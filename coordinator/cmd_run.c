@@ -4,8 +4,6 @@
 // recordings to the files of a run. What is done already is found in the run's journal.
 #include <errno.h>
 #include <limits.h>
-#include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +18,7 @@
 #include "common/model/linalg.h"
 #include "common/model/shape.h"
 #include "coordinator/commands.h"
-#include "coordinator/outputs/machine_report.h"
+#include "coordinator/early_stop.h"
 #include "coordinator/outputs/summary.h"
 #include "coordinator/results/results.h"
 #include "coordinator/run_options.h"
@@ -218,38 +216,6 @@ static Status choose_roots(Run *run) {
     return roots_from_journal(run);
 }
 
-// Nothing is under way yet that would have to be ended well.
-static void leave_at_once(int number) {
-    (void)number;
-    static const char text[] = "auscult: stopped; the same command continues\n";
-    ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
-    _exit(written >= 0 ? EXIT_STOPPED : EXIT_FAILED);
-}
-
-static sigset_t stop_signals(void) {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    return set;
-}
-
-// What asks to stop gets the exit status of a run that can be continued, from the start on, and
-// also while linalg_start executes the program anew (what is blocked stays so over that).
-static void catch_early_signals(void) {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction leave = {.sa_handler = leave_at_once};
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        struct sigaction old;
-        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) { // nohup
-            sigaction(numbers[i], &leave, NULL);
-        }
-    }
-    sigset_t set = stop_signals();
-    sigprocmask(SIG_UNBLOCK, &set, NULL);
-}
-
 // "auto" becomes the best kernel of this machine, once for the run, and is written down.
 static Status start_numerics(Run *run, char **argv) {
     Kernel kernel = (Kernel)run->settings.numerics;
@@ -257,10 +223,9 @@ static Status start_numerics(Run *run, char **argv) {
         kernel = linalg_best_kernel();
         run->settings.numerics = (int32_t)kernel;
     }
-    sigset_t set = stop_signals();
-    sigprocmask(SIG_BLOCK, &set, NULL);
+    early_stop_hold();
     Status status = linalg_start(kernel, argv);
-    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    early_stop_release();
     if (status == STATUS_OK) {
         status = linalg_self_check();
     }
@@ -591,7 +556,7 @@ static int run_until(int argc, char **argv, Stage until) {
     if (parsed >= 0) {
         return parsed;
     }
-    catch_early_signals();
+    early_stop_catch(EXIT_STOPPED);
     log_set_level(run.options.is_quiet ? LOG_ERROR : run.options.is_verbose ? LOG_DEBUG : LOG_INFO);
     if (run_options_settings(&run.options, &run.settings) != STATUS_OK) {
         log_error("%s", status_message());

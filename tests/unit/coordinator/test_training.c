@@ -37,7 +37,7 @@ static void begin_with(const char *const *assignments) {
     CHECK_OK(settings_check(&settings));
     Rng rng = rng_of(5, "test training", 0, 0);
     for (int c = 0; c < CLIPS; c++) {
-        frames[c] = c == LEFT_OUT ? 0 : 4 + (int64_t)rng_below(&rng, 20);
+        frames[c] = c == LEFT_OUT ? 0 : 4 + (int64_t)rng_below(&rng, 9);
         log_mels[c] = mem_new((size_t)(frames[c] * settings.n_mels), sizeof(float));
         CHECK(log_mels[c] != NULL);
         for (int64_t i = 0; i < frames[c] * settings.n_mels; i++) {
