@@ -16,7 +16,7 @@
 #include "proto/codec.h"
 
 #define DEPTH_MOST            4
-#define MESSAGE_ELEMENTS_MOST 128        // WELCOME with all its roots has 72
+#define MESSAGE_ELEMENTS_MOST 2048       // TASKS with all its items has 1,538
 #define KEPT_BYTES            (4u << 20) // a larger copy (a plan) is given back
 #define ZONE_BYTES            8192
 

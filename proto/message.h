@@ -25,18 +25,23 @@
 #define PROTO_BLOB_BYTES    (1ull << 30)
 #define PROTO_BODY_BYTES    ((1u << 20) - 1024) // a body and its message's other fields fit in one
 #define PROTO_TASK_CLIPS    256
+#define PROTO_ITEM_BYTES                                                                           \
+    32                     // an item of a bundle beside its body, at most: bodies and items
+                           // together must stay within PROTO_BODY_BYTES
+#define PROTO_BUNDLE  256  // tasks, results or acknowledgements in one message
+#define PROTO_CREDITS 1024 // tasks that a worker may have asked for
 
 typedef enum MessageType {
     MESSAGE_HELLO = 1,
     MESSAGE_CREDIT = 2,
-    MESSAGE_RESULT = 3,
+    MESSAGE_RESULTS = 3,
     MESSAGE_PROGRESS = 4,
     MESSAGE_ALIVE = 5,
     MESSAGE_GOODBYE = 6,
     MESSAGE_WELCOME = 17,
     MESSAGE_REFUSED = 18,
-    MESSAGE_TASK = 19,
-    MESSAGE_ACK = 20,
+    MESSAGE_TASKS = 19,
+    MESSAGE_ACKS = 20,
     MESSAGE_CANCEL = 21,
     MESSAGE_END = 22,
     MESSAGE_ECHO = 23,
@@ -59,7 +64,12 @@ typedef enum RefusedCode {
     REFUSED_ADMISSION = 8,
 } RefusedCode;
 
-typedef enum TaskKind { TASK_PROBE = 1, TASK_TRAIN = 2, TASK_SCORE = 3 } TaskKind;
+typedef enum TaskKind {
+    TASK_PROBE = 1,
+    TASK_TRAIN = 2,
+    TASK_SCORE = 3,
+    TASK_EMPTY = 4, // nothing to do: measures the system itself
+} TaskKind;
 typedef enum ResultOutcome {
     RESULT_DONE = 0,
     RESULT_CANNOT = 1,     // this worker cannot: somebody else must try
@@ -78,6 +88,26 @@ typedef enum BlobKind {
     BLOB_VALIDATION_TOTAL = 8,
 } BlobKind;
 
+// The items of bundles. Bodies are borrowed, as all texts and binaries of a message.
+typedef struct WireTask {
+    uint64_t task, attempt;
+    TaskKind kind;
+    uint32_t lease_ms;
+    const void *body;
+    size_t body_bytes;
+} WireTask;
+
+typedef struct WireResult {
+    uint64_t task, attempt;
+    ResultOutcome outcome;
+    const void *body;
+    size_t body_bytes;
+} WireResult;
+
+typedef struct WireLease {
+    uint64_t task, attempt;
+} WireLease;
+
 typedef struct Message {
     MessageType type;
     union {
@@ -95,11 +125,9 @@ typedef struct Message {
             uint32_t count;
         } credit;
         struct {
-            uint64_t task, attempt;
-            ResultOutcome outcome;
-            const void *body;
-            size_t body_bytes;
-        } result;
+            const WireResult *items; // (count) 1 to PROTO_BUNDLE, here and below
+            uint32_t count;
+        } results;
         struct {
             uint64_t task, attempt, done, total;
             double loss;
@@ -120,15 +148,14 @@ typedef struct Message {
             const char *text;
         } refused;
         struct {
-            uint64_t task, attempt;
-            TaskKind kind;
-            uint32_t lease_ms;
-            const void *body;
-            size_t body_bytes;
-        } task;
+            const WireTask *items;
+            uint32_t count;
+        } tasks;
         struct {
-            uint64_t task, attempt;
-        } ack, cancel;
+            const WireLease *items;
+            uint32_t count;
+        } acks;
+        WireLease cancel;
         struct {
             Digest token;
         } attach;
@@ -168,7 +195,7 @@ void decoded_free(Decoded *decoded);
 // protocol_least and protocol_most (see PROTOCOL.md); its texts are "".
 Status message_decode(Decoded *decoded, const void *bytes, size_t size, const Message **ret);
 
-// For people: "TASK", "HELLO", ...
+// For people: "TASKS", "HELLO", ...
 const char *message_type_name(MessageType type);
 
 // ---- bodies of tasks and answers (PROTOCOL.md, "Task kinds and their bodies") ----

@@ -34,6 +34,12 @@ _Static_assert(sizeof(RefusedCode) == 4 && sizeof(TaskKind) == 4 && sizeof(Resul
 
 #define COUNT_OF(rows_) (sizeof(rows_) / sizeof((rows_)[0]))
 
+#define ROW(name_, type_, fields_)                                                                 \
+    {                                                                                              \
+        .name = name_, .fields = fields_, .field_count = COUNT_OF(fields_),                        \
+        .struct_bytes = sizeof(type_)                                                              \
+    }
+
 // ---- messages ----
 
 static const Field HELLO_FIELDS[] = {
@@ -47,13 +53,16 @@ static const Field HELLO_FIELDS[] = {
     DIGEST(Message, hello.fingerprint),
     TEXT(Message, hello.libraries, LIBRARIES_BYTES),
 };
-static const Field CREDIT_FIELDS[] = {U32(Message, credit.count, 1, 64)};
+static const Field CREDIT_FIELDS[] = {U32(Message, credit.count, 1, PROTO_CREDITS)};
 static const Field RESULT_FIELDS[] = {
-    U64(Message, result.task),
-    U64(Message, result.attempt),
-    U32(Message, result.outcome, RESULT_DONE, RESULT_IMPOSSIBLE),
-    BYTES(Message, result.body, result.body_bytes),
+    U64(WireResult, task),
+    U64(WireResult, attempt),
+    U32(WireResult, outcome, RESULT_DONE, RESULT_IMPOSSIBLE),
+    BYTES(WireResult, body, body_bytes),
 };
+static const Schema RESULT = ROW("a result", WireResult, RESULT_FIELDS);
+static const Field RESULTS_FIELDS[] = {
+    ROWS(Message, results.items, results.count, PROTO_BUNDLE, &RESULT)};
 static const Field PROGRESS_FIELDS[] = {
     U64(Message, progress.task),
     U64(Message, progress.attempt),
@@ -76,13 +85,17 @@ static const Field REFUSED_FIELDS[] = {
     REASON(Message, refused.text, TEXT_BYTES),
 };
 static const Field TASK_FIELDS[] = {
-    U64(Message, task.task),
-    U64(Message, task.attempt),
-    U32(Message, task.kind, TASK_PROBE, TASK_SCORE),
-    U32(Message, task.lease_ms, 1, UINT32_MAX),
-    BYTES(Message, task.body, task.body_bytes),
+    U64(WireTask, task),
+    U64(WireTask, attempt),
+    U32(WireTask, kind, TASK_PROBE, TASK_EMPTY),
+    U32(WireTask, lease_ms, 1, UINT32_MAX),
+    BYTES(WireTask, body, body_bytes),
 };
-static const Field ACK_FIELDS[] = {U64(Message, ack.task), U64(Message, ack.attempt)};
+static const Schema TASK = ROW("a task", WireTask, TASK_FIELDS);
+static const Field TASKS_FIELDS[] = {ROWS(Message, tasks.items, tasks.count, PROTO_BUNDLE, &TASK)};
+static const Field ACK_FIELDS[] = {U64(WireLease, task), U64(WireLease, attempt)};
+static const Schema ACK = ROW("an acknowledgement", WireLease, ACK_FIELDS);
+static const Field ACKS_FIELDS[] = {ROWS(Message, acks.items, acks.count, PROTO_BUNDLE, &ACK)};
 static const Field CANCEL_FIELDS[] = {U64(Message, cancel.task), U64(Message, cancel.attempt)};
 static const Field END_FIELDS[] = {REASON(Message, end.text, TEXT_BYTES)};
 static const Field ATTACH_FIELDS[] = {DIGEST(Message, attach.token)};
@@ -114,6 +127,20 @@ static const char *check_blob(const void *item) {
     return message->blob.first + message->blob.count <= LIMIT_SHARDS ? NULL : BEYOND_SHARDS;
 }
 
+static const char EMPTY_BUNDLE[] = "there is nothing in it";
+
+static const char *check_tasks(const void *item) {
+    return ((const Message *)item)->tasks.count > 0 ? NULL : EMPTY_BUNDLE;
+}
+
+static const char *check_results(const void *item) {
+    return ((const Message *)item)->results.count > 0 ? NULL : EMPTY_BUNDLE;
+}
+
+static const char *check_acks(const void *item) {
+    return ((const Message *)item)->acks.count > 0 ? NULL : EMPTY_BUNDLE;
+}
+
 // A HELLO of versions none of which is ours, which must be answered with REFUSED 1.
 static bool is_foreign_hello(const void *item) {
     const Message *message = item;
@@ -141,15 +168,15 @@ static const Schema MESSAGES[] = {
     [MESSAGE_HELLO] = CONTROL("HELLO", HELLO_FIELDS, .check = check_hello, .frozen = 2,
                               .is_foreign = is_foreign_hello),
     [MESSAGE_CREDIT] = CONTROL("CREDIT", CREDIT_FIELDS, .check = NULL),
-    [MESSAGE_RESULT] = CONTROL("RESULT", RESULT_FIELDS, .check = NULL),
+    [MESSAGE_RESULTS] = CONTROL("RESULTS", RESULTS_FIELDS, .check = check_results),
     [MESSAGE_PROGRESS] = CONTROL("PROGRESS", PROGRESS_FIELDS, .check = NULL),
     [MESSAGE_ALIVE] = EMPTY("ALIVE"),
     [MESSAGE_GOODBYE] = CONTROL("GOODBYE", GOODBYE_FIELDS, .check = NULL),
     [MESSAGE_WELCOME] = CONTROL("WELCOME", WELCOME_FIELDS, .check = NULL),
     [MESSAGE_REFUSED] = CONTROL("REFUSED", REFUSED_FIELDS, .check = NULL, .frozen = 2,
                                 .is_foreign = is_foreign_refused),
-    [MESSAGE_TASK] = CONTROL("TASK", TASK_FIELDS, .check = NULL),
-    [MESSAGE_ACK] = CONTROL("ACK", ACK_FIELDS, .check = NULL),
+    [MESSAGE_TASKS] = CONTROL("TASKS", TASKS_FIELDS, .check = check_tasks),
+    [MESSAGE_ACKS] = CONTROL("ACKS", ACKS_FIELDS, .check = check_acks),
     [MESSAGE_CANCEL] = CONTROL("CANCEL", CANCEL_FIELDS, .check = NULL),
     [MESSAGE_END] = CONTROL("END", END_FIELDS, .check = NULL),
     [MESSAGE_ECHO] = EMPTY("ECHO"),
@@ -185,12 +212,6 @@ static const Field CANNOT_CLIP_FIELDS[] = {
     U32(CannotClip, clip, 0, PROTO_TASK_CLIPS - 1),
     REASON(CannotClip, reason, REASON_BYTES),
 };
-
-#define ROW(name_, type_, fields_)                                                                 \
-    {                                                                                              \
-        .name = name_, .fields = fields_, .field_count = COUNT_OF(fields_),                        \
-        .struct_bytes = sizeof(type_)                                                              \
-    }
 
 static const Schema PROBE_CLIP = ROW("a clip to probe", WireClip, PROBE_CLIP_FIELDS);
 static const Schema SCORE_CLIP = ROW("a clip to score", WireClip, SCORE_CLIP_FIELDS);

@@ -40,6 +40,8 @@ static Status run(Compute *compute, const DeskTask *task, Buffer *answer,
     case TASK_SCORE:
         status = task_score_run(compute->score, task, answer, ret_outcome);
         break;
+    case TASK_EMPTY:
+        break;
     }
     return status;
 }

@@ -141,10 +141,9 @@ static bool greet(Session *session, SessionEnd *ret_end, char kernel[32]) {
     return false;
 }
 
-static Status take_task(Session *session, const Message *message) {
-    DeskTask task = {
-        .task = message->task.task, .attempt = message->task.attempt, .kind = message->task.kind};
-    buffer_append(&task.body, message->task.body, message->task.body_bytes);
+static Status take_task(Session *session, const WireTask *given) {
+    DeskTask task = {.task = given->task, .attempt = given->attempt, .kind = given->kind};
+    buffer_append(&task.body, given->body, given->body_bytes);
     Status status = task.body.status;
     if (status == STATUS_OK) {
         status = desk_put_task(session->desk, &task);
@@ -155,11 +154,19 @@ static Status take_task(Session *session, const Message *message) {
     return status;
 }
 
+static Status take_tasks(Session *session, const Message *message) {
+    Status status = STATUS_OK;
+    for (uint32_t i = 0; i < message->tasks.count && status == STATUS_OK; i++) {
+        status = take_task(session, &message->tasks.items[i]);
+    }
+    return status;
+}
+
 // False: the session has ended, *ret_end says how.
 static bool handle(Session *session, const Message *message, SessionEnd *ret_end, char kernel[32]) {
     switch ((int)message->type) {
-    case MESSAGE_TASK:
-        if (take_task(session, message) != STATUS_OK) {
+    case MESSAGE_TASKS:
+        if (take_tasks(session, message) != STATUS_OK) {
             *ret_end = SESSION_LOST;
             return false;
         }
@@ -184,13 +191,13 @@ static Status send_answers(Session *session) {
     while (desk_take_answer(session->desk, &answer)) {
         Status status = STATUS_OK;
         if (!answer.is_cancelled) {
-            Message result = {.type = MESSAGE_RESULT};
-            result.result.task = answer.task;
-            result.result.attempt = answer.attempt;
-            result.result.outcome = answer.outcome;
-            result.result.body = answer.body.bytes;
-            result.result.body_bytes = answer.body.size;
-            status = send_message(session, &result);
+            WireResult result = {.task = answer.task,
+                                 .attempt = answer.attempt,
+                                 .outcome = answer.outcome,
+                                 .body = answer.body.bytes,
+                                 .body_bytes = answer.body.size};
+            status = send_message(session, &(Message){.type = MESSAGE_RESULTS,
+                                                      .results = {.items = &result, .count = 1}});
         }
         buffer_done(&answer.body);
         Message credit = {.type = MESSAGE_CREDIT, .credit = {1}};

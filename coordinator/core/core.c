@@ -92,6 +92,11 @@ bool core_next_action(Core *core, CoreAction *ret_action) {
         return false;
     }
     *ret_action = core->actions[core->action_first];
+    if (ret_action->message.type == MESSAGE_TASKS) {
+        ret_action->message.tasks.items = &ret_action->item.task;
+    } else if (ret_action->message.type == MESSAGE_ACKS) {
+        ret_action->message.acks.items = &ret_action->item.ack;
+    }
     core->action_first = (core->action_first + 1) % core->action_capacity;
     core->action_count--;
     return true;
@@ -168,6 +173,16 @@ static void on_credit(Core *core, Session *session, const Message *message) {
     session->credits += message->credit.count < room ? message->credit.count : room;
 }
 
+// An answer that is not valid ends the session: those behind it are then nobody's.
+static void on_results(Core *core, CorePeer peer, const Message *message, int64_t now_ms) {
+    for (uint32_t i = 0; i < message->results.count; i++) {
+        Session *session = roster_find(core, peer);
+        if (session != NULL) {
+            lease_result(core, session, &message->results.items[i], now_ms);
+        }
+    }
+}
+
 void core_on_message(Core *core, CorePeer peer, const Message *message, int64_t now_ms) {
     if (message->type == MESSAGE_HELLO) {
         roster_hello(core, peer, message, now_ms);
@@ -184,8 +199,8 @@ void core_on_message(Core *core, CorePeer peer, const Message *message, int64_t 
     case MESSAGE_CREDIT:
         on_credit(core, session, message);
         break;
-    case MESSAGE_RESULT:
-        lease_result(core, session, message, now_ms);
+    case MESSAGE_RESULTS:
+        on_results(core, peer, message, now_ms);
         break;
     case MESSAGE_PROGRESS:
         lease_progress(core, session, message, now_ms);
@@ -239,8 +254,7 @@ void core_on_durable(Core *core, TaskTag tag, int64_t now_ms) {
         if (a.tag != tag) {
             core->acknowledgements[kept++] = a;
         } else if (roster_find(core, a.peer) != NULL) {
-            Message ack = {.type = MESSAGE_ACK, .ack = {a.tag, a.attempt}};
-            core_send(core, a.peer, &ack);
+            lease_acknowledge(core, a.peer, a.tag, a.attempt);
         }
     }
     core->acknowledgement_count = kept;

@@ -96,7 +96,11 @@ typedef struct CoreAction {
     CorePeer peer;
     TaskTag tag;
     Message message; // its texts and bodies live in `blob` or are static
-    Buffer blob;     // owned by the action
+    union {          // what a bundle of one points to, once the action is taken
+        WireTask task;
+        WireLease ack;
+    } item;
+    Buffer blob; // owned by the action
     char text[512];
 } CoreAction;
 

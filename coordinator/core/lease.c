@@ -94,14 +94,13 @@ static void give_lease(Core *core, Session *session, TaskTag tag, CoreShare shar
     CoreAction *action = core_act(core, CORE_SEND);
     action->peer = session->peer;
     core->config.hooks.task_body(core->config.hooks.context, tag, share, &action->blob);
-    Message message = {.type = MESSAGE_TASK};
-    message.task.task = tag;
-    message.task.attempt = attempt;
-    message.task.kind = (TaskKind)task->kind;
-    message.task.lease_ms = (uint32_t)length_ms;
-    message.task.body = action->blob.bytes;
-    message.task.body_bytes = action->blob.size;
-    action->message = message;
+    action->item.task = (WireTask){.task = tag,
+                                   .attempt = attempt,
+                                   .kind = (TaskKind)task->kind,
+                                   .lease_ms = (uint32_t)length_ms,
+                                   .body = action->blob.bytes,
+                                   .body_bytes = action->blob.size};
+    action->message = (Message){.type = MESSAGE_TASKS, .tasks = {.count = 1}};
 }
 
 void lease_cancel_all(Core *core, TaskTag tag) {
@@ -197,7 +196,7 @@ static bool somebody_else_could(const Core *core, TaskTag tag) {
     return false;
 }
 
-static void on_cannot(Core *core, Session *session, Lease *lease, const Message *message,
+static void on_cannot(Core *core, Session *session, Lease *lease, const WireResult *result,
                       int64_t now_ms) {
     TaskTag tag = lease->tag;
     Task *task = &core->tasks[tag];
@@ -207,9 +206,8 @@ static void on_cannot(Core *core, Session *session, Lease *lease, const Message 
     give_back(core, tag, false, now_ms);
     if (task->cannots >= CANNOTS_MOST || !somebody_else_could(core, tag)) {
         remove_waiting(core, tag);
-        CoreActionKind why =
-            message->result.outcome == RESULT_IMPOSSIBLE ? CORE_IMPOSSIBLE : CORE_CANNOT;
-        doubt(core, tag, why, message->result.body, message->result.body_bytes);
+        CoreActionKind why = result->outcome == RESULT_IMPOSSIBLE ? CORE_IMPOSSIBLE : CORE_CANNOT;
+        doubt(core, tag, why, result->body, result->body_bytes);
     }
 }
 
@@ -219,6 +217,13 @@ static void note_acknowledgement(Core *core, TaskTag tag, CorePeer peer, uint64_
         core->acknowledgements[core->acknowledgement_count++] =
             (Acknowledgement){tag, peer, attempt};
     }
+}
+
+void lease_acknowledge(Core *core, CorePeer peer, TaskTag tag, uint64_t attempt) {
+    CoreAction *action = core_act(core, CORE_SEND);
+    action->peer = peer;
+    action->item.ack = (WireLease){tag, attempt};
+    action->message = (Message){.type = MESSAGE_ACKS, .acks = {.count = 1}};
 }
 
 void lease_commit(Core *core, TaskTag tag, const void *bytes, size_t size) {
@@ -283,31 +288,30 @@ static void try_answer(Core *core, Session *session, Lease *lease, const void *b
 }
 
 // An answer whose lease is gone: welcome for a task that is not finished, if no group needs it.
-static void on_late_result(Core *core, Session *session, const Message *message, int64_t now_ms) {
-    if (message->result.attempt >> 32 != core->config.incarnation) {
+static void on_late_result(Core *core, Session *session, const WireResult *result, int64_t now_ms) {
+    if (result->attempt >> 32 != core->config.incarnation) {
         return; // of an earlier coordinator, whose task numbers meant other tasks
     }
-    if (message->result.task >= core->task_count) {
+    if (result->task >= core->task_count) {
         refuse_answer(core, session, NO_TASK, now_ms);
         return;
     }
-    TaskTag tag = (TaskTag)message->result.task;
+    TaskTag tag = (TaskTag)result->task;
     Task *task = &core->tasks[tag];
     bool open = task->state == TASK_WAITING || task->state == TASK_LEASED;
     if (task->state == TASK_DONE) {
-        Message ack = {.type = MESSAGE_ACK, .ack = {tag, message->result.attempt}};
-        core_send(core, session->peer, &ack);
+        lease_acknowledge(core, session->peer, tag, result->attempt);
         return;
     }
-    if (!open || task->kind == TASK_TRAIN || message->result.outcome != RESULT_DONE) {
+    if (!open || task->kind == TASK_TRAIN || result->outcome != RESULT_DONE) {
         return;
     }
     const CoreHooks *hooks = &core->config.hooks;
-    Status status = hooks->take_answer(hooks->context, tag, (CoreShare){0, 0}, message->result.body,
-                                       message->result.body_bytes);
+    Status status = hooks->take_answer(hooks->context, tag, (CoreShare){0, 0}, result->body,
+                                       result->body_bytes);
     if (status == STATUS_OK) {
-        note_acknowledgement(core, tag, session->peer, message->result.attempt);
-        lease_commit(core, tag, message->result.body, message->result.body_bytes);
+        note_acknowledgement(core, tag, session->peer, result->attempt);
+        lease_commit(core, tag, result->body, result->body_bytes);
     } else {
         refuse_answer(core, session, tag, now_ms);
     }
@@ -315,34 +319,34 @@ static void on_late_result(Core *core, Session *session, const Message *message,
 
 // Whether what a worker says that cannot do its task is a CannotBody, and one that may be: only a
 // training can be impossible, since its arithmetic alone can have no result.
-static bool explains(const Core *core, TaskTag tag, const Message *message) {
-    if (message->result.outcome == RESULT_IMPOSSIBLE && core->tasks[tag].kind != TASK_TRAIN) {
+static bool explains(const Core *core, TaskTag tag, const WireResult *result) {
+    if (result->outcome == RESULT_IMPOSSIBLE && core->tasks[tag].kind != TASK_TRAIN) {
         status_set(STATUS_FORMAT, "it says that a task is impossible that is not");
         return false;
     }
     CannotBody body;
     Decoded *decoded = decoded_new();
-    Status status = decoded != NULL ? body_decode_cannot(decoded, message->result.body,
-                                                         message->result.body_bytes, &body)
-                                    : STATUS_MEMORY;
+    Status status = decoded != NULL
+                        ? body_decode_cannot(decoded, result->body, result->body_bytes, &body)
+                        : STATUS_MEMORY;
     decoded_free(decoded);
     return status == STATUS_OK;
 }
 
-void lease_result(Core *core, Session *session, const Message *message, int64_t now_ms) {
-    Lease *lease = message->result.task < core->task_count
-                       ? lease_find(session, (TaskTag)message->result.task, message->result.attempt)
+void lease_result(Core *core, Session *session, const WireResult *result, int64_t now_ms) {
+    Lease *lease = result->task < core->task_count
+                       ? lease_find(session, (TaskTag)result->task, result->attempt)
                        : NULL;
     if (lease == NULL) {
-        on_late_result(core, session, message, now_ms);
-    } else if (message->result.outcome != RESULT_DONE) {
-        if (explains(core, lease->tag, message)) {
-            on_cannot(core, session, lease, message, now_ms);
+        on_late_result(core, session, result, now_ms);
+    } else if (result->outcome != RESULT_DONE) {
+        if (explains(core, lease->tag, result)) {
+            on_cannot(core, session, lease, result, now_ms);
         } else {
             refuse_answer(core, session, lease->tag, now_ms);
         }
     } else {
-        try_answer(core, session, lease, message->result.body, message->result.body_bytes, now_ms);
+        try_answer(core, session, lease, result->body, result->body_bytes, now_ms);
     }
 }
 

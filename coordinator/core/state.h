@@ -99,7 +99,7 @@ struct Core {
     uint32_t action_first, action_count, action_capacity;
     uint64_t attempts; // leases given by this incarnation
     uint64_t tokens;   // made so far
-    double task_ms[4]; // by TaskKind: running mean of what a task took
+    double task_ms[5]; // by TaskKind: running mean of what a task took
     uint64_t trains_running;
     CoreCounts counts;
 };
@@ -123,7 +123,8 @@ void lease_enqueue(Core *core, TaskTag tag, int64_t now_ms);
 Lease *lease_find(Session *session, TaskTag tag, uint64_t attempt);
 void lease_lost(Core *core, Session *session, bool is_death, int64_t now_ms);
 void lease_progress(Core *core, Session *session, const Message *message, int64_t now_ms);
-void lease_result(Core *core, Session *session, const Message *message, int64_t now_ms);
+void lease_result(Core *core, Session *session, const WireResult *result, int64_t now_ms);
+void lease_acknowledge(Core *core, CorePeer peer, TaskTag tag, uint64_t attempt);
 void lease_blob(Core *core, Session *session, const Message *header, const void *bytes, size_t size,
                 int64_t now_ms);
 void lease_commit(Core *core, TaskTag tag, const void *bytes, size_t size);

@@ -74,6 +74,8 @@ void hook_task_body(void *context, TaskTag tag, CoreShare share, Buffer *out) {
     case TASK_SCORE:
         write_score(plan, task, out);
         break;
+    case TASK_EMPTY:
+        break;
     }
 }
 

@@ -279,6 +279,8 @@ Status plan_apply(Plan *plan, Core *core, PlanTask *task, int64_t now_ms) {
     case TASK_SCORE:
         status = apply_score(plan, task);
         break;
+    case TASK_EMPTY: // of no plan
+        break;
     }
     return status;
 }

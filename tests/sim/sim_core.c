@@ -51,6 +51,10 @@ typedef struct Event {
     uint32_t life;   // the connection or coordinator it belongs to: void when that is gone
     CorePeer peer;   // TO_CORE, CLOSED
     Message message; // texts and bodies lie in `bytes`
+    union {          // what a bundle of one holds
+        WireTask task;
+        WireResult result;
+    } item;
     uint64_t attempt;
     TaskTag tag;
     unsigned char bytes[64];
@@ -374,10 +378,11 @@ static void start_core(void) {
 
 // ---- workers ----
 
-static void say(int worker, const Message *message, const void *bytes, size_t size) {
+static Event *say(int worker, const Message *message, const void *bytes, size_t size) {
     Event *event = add_message(TO_CORE, worker);
     event->message = *message;
     keep_bytes(event, bytes, size);
+    return event;
 }
 
 static void say_hello(int worker) {
@@ -469,17 +474,15 @@ static void drop_held(int worker, Held *held) {
 static void send_result(int worker, Held *held, ResultOutcome outcome) {
     uint64_t answer =
         held->kind == TASK_TRAIN ? held->value : mix((uint64_t)sim.job_of_tag[held->tag], 77);
-    Message result = {.type = MESSAGE_RESULT};
-    result.result.task = held->tag;
-    result.result.attempt = held->attempt;
-    result.result.outcome = outcome;
+    Message message = {.type = MESSAGE_RESULTS, .results = {.count = 1}};
+    WireResult result = {.task = held->tag, .attempt = held->attempt, .outcome = outcome};
     Buffer why = BUFFER_EMPTY;
     if (outcome == RESULT_DONE) {
         buffer_append(&why, &answer, sizeof answer);
     } else {
         body_encode_cannot(&(CannotBody){.reason = "it cannot"}, &why);
     }
-    say(worker, &result, why.bytes, why.size);
+    say(worker, &message, why.bytes, why.size)->item.result = result;
     buffer_done(&why);
     drop_held(worker, held);
 }
@@ -559,9 +562,9 @@ static void on_task(int worker, const Event *event) {
     CHECK_INT(event->size, sizeof body);
     memcpy(&body, event->bytes, sizeof body);
     Held *held = &w->held[w->held_count++];
-    *held = (Held){.tag = (TaskTag)event->message.task.task,
-                   .attempt = event->message.task.attempt,
-                   .kind = event->message.task.kind,
+    *held = (Held){.tag = (TaskTag)event->item.task.task,
+                   .attempt = event->item.task.attempt,
+                   .kind = event->item.task.kind,
                    .share = {body.first, body.count},
                    .round = body.round,
                    .value = body.value,
@@ -600,7 +603,7 @@ static void on_control(int worker, const Event *event) {
         w->token = message->welcome.token;
         give_credit(worker, CREDITS);
         break;
-    case MESSAGE_TASK:
+    case MESSAGE_TASKS:
         on_task(worker, event);
         break;
     case MESSAGE_CANCEL:
@@ -618,7 +621,7 @@ static void on_control(int worker, const Event *event) {
             say_hello(worker);
         }
         break;
-    case MESSAGE_ACK:
+    case MESSAGE_ACKS:
     case MESSAGE_ECHO:
         break;
     default:
@@ -650,9 +653,9 @@ static int worker_of_peer(CorePeer peer) {
 
 static void send_to_worker(const CoreAction *action) {
     int worker = worker_of_peer(action->peer);
-    if (action->kind == CORE_SEND && action->message.type == MESSAGE_ACK) {
+    if (action->kind == CORE_SEND && action->message.type == MESSAGE_ACKS) {
         // Either durable now or committed by the coordinator before.
-        CHECK(job_of((TaskTag)action->message.ack.task)->is_done);
+        CHECK(job_of((TaskTag)action->message.acks.items[0].task)->is_done);
     }
     // Every member gets a total, but only its first action carries it.
     static Event total;
@@ -664,6 +667,9 @@ static void send_to_worker(const CoreAction *action) {
     }
     Event *event = add_message(action->kind == CORE_SEND ? TO_WORKER : TO_WORKER_TOTAL, worker);
     event->message = action->message;
+    if (action->message.type == MESSAGE_TASKS) {
+        event->item.task = action->message.tasks.items[0];
+    }
     TRACE("core sends %d to worker %d (peer %u)", (int)action->message.type, worker, action->peer);
     if (action->kind == CORE_TOTAL) {
         keep_bytes(event, total.bytes, total.size);
@@ -775,9 +781,10 @@ static void on_accident(void) {
 
 static void give_message(Event *event) {
     Message *message = &event->message;
-    if (message->type == MESSAGE_RESULT) {
-        message->result.body = event->bytes;
-        message->result.body_bytes = event->size;
+    if (message->type == MESSAGE_RESULTS) {
+        event->item.result.body = event->bytes;
+        event->item.result.body_bytes = event->size;
+        message->results.items = &event->item.result;
     }
     TRACE("core gets %d from worker %d (peer %u)", (int)message->type, event->worker,
           sim.workers[event->worker].peer);

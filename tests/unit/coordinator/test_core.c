@@ -179,24 +179,19 @@ static void add(TaskKind kind, TaskTag tag) {
 
 // The attempt of the TASK that the peer was sent, 0 when it was sent none.
 static uint64_t attempt_of(CorePeer peer) {
-    const Message *task = sent(peer, MESSAGE_TASK);
-    return task != NULL ? task->task.attempt : 0;
+    const Message *task = sent(peer, MESSAGE_TASKS);
+    return task != NULL ? task->tasks.items[0].attempt : 0;
 }
 
 static void answer(CorePeer peer, TaskTag tag, uint64_t attempt, ResultOutcome outcome) {
-    Message result = {.type = MESSAGE_RESULT};
-    result.result.task = tag;
-    result.result.attempt = attempt;
-    result.result.outcome = outcome;
-    result.result.body = "body";
-    result.result.body_bytes = 4;
+    WireResult result = {tag, attempt, outcome, "body", 4};
     Buffer why = BUFFER_EMPTY;
     if (outcome != RESULT_DONE) {
         body_encode_cannot(&(CannotBody){.reason = "it is dark here"}, &why);
-        result.result.body = why.bytes;
-        result.result.body_bytes = why.size;
+        result.body = why.bytes;
+        result.body_bytes = why.size;
     }
-    say(peer, &result);
+    say(peer, &(Message){.type = MESSAGE_RESULTS, .results = {.items = &result, .count = 1}});
     buffer_done(&why);
 }
 
@@ -299,9 +294,9 @@ TEST(nobody_is_sent_more_than_it_asked_for) {
         add(TASK_SCORE, tag);
     }
     after(0);
-    CHECK_INT(count_sent(1, MESSAGE_TASK), 2);
+    CHECK_INT(count_sent(1, MESSAGE_TASKS), 2);
     after(ALIVE_MS);
-    CHECK_INT(count_sent(1, MESSAGE_TASK), 0);
+    CHECK_INT(count_sent(1, MESSAGE_TASKS), 0);
     // However many it asks for, it holds at most as many as the protocol lets it ask for at once.
     for (int i = 0; i < 10; i++) {
         say(1, &(Message){.type = MESSAGE_CREDIT, .credit = {64}});
@@ -310,7 +305,7 @@ TEST(nobody_is_sent_more_than_it_asked_for) {
         add(TASK_SCORE, tag);
     }
     after(0);
-    CHECK_INT(count_sent(1, MESSAGE_TASK), 62);
+    CHECK_INT(count_sent(1, MESSAGE_TASKS), 62);
     end();
 }
 
@@ -325,16 +320,16 @@ TEST(an_answer_is_acknowledged_only_once_it_is_durable) {
     after(0);
     const CoreAction *commit = find(CORE_COMMIT, 0, 0);
     CHECK(commit != NULL && commit->blob.size == 4);
-    CHECK(sent(1, MESSAGE_ACK) == NULL);
+    CHECK(sent(1, MESSAGE_ACKS) == NULL);
     CHECK_INT(core_counts(core).done, 0);
     core_on_durable(core, 0, now_ms);
     after(0);
-    CHECK(sent(1, MESSAGE_ACK)->ack.attempt == attempt);
+    CHECK(sent(1, MESSAGE_ACKS)->acks.items[0].attempt == attempt);
     CHECK_INT(core_counts(core).done, 1);
     // Said once more, it is acknowledged once more and dropped.
     answer(1, 0, attempt, RESULT_DONE);
     after(0);
-    CHECK(sent(1, MESSAGE_ACK) != NULL && find(CORE_COMMIT, 0, 0) == NULL);
+    CHECK(sent(1, MESSAGE_ACKS) != NULL && find(CORE_COMMIT, 0, 0) == NULL);
     end();
 }
 
@@ -360,12 +355,12 @@ TEST(a_silent_worker_keeps_its_lease_for_a_while_and_gets_no_more) {
     after(3 * ALIVE_MS);
     add(TASK_PROBE, 1);
     after(0);
-    CHECK_INT(count_sent(1, MESSAGE_TASK), 0);
+    CHECK_INT(count_sent(1, MESSAGE_TASKS), 0);
     CHECK_INT(core_counts(core).sessions, 1);
     say(1, &(Message){.type = MESSAGE_ALIVE});
     after(0);
     CHECK(sent(1, MESSAGE_ECHO) != NULL);
-    CHECK_INT(count_sent(1, MESSAGE_TASK), 1);
+    CHECK_INT(count_sent(1, MESSAGE_TASKS), 1);
     after(30 * ALIVE_MS);
     CHECK_INT(core_counts(core).sessions, 0);
     CHECK(find(CORE_DROP, 1, 0) != NULL && find(CORE_LEFT, 1, 0) != NULL);
@@ -379,7 +374,7 @@ TEST(a_lease_ends_at_its_deadline_unless_progress_moves_it) {
     add(TASK_PROBE, 0);
     after(0);
     uint64_t attempt = attempt_of(1);
-    uint32_t lease_ms = sent(1, MESSAGE_TASK)->task.lease_ms;
+    uint32_t lease_ms = sent(1, MESSAGE_TASKS)->tasks.items[0].lease_ms;
     Message progress = {.type = MESSAGE_PROGRESS, .progress = {0, attempt, 1, 9, NAN}};
     for (int64_t waited = 0; waited < 3 * (int64_t)lease_ms; waited += ALIVE_MS) {
         progress.progress.done++;
@@ -420,11 +415,11 @@ TEST(a_second_answer_is_dropped) {
     // Before the disk, and after it.
     answer(1, 0, first, RESULT_DONE);
     after(0);
-    CHECK(find(CORE_COMMIT, 0, 0) == NULL && sent(1, MESSAGE_ACK) == NULL);
+    CHECK(find(CORE_COMMIT, 0, 0) == NULL && sent(1, MESSAGE_ACKS) == NULL);
     core_on_durable(core, 0, now_ms);
     answer(1, 0, first, RESULT_DONE);
     after(0);
-    CHECK(find(CORE_COMMIT, 0, 0) == NULL && sent(1, MESSAGE_ACK) != NULL);
+    CHECK(find(CORE_COMMIT, 0, 0) == NULL && sent(1, MESSAGE_ACKS) != NULL);
     end();
 }
 
@@ -460,11 +455,8 @@ TEST(a_worker_that_cannot_say_why_it_cannot_is_refused) {
     join(1, 2);
     add(TASK_PROBE, 0);
     after(0);
-    Message result = {.type = MESSAGE_RESULT};
-    result.result.attempt = attempt_of(1);
-    result.result.outcome = RESULT_CANNOT;
-    result.result.body = "junk";
-    result.result.body_bytes = 4;
+    WireResult junk = {0, attempt_of(1), RESULT_CANNOT, "junk", 4};
+    Message result = {.type = MESSAGE_RESULTS, .results = {.items = &junk, .count = 1}};
     say(1, &result);
     after(0);
     CHECK_INT(sent(1, MESSAGE_REFUSED)->refused.code, REFUSED_MALFORMED);
@@ -573,8 +565,8 @@ TEST(members_of_a_group_own_halves_and_get_every_total) {
     uint64_t attempts[2];
     begin(4);
     form_pair(attempts);
-    CHECK(memcmp(sent(1, MESSAGE_TASK)->task.body, "0:0+2", 5) == 0);
-    CHECK(memcmp(sent(2, MESSAGE_TASK)->task.body, "0:2+2", 5) == 0);
+    CHECK(memcmp(sent(1, MESSAGE_TASKS)->tasks.items[0].body, "0:0+2", 5) == 0);
+    CHECK(memcmp(sent(2, MESSAGE_TASKS)->tasks.items[0].body, "0:2+2", 5) == 0);
     send_sum(1, attempts[0], 0, 2);
     after(0);
     CHECK(find(CORE_TOTAL, 0, 0) == NULL);
@@ -608,7 +600,7 @@ TEST(a_lost_member_ends_the_group_and_a_new_one_forms) {
     say(2, &(Message){.type = MESSAGE_CREDIT, .credit = {1}});
     after(200);
     CHECK(attempt_of(2) != 0 && attempt_of(2) != attempts[1]);
-    CHECK(memcmp(sent(2, MESSAGE_TASK)->task.body, "0:0+4", 5) == 0);
+    CHECK(memcmp(sent(2, MESSAGE_TASKS)->tasks.items[0].body, "0:0+4", 5) == 0);
     end();
 }
 
@@ -659,7 +651,7 @@ TEST(a_sum_that_ends_all_hope_blames_no_worker) {
     CHECK_INT(changes, 1);
     core_abandon(core, 0);
     after(1000);
-    CHECK(sent(1, MESSAGE_TASK) == NULL && sent(2, MESSAGE_TASK) == NULL);
+    CHECK(sent(1, MESSAGE_TASKS) == NULL && sent(2, MESSAGE_TASKS) == NULL);
     CHECK_INT(core_counts(core).abandoned, 1);
     end();
 }

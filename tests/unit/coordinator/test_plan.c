@@ -178,19 +178,14 @@ static bool is_among(const char *const *list, const char *path) {
     return false;
 }
 
-static void say_result(const Message *task, ResultOutcome outcome, const Buffer *body) {
+static void say_result(const WireTask *task, ResultOutcome outcome, const Buffer *body) {
     CHECK_OK(body->status);
-    Message result = {.type = MESSAGE_RESULT};
-    result.result.task = task->task.task;
-    result.result.attempt = task->task.attempt;
-    result.result.outcome = outcome;
-    result.result.body = body->bytes;
-    result.result.body_bytes = body->size;
-    say(&result);
+    WireResult result = {task->task, task->attempt, outcome, body->bytes, body->size};
+    say(&(Message){.type = MESSAGE_RESULTS, .results = {.items = &result, .count = 1}});
     say(&(Message){.type = MESSAGE_CREDIT, .credit = {1}});
 }
 
-static void say_cannot(const Message *task, ResultOutcome outcome, uint32_t clip, bool has_clip,
+static void say_cannot(const WireTask *task, ResultOutcome outcome, uint32_t clip, bool has_clip,
                        const char *reason) {
     Buffer body = BUFFER_EMPTY;
     struct CannotClip clips[] = {{clip, reason}};
@@ -200,7 +195,7 @@ static void say_cannot(const Message *task, ResultOutcome outcome, uint32_t clip
 }
 
 // False: it died or could not, and has said so.
-static bool may_do(const Message *task, const WireClip *clips, uint32_t count) {
+static bool may_do(const WireTask *task, const WireClip *clips, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
         if (is_among(deadly, clips[i].path)) {
             core_on_closed(core, peer, now_ms);
@@ -224,9 +219,9 @@ static ClipOutcome outcome_of(Status status, char reason[512]) {
                                      : CLIP_UNREADABLE;
 }
 
-static void do_probe(const Message *task, Decoded *decoded) {
+static void do_probe(const WireTask *task, Decoded *decoded) {
     ProbeBody body;
-    CHECK_OK(body_decode_probe(decoded, task->task.body, task->task.body_bytes, &body));
+    CHECK_OK(body_decode_probe(decoded, task->body, task->body_bytes, &body));
     if (!may_do(task, body.clips, body.clip_count)) {
         return;
     }
@@ -268,9 +263,9 @@ static void get_blob(Digest digest, Buffer *out) {
     buffer_append(out, shared_payload_bytes(payload), size);
 }
 
-static void do_score(const Message *task, Decoded *decoded) {
+static void do_score(const WireTask *task, Decoded *decoded) {
     ScoreBody body;
-    CHECK_OK(body_decode_score(decoded, task->task.body, task->task.body_bytes, &body));
+    CHECK_OK(body_decode_score(decoded, task->body, task->body_bytes, &body));
     if (!may_do(task, body.clips, body.clip_count)) {
         return;
     }
@@ -381,15 +376,15 @@ static void learn(Lesson *lesson) {
     buffer_done(&state);
 }
 
-static void say_trained(const Message *task, const Lesson *lesson) {
+static void say_trained(const WireTask *task, const Lesson *lesson) {
     Buffer state = BUFFER_EMPTY, body = BUFFER_EMPTY;
     CoreSession session;
     CHECK(core_session(core, peer, &session));
     replica_write(lesson->replica, REPLICA_ALL, &state);
     Message header = {.type = MESSAGE_BLOB};
     header.blob.kind = BLOB_STATE;
-    header.blob.task = task->task.task;
-    header.blob.attempt = task->task.attempt;
+    header.blob.task = task->task;
+    header.blob.attempt = task->attempt;
     core_on_blob(core, session.token, &header, state.bytes, state.size, now_ms);
     body_encode_train_answer(&(TrainAnswer){4, 4000, digest_of(state.bytes, state.size)}, &body);
     say_result(task, RESULT_DONE, &body);
@@ -397,10 +392,10 @@ static void say_trained(const Message *task, const Lesson *lesson) {
     buffer_done(&body);
 }
 
-static void do_train(const Message *task, Decoded *decoded) {
+static void do_train(const WireTask *task, Decoded *decoded) {
     Lesson lesson = {0};
     Buffer plan_bytes = BUFFER_EMPTY;
-    CHECK_OK(body_decode_train(decoded, task->task.body, task->task.body_bytes, &lesson.body));
+    CHECK_OK(body_decode_train(decoded, task->body, task->body_bytes, &lesson.body));
     get_blob(lesson.body.plan, &plan_bytes);
     CHECK_OK(body_decode_plan(decoded, plan_bytes.bytes, plan_bytes.size, &lesson.plan));
     uint32_t bad = prepare(&lesson);
@@ -422,12 +417,12 @@ static void do_train(const Message *task, Decoded *decoded) {
     buffer_done(&plan_bytes);
 }
 
-static void do_task(const Message *task) {
+static void do_task(const WireTask *task) {
     Decoded *decoded = decoded_new();
-    given[task->task.kind]++;
-    if (task->task.kind == TASK_PROBE) {
+    given[task->kind]++;
+    if (task->kind == TASK_PROBE) {
         do_probe(task, decoded);
-    } else if (task->task.kind == TASK_TRAIN) {
+    } else if (task->kind == TASK_TRAIN) {
         do_train(task, decoded);
     } else {
         do_score(task, decoded);
@@ -442,8 +437,8 @@ static Status act(const CoreAction *action) {
     size_t size = action->blob.size;
     switch ((int)action->kind) {
     case CORE_SEND:
-        if (action->message.type == MESSAGE_TASK && action->peer == peer) {
-            do_task(&action->message);
+        if (action->message.type == MESSAGE_TASKS && action->peer == peer) {
+            do_task(&action->message.tasks.items[0]);
         }
         return STATUS_OK;
     case CORE_COMMIT:

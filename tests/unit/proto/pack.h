@@ -108,6 +108,8 @@ static inline Status decode_score_answers(Decoded *decoded, const void *bytes, s
     { 'b', 0, PROTO_BODY_BYTES, 0 }
 #define ROWS(most_)                                                                                \
     { '[', 0, most_, 0 }
+#define SOME_ROWS                                                                                  \
+    { '[', 1, 256, 0 }
 
 static const Form FORMS[] = {
     {"HELLO",
@@ -115,8 +117,8 @@ static const Form FORMS[] = {
      0,
      {U(1, 1), U(1, 65535), S(64), D, S(128), U(1, 1024), S(32), D, S(256)},
      decode_message},
-    {"CREDIT", 2, 0, {U(1, 64)}, decode_message},
-    {"RESULT", 3, 0, {U64, U64, U(0, 2), B}, decode_message},
+    {"CREDIT", 2, 0, {U(1, 1024)}, decode_message},
+    {"RESULTS", 3, 0, {SOME_ROWS, U64, U64, U(0, 2), B}, decode_message},
     {"PROGRESS", 4, 0, {U64, U64, U64, U64, {'l', 0, 0, 0}}, decode_message},
     {"ALIVE", 5, 0, {{0}}, decode_message},
     {"GOODBYE", 6, 0, {S(256)}, decode_message},
@@ -126,8 +128,8 @@ static const Form FORMS[] = {
      {U(1, 1), D, D, U(0, 65535), U(100, 60000), {'r', 0, 64, 0}},
      decode_message},
     {"REFUSED", 18, 0, {{'u', 1, 8, 1}, S(1024)}, decode_message},
-    {"TASK", 19, 0, {U64, U64, U(1, 3), U(1, UINT32_MAX), B}, decode_message},
-    {"ACK", 20, 0, {U64, U64}, decode_message},
+    {"TASKS", 19, 0, {SOME_ROWS, U64, U64, U(1, 4), U(1, UINT32_MAX), B}, decode_message},
+    {"ACKS", 20, 0, {SOME_ROWS, U64, U64}, decode_message},
     {"CANCEL", 21, 0, {U64, U64}, decode_message},
     {"END", 22, 0, {S(1024)}, decode_message},
     {"ECHO", 23, 0, {{0}}, decode_message},
@@ -173,6 +175,7 @@ static const Form FORMS[] = {
 #undef F
 #undef B
 #undef ROWS
+#undef SOME_ROWS
 
 // How one field is written differently from its usual value, and what must come of it.
 typedef enum Twist {
@@ -201,7 +204,7 @@ static inline bool twist_applies(const Spec *spec, Twist twist, bool *ret_accept
     case TWIST_MOST: // a plan's four million rows would take too long here
         return spec->kind != 'd' && !(spec->kind == '[' && spec->most > 256);
     case TWIST_BELOW:
-        return spec->kind == 'd' || (spec->kind == 'u' && spec->least > 0);
+        return spec->kind == 'd' || (strchr("u[", spec->kind) != NULL && spec->least > 0);
     case TWIST_BEYOND:
         return !(spec->kind == 'u' && spec->most == UINT64_MAX) &&
                !(spec->kind == '[' && spec->most > 256);
@@ -271,7 +274,8 @@ static inline void pack_field(Buffer *out, const Spec *spec, Twist twist) {
                                            : 3);
         return;
     default: {
-        uint32_t count = twist == TWIST_LEAST    ? 0
+        uint32_t count = twist == TWIST_BELOW    ? 0
+                         : twist == TWIST_LEAST  ? (uint32_t)spec->least
                          : twist == TWIST_MOST   ? (uint32_t)spec->most
                          : twist == TWIST_BEYOND ? (uint32_t)spec->most + 1
                                                  : 2;
@@ -354,6 +358,7 @@ static inline void pack_form(Buffer *out, const Form *form, int field, Twist twi
     uint32_t count = !list_twisted || twist == TWIST_NONE ? 2
                      : twist == TWIST_MOST                ? 256
                      : twist == TWIST_BEYOND              ? 257
+                     : twist == TWIST_LEAST               ? (uint32_t)form->fields[field].least
                                                           : 0;
     for (uint32_t i = 0; has_rows && more >= 0 && i < count; i++) {
         bool last = i + 1 == count;

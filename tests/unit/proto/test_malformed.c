@@ -278,10 +278,10 @@ TEST(bulk_headers_have_their_own_limit) {
 
 TEST(errors_name_message_and_field) {
     Decoded *decoded = decoded_new();
-    CHECK(!accepted(decoded, &FORMS[1], "\x92\x02\x41", 3)); // CREDIT 65
+    CHECK(!accepted(decoded, &FORMS[1], "\x92\x02\xcd\x04\x01", 5)); // CREDIT 1,025
     CHECK_HAS(status_message(), "CREDIT");
-    CHECK_HAS(status_message(), "count is 65");
-    CHECK_HAS(status_message(), "1 to 64");
+    CHECK_HAS(status_message(), "count is 1025");
+    CHECK_HAS(status_message(), "1 to 1024");
     CHECK(!accepted(decoded, &FORMS[1], "\x91\x0c", 2));
     CHECK_HAS(status_message(), "no type 12");
     decoded_free(decoded);

@@ -91,8 +91,8 @@ static const char *any_path(void) {
     return path;
 }
 
-static const void *any_bytes(size_t *ret_size) {
-    size_t size = rng_below(&pool.rng, 50) == 0 ? PROTO_BODY_BYTES : rng_below(&pool.rng, 300);
+static const void *any_bytes(size_t most, size_t *ret_size) {
+    size_t size = rng_below(&pool.rng, 50) == 0 ? most : rng_below(&pool.rng, 300);
     unsigned char *bytes = keep(mem_new(size, 1));
     for (size_t i = 0; i < size; i++) {
         bytes[i] = (unsigned char)rng_u32(&pool.rng);
@@ -202,32 +202,49 @@ TEST(welcome_arrives_as_it_was_sent) {
     end();
 }
 
-TEST(task_and_result_arrive_as_they_were_sent) {
+TEST(tasks_and_results_arrive_as_they_were_sent) {
     begin();
     for (int i = 0; i < ROUNDS; i++) {
-        Message m = {.type = MESSAGE_TASK};
-        m.task.task = any_u64();
-        m.task.attempt = any_u64();
-        m.task.kind = (TaskKind)any_in(TASK_PROBE, TASK_SCORE);
-        m.task.lease_ms = any_in(1, UINT32_MAX);
-        m.task.body = any_bytes(&m.task.body_bytes);
-        const Message *r = through(&m);
-        CHECK(r->task.task == m.task.task && r->task.attempt == m.task.attempt);
-        CHECK_INT(r->task.kind, m.task.kind);
-        CHECK_INT(r->task.lease_ms, m.task.lease_ms);
-        CHECK_INT(r->task.body_bytes, m.task.body_bytes);
-        CHECK(memcmp(r->task.body, m.task.body, m.task.body_bytes) == 0);
+        static WireTask tasks[PROTO_BUNDLE];
+        uint32_t count = i < 2 ? 1 + (uint32_t)i * (PROTO_BUNDLE - 1) : any_in(1, 20);
+        size_t most = PROTO_BODY_BYTES / count - PROTO_ITEM_BYTES;
+        for (uint32_t t = 0; t < count; t++) {
+            tasks[t] = (WireTask){any_u64(),
+                                  any_u64(),
+                                  (TaskKind)any_in(TASK_PROBE, TASK_EMPTY),
+                                  any_in(1, UINT32_MAX),
+                                  NULL,
+                                  0};
+            tasks[t].body = any_bytes(most, &tasks[t].body_bytes);
+        }
+        const Message *r =
+            through(&(Message){.type = MESSAGE_TASKS, .tasks = {.items = tasks, .count = count}});
+        CHECK_INT(r->tasks.count, count);
+        for (uint32_t t = 0; t < count; t++) {
+            const WireTask *back = &r->tasks.items[t];
+            CHECK(back->task == tasks[t].task && back->attempt == tasks[t].attempt);
+            CHECK(back->kind == tasks[t].kind && back->lease_ms == tasks[t].lease_ms);
+            CHECK_INT(back->body_bytes, tasks[t].body_bytes);
+            CHECK(memcmp(back->body, tasks[t].body, back->body_bytes) == 0);
+        }
 
-        Message n = {.type = MESSAGE_RESULT};
-        n.result.task = any_u64();
-        n.result.attempt = any_u64();
-        n.result.outcome = (ResultOutcome)any_in(RESULT_DONE, RESULT_IMPOSSIBLE);
-        n.result.body = any_bytes(&n.result.body_bytes);
-        r = through(&n);
-        CHECK(r->result.task == n.result.task && r->result.attempt == n.result.attempt);
-        CHECK_INT(r->result.outcome, n.result.outcome);
-        CHECK_INT(r->result.body_bytes, n.result.body_bytes);
-        CHECK(memcmp(r->result.body, n.result.body, n.result.body_bytes) == 0);
+        static WireResult results[PROTO_BUNDLE];
+        for (uint32_t t = 0; t < count; t++) {
+            results[t] =
+                (WireResult){any_u64(), any_u64(),
+                             (ResultOutcome)any_in(RESULT_DONE, RESULT_IMPOSSIBLE), NULL, 0};
+            results[t].body = any_bytes(most, &results[t].body_bytes);
+        }
+        r = through(
+            &(Message){.type = MESSAGE_RESULTS, .results = {.items = results, .count = count}});
+        CHECK_INT(r->results.count, count);
+        for (uint32_t t = 0; t < count; t++) {
+            const WireResult *back = &r->results.items[t];
+            CHECK(back->task == results[t].task && back->attempt == results[t].attempt);
+            CHECK_INT(back->outcome, results[t].outcome);
+            CHECK_INT(back->body_bytes, results[t].body_bytes);
+            CHECK(memcmp(back->body, results[t].body, back->body_bytes) == 0);
+        }
         pool_clear();
     }
     end();
@@ -237,7 +254,7 @@ TEST(small_control_messages_arrive_as_they_were_sent) {
     begin();
     for (int i = 0; i < ROUNDS; i++) {
         Message m = {.type = MESSAGE_CREDIT};
-        m.credit.count = any_in(1, 64);
+        m.credit.count = any_in(1, PROTO_CREDITS);
         CHECK_INT(through(&m)->credit.count, m.credit.count);
 
         m = (Message){.type = MESSAGE_PROGRESS};
@@ -251,12 +268,11 @@ TEST(small_control_messages_arrive_as_they_were_sent) {
         CHECK(r->progress.done == m.progress.done && r->progress.total == m.progress.total);
         CHECK(i == 0 ? isnan(r->progress.loss) : r->progress.loss == m.progress.loss);
 
-        m = (Message){.type = MESSAGE_ACK};
-        m.ack.task = any_u64();
-        m.ack.attempt = any_u64();
-        r = through(&m);
-        CHECK(r->ack.task == m.ack.task && r->ack.attempt == m.ack.attempt);
-        m.type = MESSAGE_CANCEL;
+        WireLease acks[2] = {{any_u64(), any_u64()}, {any_u64(), any_u64()}};
+        r = through(&(Message){.type = MESSAGE_ACKS, .acks = {.items = acks, .count = 2}});
+        CHECK_INT(r->acks.count, 2);
+        CHECK(memcmp(r->acks.items, acks, sizeof acks) == 0);
+        m = (Message){.type = MESSAGE_CANCEL, .cancel = acks[0]};
         r = through(&m);
         CHECK(r->cancel.task == m.cancel.task && r->cancel.attempt == m.cancel.attempt);
 
@@ -494,14 +510,17 @@ static void check_not_sent(const Message *message, Status expected, const char *
 TEST(what_is_beyond_its_limit_is_not_sent) {
     static char large[5000];
     memset(large, 'a', sizeof large - 1);
-    Message m = {.type = MESSAGE_CREDIT, .credit = {.count = 65}};
+    Message m = {.type = MESSAGE_CREDIT, .credit = {.count = PROTO_CREDITS + 1}};
     check_not_sent(&m, STATUS_LIMIT, "count");
     m.credit.count = 0;
     check_not_sent(&m, STATUS_LIMIT, "count");
-    m = (Message){.type = MESSAGE_TASK, .task = {.kind = TASK_PROBE, .lease_ms = 1}};
-    m.task.body = large;
-    m.task.body_bytes = PROTO_BODY_BYTES + 1;
+    WireTask tasks[PROTO_BUNDLE + 1] = {{.kind = TASK_PROBE, .lease_ms = 1}};
+    tasks[0].body = large;
+    tasks[0].body_bytes = PROTO_BODY_BYTES + 1;
+    m = (Message){.type = MESSAGE_TASKS, .tasks = {.items = tasks, .count = 1}};
     check_not_sent(&m, STATUS_LIMIT, "body");
+    m.tasks.count = PROTO_BUNDLE + 1;
+    check_not_sent(&m, STATUS_LIMIT, "items");
     m = (Message){.type = MESSAGE_WELCOME, .welcome = {.protocol = 1, .alive_ms = 100}};
     m.welcome.root_count = 1;
     m.welcome.roots[0] = large;
@@ -568,17 +587,19 @@ TEST(message_and_body_of_one_decoded_live_side_by_side) {
     Buffer body = BUFFER_EMPTY, bytes = BUFFER_EMPTY;
     CannotBody cannot = {"the disk is full", NULL, 0}, back;
     body_encode_cannot(&cannot, &body);
-    Message m = {.type = MESSAGE_RESULT, .result = {.task = 5, .outcome = RESULT_CANNOT}};
-    m.result.body = body.bytes;
-    m.result.body_bytes = body.size;
+    WireResult result = {.task = 5, .outcome = RESULT_CANNOT};
+    result.body = body.bytes;
+    result.body_bytes = body.size;
+    Message m = {.type = MESSAGE_RESULTS, .results = {.items = &result, .count = 1}};
     message_encode(&m, &bytes);
     const Message *message;
     CHECK_OK(message_decode(decoded, bytes.bytes, bytes.size, &message));
-    CHECK_OK(body_decode_cannot(decoded, message->result.body, message->result.body_bytes, &back));
+    const WireResult *there = &message->results.items[0];
+    CHECK_OK(body_decode_cannot(decoded, there->body, there->body_bytes, &back));
     CHECK_TEXT(back.reason, "the disk is full");
-    CHECK_INT(message->result.task, 5);
-    CHECK(memcmp(message->result.body, body.bytes, body.size) == 0);
-    CHECK_OK(body_decode_cannot(decoded, message->result.body, message->result.body_bytes, &back));
+    CHECK_INT(there->task, 5);
+    CHECK(memcmp(there->body, body.bytes, body.size) == 0);
+    CHECK_OK(body_decode_cannot(decoded, there->body, there->body_bytes, &back));
     decoded_free(decoded);
     buffer_done(&body);
     buffer_done(&bytes);
@@ -672,11 +693,11 @@ TEST(every_allocation_may_fail) {
 
 TEST_MAIN_LIST(
     T(hello_arrives_as_it_was_sent) T(welcome_arrives_as_it_was_sent) T(
-        task_and_result_arrive_as_they_were_sent) T(small_control_messages_arrive_as_they_were_sent)
-        T(bulk_messages_arrive_as_they_were_sent) T(bodies_of_tasks_arrive_as_they_were_sent)
-            T(plan_of_many_clips_arrives_as_it_was_sent) T(answers_arrive_as_they_were_sent)
-                T(what_is_beyond_its_limit_is_not_sent) T(body_of_too_many_bytes_is_not_sent)
-                    T(texts_for_people_are_made_to_fit)
+        tasks_and_results_arrive_as_they_were_sent)
+        T(small_control_messages_arrive_as_they_were_sent) T(bulk_messages_arrive_as_they_were_sent)
+            T(bodies_of_tasks_arrive_as_they_were_sent) T(plan_of_many_clips_arrives_as_it_was_sent)
+                T(answers_arrive_as_they_were_sent) T(what_is_beyond_its_limit_is_not_sent)
+                    T(body_of_too_many_bytes_is_not_sent) T(texts_for_people_are_made_to_fit)
                         T(message_and_body_of_one_decoded_live_side_by_side)
                             T(outputs_are_untouched_on_failure)
                                 T(hello_of_a_future_version_still_names_its_versions)
