@@ -248,6 +248,37 @@ Status file_remove_tree(const char *path) {
     return remove_at(AT_FDCWD, path, path, 0);
 }
 
+static uint64_t tree_bytes_at(int parent, const char *name, int depth) {
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
+    if (folder == NULL) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return 0;
+    }
+    uint64_t sum = 0;
+    struct dirent *entry;
+    while ((entry = readdir(folder)) != NULL) {
+        struct stat st;
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+            fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+            continue;
+        }
+        if (S_ISREG(st.st_mode)) {
+            sum += (uint64_t)st.st_size;
+        } else if (S_ISDIR(st.st_mode) && depth < 2 * LIMIT_DEPTH) {
+            sum += tree_bytes_at(fd, entry->d_name, depth + 1);
+        }
+    }
+    closedir(folder);
+    return sum;
+}
+
+uint64_t file_tree_bytes(const char *path) {
+    return tree_bytes_at(AT_FDCWD, path, 0);
+}
+
 Status file_join(char *out, size_t size, const char *folder, const char *name) {
     int used = snprintf(out, size, "%s/%s", folder, name);
     if (used < 0 || (size_t)used >= size) {

@@ -38,6 +38,9 @@ Status file_check_writable(const char *folder);
 // Removes a folder and all below it; links are removed, not followed.
 Status file_remove_tree(const char *path);
 
+// Bytes of the plain files in the folder and all below it, as far as they can be looked at.
+uint64_t file_tree_bytes(const char *path);
+
 // "folder/name" into out; STATUS_LIMIT when it does not fit.
 Status file_join(char *out, size_t size, const char *folder, const char *name);
 // The part after the last '/'; borrowed.

@@ -3,6 +3,7 @@
 // Which tasks a stage has, and what its end begins: probing -> the machine's clips judged together
 // -> training, piece by piece -> scoring.
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/file.h"
@@ -149,32 +150,39 @@ Status stage_probe(Plan *plan, Core *core, int64_t now_ms) {
 
 // ---- a machine's clips, judged together ----
 
+static int compare_votes(const void *left, const void *right) {
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+    return (a > b) - (a < b);
+}
+
 // The rate of most clips; on a tie that of most training clips, then the lower. 0: no sound at all.
-static int32_t majority_rate(const Plan *plan, const Machine *machine) {
-    int32_t best = 0;
-    uint64_t best_votes = 0;
+static Status majority_rate(const Plan *plan, const Machine *machine, int32_t *ret_rate) {
+    uint64_t *votes = mem_new(machine->clip_count, sizeof *votes); // rate * 2 + is for training
+    if (votes == NULL) {
+        return STATUS_MEMORY;
+    }
+    uint32_t count = 0;
     for (uint32_t i = 0; i < machine->clip_count; i++) {
         const ClipState *clip = &plan->clips[machine->first_clip + i];
-        int32_t rate = (int32_t)clip->rate_hz;
-        if (!clip->is_probed || clip->left_out != NULL || rate == 0 || rate == best) {
-            continue;
-        }
-        uint64_t votes = 0;
-        for (uint32_t j = 0; j < machine->clip_count; j++) {
-            const ClipState *other = &plan->clips[machine->first_clip + j];
-            if (other->is_probed && other->left_out == NULL && (int32_t)other->rate_hz == rate) {
-                votes += ((uint64_t)1 << 32) + (j < machine->train_count);
-            }
-        }
-        if (votes > best_votes || (votes == best_votes && rate < best)) {
-            best = rate;
-            best_votes = votes;
-        }
-        if (2 * (votes >> 32) > machine->clip_count) {
-            break; // more than half: nobody can have more
+        if (clip->is_probed && clip->left_out == NULL && clip->rate_hz != 0) {
+            votes[count++] = (uint64_t)clip->rate_hz << 1 | (i < machine->train_count);
         }
     }
-    return best;
+    qsort(votes, count, sizeof *votes, compare_votes);
+    uint64_t best_rate = 0, best = 0;
+    for (uint32_t i = 0; i < count;) {
+        uint64_t rate = votes[i] >> 1, sum = 0;
+        for (; i < count && votes[i] >> 1 == rate; i++) {
+            sum += ((uint64_t)1 << 32) + (votes[i] & 1);
+        }
+        if (sum > best) { // the lower rate came first
+            best = sum;
+            best_rate = rate;
+        }
+    }
+    mem_free(votes);
+    *ret_rate = (int32_t)best_rate;
+    return STATUS_OK;
 }
 
 static void judge_rates(Plan *plan, const Machine *machine, int32_t rate_hz) {
@@ -208,11 +216,14 @@ static void warn_of_silence(Plan *plan, const Machine *machine) {
 
 Status stage_machine_ready(Plan *plan, Core *core, uint32_t machine, int64_t now_ms) {
     const Machine *facts = &plan->config.dataset->machines[machine];
-    int32_t rate_hz = majority_rate(plan, facts);
+    int32_t rate_hz = 0;
+    Status status = majority_rate(plan, facts, &rate_hz);
+    if (status != STATUS_OK) {
+        return status;
+    }
     judge_rates(plan, facts, rate_hz);
     warn_of_silence(plan, facts);
     plan->machines_left--;
-    Status status = STATUS_OK;
     for (uint32_t m = 0; m < plan->models.count && status == STATUS_OK; m++) {
         if (plan->models.models[m].machine == machine) {
             plan->model_states[m].rate_hz = rate_hz;

@@ -17,6 +17,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "coordinator/server/bulk_lane.h"
+#include "coordinator/server/ipc_folder.h"
 #include "coordinator/server/local.h"
 #include "coordinator/server/progress.h"
 
@@ -37,8 +38,8 @@ typedef struct Server {
     Decoded *decoded;
     BulkLane *bulk;
     int signal_fd;
-    char ipc_folder[64]; // "" on tcp
-    Buffer bytes;        // of the message being sent
+    char ipc_folder[IPC_FOLDER_BYTES]; // "" on tcp
+    Buffer bytes;                      // of the message being sent
     bool is_stopped;
     char failure_text[LIMIT_MESSAGE_BYTES - 64];
     Status failure;    // what ended the loop early
@@ -252,13 +253,11 @@ static Status open_endpoint(Server *server) {
     if (server->config->bind != NULL) {
         text_copy(endpoint, sizeof endpoint, server->config->bind);
     } else {
-        // Socket paths stop at 107 bytes, so not in the run folder; 0700 keeps others out.
-        text_copy(server->ipc_folder, sizeof server->ipc_folder, "/tmp/auscult-XXXXXX");
-        if (mkdtemp(server->ipc_folder) == NULL) {
-            server->ipc_folder[0] = '\0';
-            return status_set(STATUS_IO, "cannot make a folder in /tmp: %s", strerror(errno));
+        Status status = ipc_folder_make(server->config->journal, server->ipc_folder);
+        if (status != STATUS_OK) {
+            return status;
         }
-        snprintf(endpoint, sizeof endpoint, "ipc://%s/control", server->ipc_folder);
+        snprintf(endpoint, sizeof endpoint, "ipc://%s/" IPC_FOLDER_SOCKET, server->ipc_folder);
         workers_most = server->config->local_workers + 16;
     }
     return listener_open(server->context, endpoint, workers_most, &server->listener);

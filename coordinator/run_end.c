@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdio.h>
+
+#include "common/base/log.h"
+#include "coordinator/outputs/summary.h"
+#include "coordinator/results/results.h"
+#include "coordinator/run.h"
+
+enum { WARNINGS_SHOWN = 20 }; // on the terminal; the log has all
+
+static void warn(const char *text, uint32_t *shown) {
+    if (*shown < WARNINGS_SHOWN) {
+        log_warning("%s", text);
+    } else {
+        log_debug("%s", text); // the log has all
+    }
+    ++*shown;
+}
+
+static void warn_of_everything(const Run *run, const Results *results) {
+    uint32_t shown = 0;
+    for (uint32_t i = 0; i < run->dataset->warning_count; i++) {
+        warn(run->dataset->warnings[i], &shown);
+    }
+    for (uint32_t i = 0; plan_warning(run->plan, i) != NULL; i++) {
+        warn(plan_warning(run->plan, i), &shown);
+    }
+    for (uint32_t i = 0; i < results->note_count; i++) {
+        warn(results->notes[i], &shown);
+    }
+    for (size_t i = 0; i < results->clip_count; i++) {
+        const ScoredClip *clip = &results->clips[i];
+        if (clip->left_out_reason != NULL) {
+            char text[LIMIT_MESSAGE_BYTES];
+            snprintf(text, sizeof text, "left out: %s: %s", clip->path, clip->left_out_reason);
+            warn(text, &shown);
+        }
+    }
+    if (shown > WARNINGS_SHOWN) {
+        log_warning("and %u more; see %s/logs/coordinator.log", shown - WARNINGS_SHOWN,
+                    run->options.out);
+    }
+}
+
+static Status print_summary(const Run *run, const Results *results) {
+    MachineReport report;
+    Status status =
+        machine_report_make(results->clips, results->clip_count, run->settings.max_fpr, &report);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (run->options.is_json) {
+        Buffer text = BUFFER_EMPTY;
+        summary_json(&report, &text);
+        fputs(buffer_cstr(&text), stdout);
+        buffer_done(&text);
+    } else {
+        Buffer text = BUFFER_EMPTY;
+        if (run->until >= STAGE_SCORE) {
+            summary_format(&report, &text);
+        }
+        fputs(buffer_cstr(&text), stdout);
+        printf("%sfiles: %s/%s", text.size > 0 ? "\n" : "", run->options.out,
+               run->until == STAGE_TRAIN ? "data" : "outputs");
+        printf(results->left_out > 0 ? ", %zu left out (%s/outputs/left_out.csv)\n" : "\n",
+               results->left_out, run->options.out);
+        buffer_done(&text);
+    }
+    machine_report_done(&report);
+    bool written = fflush(stdout) == 0 && !ferror(stdout);
+    return written ? STATUS_OK : status_set(STATUS_IO, "cannot write to stdout");
+}
+
+static uint32_t models_trained(const Run *run) {
+    uint32_t trained = 0;
+    for (uint32_t m = 0; m < plan_models(run->plan)->count; m++) {
+        trained += plan_model_state(run->plan, m)->is_trained;
+    }
+    return trained;
+}
+
+int run_finish(const Run *run) {
+    ResultsConfig config = {.dataset = run->dataset,
+                            .settings = &run->settings,
+                            .plan = run->plan,
+                            .run_folder = run->options.out,
+                            .label = run->options.label,
+                            .until = run->until};
+    Results results;
+    Status status = results_write(&config, &results);
+    if (status != STATUS_OK) {
+        log_error("%s", status_message());
+        return EXIT_FAILED;
+    }
+    warn_of_everything(run, &results);
+    int exit_status = run->options.is_strict && results.left_out > 0 ? EXIT_LEFT_OUT : EXIT_DONE;
+    if (run->until >= STAGE_TRAIN && models_trained(run) == 0) {
+        log_error("nothing usable is left: no machine has training clips that can be used (see "
+                  "%s/outputs/left_out.csv)",
+                  run->options.out);
+        exit_status = EXIT_FAILED;
+    } else if (print_summary(run, &results) != STATUS_OK) {
+        log_error("%s", status_message());
+        exit_status = EXIT_FAILED;
+    }
+    results_done(&results);
+    return exit_status;
+}
