@@ -276,6 +276,7 @@ static Status make_plan(Run *run) {
                          .root_count = run->root_count,
                          .run_folder = run->options.out,
                          .until = run->until,
+                         .arithmetic = plan_arithmetic(run->fingerprint.digest),
                          .journal = run->journal,
                          .blobs = run->blobs};
     return plan_new(&config, &run->plan);

@@ -47,24 +47,26 @@ static Status probe_here(Plan *plan, ClipExtractor *extractor, uint32_t index,
 
 // Answers a PROBE task; where `told` is given, only for the clips that it leaves out.
 static Status probe_clips(Plan *plan, const PlanTask *task, const ProbeAnswer *told, Buffer *out) {
-    ProbeAnswer *answers = mem_new(task->clip_count, sizeof *answers);
-    char(*reasons)[LIMIT_MESSAGE_BYTES] = mem_new(task->clip_count, sizeof *reasons);
+    uint32_t clips[CLIPS_PER_TASK_MOST];
+    uint32_t clip_count = plan_task_clips(plan, task, clips);
+    ProbeAnswer *answers = mem_new(clip_count, sizeof *answers);
+    char(*reasons)[LIMIT_MESSAGE_BYTES] = mem_new(clip_count, sizeof *reasons);
     ClipExtractor *extractor = clip_extractor_new(plan->config.settings);
     bool ok = answers != NULL && reasons != NULL && extractor != NULL;
-    for (uint32_t i = 0; ok && i < task->clip_count; i++) {
+    for (uint32_t i = 0; ok && i < clip_count; i++) {
         if (told != NULL && told[i].outcome == CLIP_USABLE) {
             answers[i] = told[i];
         } else {
-            Status status = probe_here(plan, extractor, task->clips[i], reasons[i], &answers[i]);
+            Status status = probe_here(plan, extractor, clips[i], reasons[i], &answers[i]);
             ok = status == STATUS_OK;
         }
         if (told != NULL && told[i].outcome != CLIP_USABLE && answers[i].outcome == CLIP_USABLE) {
             plan_warn(plan, "%s: a worker read other bytes than are here (%.200s); it is used",
-                      plan->config.dataset->clips[task->clips[i]].path, told[i].reason);
+                      plan->config.dataset->clips[clips[i]].path, told[i].reason);
         }
     }
     if (ok) {
-        body_encode_probe_answers(answers, task->clip_count, out);
+        body_encode_probe_answers(answers, clip_count, out);
     }
     clip_extractor_free(extractor);
     mem_free(reasons);
@@ -90,20 +92,22 @@ Status doubt_probe(Plan *plan, const PlanTask *task, const void *bytes, size_t s
 }
 
 static Status answer_score(Plan *plan, const PlanTask *task, Buffer *out) {
-    const Buffer *file = &plan->model_states[task->model].file;
-    ScoreAnswer *answers = mem_new(task->clip_count, sizeof *answers);
-    char(*reasons)[LIMIT_MESSAGE_BYTES] = mem_new(task->clip_count, sizeof *reasons);
+    const Buffer *file = &plan->model_states[task->owner].file;
+    uint32_t clips[CLIPS_PER_TASK_MOST];
+    uint32_t clip_count = plan_task_clips(plan, task, clips);
+    ScoreAnswer *answers = mem_new(clip_count, sizeof *answers);
+    char(*reasons)[LIMIT_MESSAGE_BYTES] = mem_new(clip_count, sizeof *reasons);
     SourceScorer *scorer = NULL;
     Status made = source_scorer_new(file->bytes, file->size, &scorer);
     bool ok = answers != NULL && reasons != NULL && made == STATUS_OK;
-    for (uint32_t i = 0; ok && i < task->clip_count; i++) {
-        const Clip *clip = &plan->config.dataset->clips[task->clips[i]];
+    for (uint32_t i = 0; ok && i < clip_count; i++) {
+        const Clip *clip = &plan->config.dataset->clips[clips[i]];
         char path[LIMIT_PATH_BYTES];
         double score = 0;
-        Status status = plan_clip_path(plan, task->clips[i], path, sizeof path);
+        Status status = plan_clip_path(plan, clips[i], path, sizeof path);
         if (status == STATUS_OK) {
             status = source_score(scorer, path, clip->name, clip->size_bytes,
-                                  &plan->clips[task->clips[i]].digest, &score);
+                                  &plan->clips[clips[i]].digest, &score);
         }
         ok = status != STATUS_MEMORY;
         snprintf(reasons[i], sizeof reasons[i], "%.480s", status_message());
@@ -112,7 +116,7 @@ static Status answer_score(Plan *plan, const PlanTask *task, Buffer *out) {
                                    .reason = status == STATUS_OK ? "" : reasons[i]};
     }
     if (ok) {
-        body_encode_score_answers(answers, task->clip_count, out);
+        body_encode_score_answers(answers, clip_count, out);
     }
     source_scorer_free(scorer);
     mem_free(reasons);
@@ -137,7 +141,7 @@ static Status answer_alone(Plan *plan, Core *core, TaskTag tag, int64_t now_ms) 
 // ---- a training that cannot go on ----
 
 static void fail_training(Plan *plan, Core *core, TaskTag tag, const char *reason) {
-    uint32_t model = plan->tasks[tag].model;
+    uint32_t model = plan->tasks[tag].owner;
     plan->counts.epochs -= (uint64_t)plan->config.settings->epochs;
     plan->counts.epochs_trained -= training_epoch(plan->work[model].training);
     plan_fail_model(plan, model, reason);
@@ -189,7 +193,7 @@ static Status stop_for_workers(const Plan *plan, uint32_t model, const CannotBod
 
 static Status doubt_training(Plan *plan, Core *core, TaskTag tag, const void *bytes, size_t size,
                              int64_t now_ms) {
-    uint32_t model = plan->tasks[tag].model;
+    uint32_t model = plan->tasks[tag].owner;
     Decoded *decoded = decoded_new();
     CannotBody body = {.reason = "all that tried have left"};
     if (decoded == NULL) {
@@ -230,26 +234,30 @@ Status plan_on_cannot(Plan *plan, Core *core, TaskTag tag, const void *bytes, si
 
 // ---- poison ----
 
+static Status give_up(Plan *plan, Core *core, const PlanTask *single, uint32_t clip,
+                      int64_t now_ms) {
+    plan_warn(plan,
+              "workers died on %s; it is left out, and results may differ from a run where none "
+              "did",
+              plan->config.dataset->clips[clip].path);
+    return stage_give_up(plan, core, single, "workers died on it", now_ms);
+}
+
 // A task of many clips is cut into single ones, to find the one that kills; that one is left out.
 Status plan_on_poison(Plan *plan, Core *core, TaskTag tag, int64_t now_ms) {
-    PlanTask *task = &plan->tasks[tag];
+    PlanTask task = plan->tasks[tag];
     core_abandon(core, tag);
-    uint32_t *clips = task->clips;
-    uint32_t count = task->clip_count;
-    PlanTask pattern = *task;
-    task->clips = NULL;
+    bool is_single = plan_count_clips(plan, &task) == 1;
     Status status = STATUS_OK;
-    if (count == 1) {
-        plan_warn(plan,
-                  "workers died on %s; it is left out, and results may differ from a run "
-                  "where none did",
-                  plan->config.dataset->clips[clips[0]].path);
-        plan_leave_out(plan, clips[0], "workers died on it");
-        status = stage_give_up_clip(plan, core, &pattern, clips[0], now_ms);
+    for (uint32_t i = 0; i < task.count && status == STATUS_OK; i++) {
+        PlanTask single = task;
+        single.first = task.first + i;
+        single.count = 1;
+        uint32_t clip = plan_task_clip(plan, &task, single.first);
+        if (clip != NO_CLIP) {
+            status = is_single ? give_up(plan, core, &single, clip, now_ms)
+                               : stage_add(plan, core, &single, now_ms);
+        }
     }
-    for (uint32_t i = 0; count > 1 && i < count && status == STATUS_OK; i++) {
-        status = stage_add_single(plan, core, &pattern, clips[i], now_ms);
-    }
-    mem_free(clips);
     return status;
 }

@@ -5,50 +5,48 @@
 #include <math.h>
 #include <string.h>
 
-#include "common/base/mem.h"
+#include "common/base/limits.h"
+#include "common/dsp/vectors.h"
 #include "coordinator/plan/state.h"
 
 // ---- bodies ----
 
-// The clips of a task as the wire names them; caller frees. NULL: out of memory.
-static WireClip *wire_clips(const Plan *plan, const PlanTask *task) {
-    WireClip *clips = mem_new(task->clip_count, sizeof *clips);
-    for (uint32_t i = 0; clips != NULL && i < task->clip_count; i++) {
-        const Clip *clip = &plan->config.dataset->clips[task->clips[i]];
-        clips[i] = (WireClip){.root = clip->root,
-                              .path = clip->path,
-                              .size_bytes = clip->size_bytes,
-                              .digest = plan->clips[task->clips[i]].digest};
+// The clips of a task as the wire names them; returns how many.
+static uint32_t wire_clips(const Plan *plan, const PlanTask *task,
+                           WireClip out[CLIPS_PER_TASK_MOST]) {
+    uint32_t clips[CLIPS_PER_TASK_MOST];
+    uint32_t count = plan_task_clips(plan, task, clips);
+    for (uint32_t i = 0; i < count; i++) {
+        const Clip *clip = &plan->config.dataset->clips[clips[i]];
+        out[i] = (WireClip){.root = clip->root,
+                            .path = clip->path,
+                            .size_bytes = clip->size_bytes,
+                            .digest = plan->clips[clips[i]].digest};
     }
-    return clips;
+    return count;
 }
 
 static void write_probe(const Plan *plan, const PlanTask *task, Buffer *out) {
     Buffer settings = BUFFER_EMPTY;
     settings_write(plan->config.settings, SETTING_REPORT, &settings);
-    WireClip *clips = wire_clips(plan, task);
-    if (clips != NULL && settings.status == STATUS_OK) {
-        body_encode_probe(&(ProbeBody){buffer_cstr(&settings), clips, task->clip_count}, out);
+    WireClip clips[CLIPS_PER_TASK_MOST];
+    uint32_t count = wire_clips(plan, task, clips);
+    if (settings.status == STATUS_OK) {
+        body_encode_probe(&(ProbeBody){buffer_cstr(&settings), clips, count}, out);
     } else {
         out->status = STATUS_MEMORY;
     }
-    mem_free(clips);
     buffer_done(&settings);
 }
 
 static void write_score(const Plan *plan, const PlanTask *task, Buffer *out) {
-    WireClip *clips = wire_clips(plan, task);
-    if (clips != NULL) {
-        body_encode_score(&(ScoreBody){plan->work[task->model].model_blob, clips, task->clip_count},
-                          out);
-    } else {
-        out->status = STATUS_MEMORY;
-    }
-    mem_free(clips);
+    WireClip clips[CLIPS_PER_TASK_MOST];
+    uint32_t count = wire_clips(plan, task, clips);
+    body_encode_score(&(ScoreBody){plan->work[task->owner].model_blob, clips, count}, out);
 }
 
 static void write_train(const Plan *plan, const PlanTask *task, CoreShare share, Buffer *out) {
-    const ModelWork *work = &plan->work[task->model];
+    const ModelWork *work = &plan->work[task->owner];
     TrainBody body = {.plan = work->plan_blob,
                       .first = share.first,
                       .count = share.count,
@@ -81,59 +79,99 @@ void hook_task_body(void *context, TaskTag tag, CoreShare share, Buffer *out) {
 
 // ---- answers ----
 
-// Decodes an answer over clips: how many there are, and whether one of them could not be read.
-static Status look_at_probe(Decoded *decoded, const void *bytes, size_t size, uint32_t *ret_count,
-                            bool *ret_unreadable) {
+static Status not_of(const char *what) {
+    return status_set(STATUS_FORMAT, "an answer whose %s cannot be", what);
+}
+
+// A clip without a rate is a log-mel that was made elsewhere.
+static bool is_plausible_sound(const ProbeAnswer *answer, const Settings *settings) {
+    double samples = answer->seconds * answer->rate_hz;
+    double frames = samples / settings->hop_length; // and up to n_fft samples of edge
+    double edge = 2.0 + (double)settings->n_fft / settings->hop_length;
+    if (answer->rate_hz == 0) {
+        return answer->channels <= 1 && answer->seconds == 0;
+    }
+    return answer->rate_hz <= LIMIT_RATE_HZ && answer->channels >= 1 &&
+           answer->channels <= LIMIT_CHANNELS && samples > 0 && samples <= LIMIT_CLIP_SAMPLES &&
+           fabs((double)answer->frames - frames) <= edge;
+}
+
+static Status check_probe_answer(const ProbeAnswer *answer, const Settings *settings) {
+    if (answer->outcome != CLIP_USABLE) {
+        return answer->reason[0] != '\0' ? STATUS_OK : not_of("reason");
+    }
+    int64_t vectors = vectors_count(answer->frames, settings->frames, settings->frame_hop_length);
+    if (answer->vectors == 0 || (int64_t)answer->vectors != vectors) {
+        return not_of("number of vectors");
+    }
+    return is_plausible_sound(answer, settings) ? STATUS_OK : not_of("rate, channels or length");
+}
+
+static Status check_score_answer(const ScoreAnswer *answer) {
+    if (answer->outcome != CLIP_USABLE) {
+        return answer->reason[0] != '\0' ? STATUS_OK : not_of("reason");
+    }
+    return isfinite(answer->score) && answer->score >= 0 ? STATUS_OK : not_of("score");
+}
+
+// What an answer over clips says, as far as tasks are concerned.
+typedef struct Look {
+    uint32_t count; // of the clips answered
+    bool has_unreadable;
+} Look;
+
+static Status look_at_probe(const Plan *plan, Decoded *decoded, const void *bytes, size_t size,
+                            Look *look) {
     const ProbeAnswer *answers;
-    Status status = body_decode_probe_answers(decoded, bytes, size, &answers, ret_count);
-    for (uint32_t i = 0; status == STATUS_OK && i < *ret_count; i++) {
-        *ret_unreadable |= answers[i].outcome == CLIP_UNREADABLE;
+    Status status = body_decode_probe_answers(decoded, bytes, size, &answers, &look->count);
+    for (uint32_t i = 0; status == STATUS_OK && i < look->count; i++) {
+        look->has_unreadable |= answers[i].outcome == CLIP_UNREADABLE;
+        status = check_probe_answer(&answers[i], plan->config.settings);
     }
     return status;
 }
 
-static Status look_at_score(Decoded *decoded, const void *bytes, size_t size, uint32_t *ret_count,
-                            bool *ret_unreadable) {
+static Status look_at_score(Decoded *decoded, const void *bytes, size_t size, Look *look) {
     const ScoreAnswer *answers;
-    Status status = body_decode_score_answers(decoded, bytes, size, &answers, ret_count);
-    for (uint32_t i = 0; status == STATUS_OK && i < *ret_count; i++) {
-        *ret_unreadable |= answers[i].outcome == CLIP_UNREADABLE;
+    Status status = body_decode_score_answers(decoded, bytes, size, &answers, &look->count);
+    for (uint32_t i = 0; status == STATUS_OK && i < look->count; i++) {
+        look->has_unreadable |= answers[i].outcome == CLIP_UNREADABLE;
+        status = check_score_answer(&answers[i]);
     }
     return status;
 }
 
-static Status look_at(const PlanTask *task, const void *bytes, size_t size, uint32_t *ret_count,
-                      bool *ret_unreadable) {
+static Status look_at(const Plan *plan, const PlanTask *task, const void *bytes, size_t size,
+                      Look *ret_look) {
+    Look look = {0};
     Decoded *decoded = decoded_new();
     if (decoded == NULL) {
         return STATUS_MEMORY;
     }
-    *ret_unreadable = false;
-    Status status = task->kind == TASK_PROBE
-                        ? look_at_probe(decoded, bytes, size, ret_count, ret_unreadable)
-                        : look_at_score(decoded, bytes, size, ret_count, ret_unreadable);
+    Status status = task->kind == TASK_PROBE ? look_at_probe(plan, decoded, bytes, size, &look)
+                                             : look_at_score(decoded, bytes, size, &look);
     decoded_free(decoded);
+    uint32_t clips = plan_count_clips(plan, task);
+    if (status == STATUS_OK && look.count != clips) {
+        status = status_set(STATUS_FORMAT, "%u clips answered of %u", look.count, clips);
+    }
+    *ret_look = look;
     return status;
 }
 
 static Status check_clips(const Plan *plan, const PlanTask *task, const void *bytes, size_t size) {
-    uint32_t count = 0;
-    bool unreadable = false;
-    Status status = look_at(task, bytes, size, &count, &unreadable);
-    if (status == STATUS_OK && count != task->clip_count) {
-        return status_set(STATUS_FORMAT, "%u clips answered of %u", count, task->clip_count);
-    }
-    if (status == STATUS_OK && unreadable && !plan->looks_itself) {
+    Look look;
+    Status status = look_at(plan, task, bytes, size, &look);
+    if (status == STATUS_OK && look.has_unreadable && !plan->looks_itself) {
         return status_set(STATUS_FORMAT, "an unreadable clip in a worker's answer");
     }
     return status;
 }
 
-bool hook_is_final(const PlanTask *task, const Buffer *answer) {
-    uint32_t count = 0;
-    bool unreadable = false;
-    return look_at(task, answer->bytes, answer->size, &count, &unreadable) == STATUS_OK &&
-           !unreadable;
+bool hook_is_final(const Plan *plan, const PlanTask *task, const Buffer *answer) {
+    Look look;
+    return look_at(plan, task, answer->bytes, answer->size, &look) == STATUS_OK &&
+           !look.has_unreadable;
 }
 
 static int log2_of(uint32_t value) {
@@ -147,7 +185,7 @@ static int log2_of(uint32_t value) {
 
 static Status check_train(Plan *plan, const PlanTask *task, CoreShare share, const void *bytes,
                           size_t size) {
-    ModelWork *work = &plan->work[task->model];
+    ModelWork *work = &plan->work[task->owner];
     TrainAnswer answer;
     Decoded *decoded = decoded_new();
     Status status =
@@ -176,13 +214,13 @@ Status hook_take_answer(void *context, TaskTag tag, CoreShare share, const void 
 
 Status hook_take_state(void *context, TaskTag tag, const void *bytes, size_t size) {
     Plan *plan = context;
-    return training_take_state(plan->work[plan->tasks[tag].model].training, bytes, size);
+    return training_take_state(plan->work[plan->tasks[tag].owner].training, bytes, size);
 }
 
 Status hook_take_sum(void *context, TaskTag tag, const CoreSum *sum, Buffer *total,
                      BlobKind *total_kind) {
     Plan *plan = context;
-    plan->behind = plan->tasks[tag].model;
+    plan->behind = plan->tasks[tag].owner;
     Training *training = plan->work[plan->behind].training;
     Status status = training_take_sum(training, sum, total, total_kind);
     if (status == STATUS_INVALID) {
@@ -227,7 +265,7 @@ static void plan_piece(const Plan *plan, ModelWork *work, uint32_t members) {
 
 Status hook_group_changed(void *context, TaskTag tag, uint32_t members) {
     Plan *plan = context;
-    ModelWork *work = &plan->work[plan->tasks[tag].model];
+    ModelWork *work = &plan->work[plan->tasks[tag].owner];
     if (members > 0) {
         Status status = hold_state(plan, work);
         if (status != STATUS_OK) {
@@ -270,7 +308,7 @@ uint32_t hook_members_wanted(void *context, TaskTag tag, uint32_t free_workers, 
                              uint32_t train_tasks, int64_t waited_ms) {
     enum { PATIENCE_MS = 500 }; // for workers that are about to come free
     Plan *plan = context;
-    const ModelWork *work = &plan->work[plan->tasks[tag].model];
+    const ModelWork *work = &plan->work[plan->tasks[tag].owner];
     const Settings *settings = plan->config.settings;
     uint32_t shards = (uint32_t)settings->shards;
     uint32_t share = sessions;

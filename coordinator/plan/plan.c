@@ -54,6 +54,14 @@ Status plan_new(const PlanConfig *config, Plan **ret) {
     return STATUS_OK;
 }
 
+static void drop_answer(PlanTask *task) {
+    if (task->answer != NULL) {
+        buffer_done(task->answer);
+        mem_free(task->answer);
+        task->answer = NULL;
+    }
+}
+
 static void free_work(Plan *plan) {
     for (uint32_t m = 0; m < plan->models.count; m++) {
         if (plan->work != NULL) {
@@ -75,8 +83,7 @@ void plan_free(Plan *plan) {
         mem_free(plan->clips[c].left_out);
     }
     for (uint32_t t = 0; t < plan->task_count; t++) {
-        mem_free(plan->tasks[t].clips);
-        buffer_done(&plan->tasks[t].answer);
+        drop_answer(&plan->tasks[t]);
     }
     for (uint32_t w = 0; w < plan->warning_count; w++) {
         mem_free(plan->warnings[w]);
@@ -158,27 +165,10 @@ Status plan_start(Plan *plan, Core *core, int64_t now_ms) {
     return stage_probe(plan, core, now_ms);
 }
 
-Status plan_commit(Plan *plan, TaskTag tag, const void *bytes, size_t size) {
-    assert(tag < plan->task_count);
-    PlanTask *task = &plan->tasks[tag];
-    buffer_clear(&task->answer);
-    // That a clip is left out must be a fact of the data, not of the worker that read it.
-    Status doubted =
-        task->kind == TASK_PROBE ? doubt_probe(plan, task, bytes, size, &task->answer) : STATUS_OK;
-    if (doubted != STATUS_OK) {
-        return doubted;
-    }
-    if (task->answer.size == 0) {
-        buffer_append(&task->answer, bytes, size);
-    }
-    if (task->answer.status != STATUS_OK) {
-        return task->answer.status;
-    }
-    if (task->kind != TASK_TRAIN) {
-        return journal_put_answer(plan->config.journal, tag, task->key, task->kind,
-                                  task->answer.bytes, task->answer.size);
-    }
-    ModelWork *work = &plan->work[task->model];
+// Ends the piece and has its state made durable.
+static Status commit_piece(Plan *plan, TaskTag tag) {
+    uint32_t model = plan->tasks[tag].owner;
+    ModelWork *work = &plan->work[model];
     Status status = training_end_piece(work->training);
     if (status != STATUS_OK) {
         return status;
@@ -191,7 +181,7 @@ Status plan_commit(Plan *plan, TaskTag tag, const void *bytes, size_t size) {
     bool first = journal_state(plan->config.journal, work->key, &last) != STATUS_OK ||
                  strcmp(last.file, "checkpoint-1.bin") == 0;
     int used = snprintf(path, sizeof path, "%s/data/%s/checkpoint-%d.bin", plan->config.run_folder,
-                        plan->models.models[task->model].folder, first ? 0 : 1);
+                        plan->models.models[model].folder, first ? 0 : 1);
     if (used < 0 || (size_t)used >= sizeof path) {
         return status_set(STATUS_LIMIT, "path too long: %s", path);
     }
@@ -199,85 +189,129 @@ Status plan_commit(Plan *plan, TaskTag tag, const void *bytes, size_t size) {
                              state->size);
 }
 
-static Status apply_probe(Plan *plan, Core *core, PlanTask *task, int64_t now_ms) {
+Status plan_commit(Plan *plan, TaskTag tag, const void *bytes, size_t size) {
+    assert(tag < plan->task_count);
+    PlanTask *task = &plan->tasks[tag];
+    if (task->kind == TASK_TRAIN) {
+        return commit_piece(plan, tag);
+    }
+    drop_answer(task);
+    Buffer *answer = task->answer = mem_new(1, sizeof *answer);
+    if (answer == NULL) {
+        return STATUS_MEMORY;
+    }
+    // That a clip is left out must be a fact of the data, not of the worker that read it.
+    Status doubted =
+        task->kind == TASK_PROBE ? doubt_probe(plan, task, bytes, size, answer) : STATUS_OK;
+    if (doubted != STATUS_OK) {
+        return doubted;
+    }
+    if (answer->size == 0) {
+        buffer_append(answer, bytes, size);
+    }
+    return answer->status != STATUS_OK
+               ? answer->status
+               : journal_put_answer(plan->config.journal, tag, task->key, task->kind, answer->bytes,
+                                    answer->size);
+}
+
+static Status other_clips(void) {
+    return status_set(STATUS_FORMAT, "the journal holds an answer for other clips");
+}
+
+static void apply_probe_answer(Plan *plan, uint32_t index, const ProbeAnswer *answer) {
+    ClipState *clip = &plan->clips[index];
+    clip->is_probed = true;
+    clip->frames = answer->frames;
+    clip->vectors = answer->vectors;
+    clip->rate_hz = answer->rate_hz;
+    clip->channels = answer->channels;
+    clip->seconds = answer->seconds;
+    clip->is_silent = answer->is_silent;
+    clip->digest = answer->digest;
+    if (answer->outcome != CLIP_USABLE) {
+        plan_leave_out(plan, index, answer->reason);
+    }
+}
+
+static Status apply_probe(Plan *plan, Core *core, const PlanTask *task, const Buffer *answer,
+                          int64_t now_ms) {
+    uint32_t clips[CLIPS_PER_TASK_MOST];
+    uint32_t clip_count = plan_task_clips(plan, task, clips);
     Decoded *decoded = decoded_new();
     const ProbeAnswer *answers;
     uint32_t count;
-    Status status = decoded != NULL ? body_decode_probe_answers(decoded, task->answer.bytes,
-                                                                task->answer.size, &answers, &count)
+    Status status = decoded != NULL ? body_decode_probe_answers(decoded, answer->bytes,
+                                                                answer->size, &answers, &count)
                                     : STATUS_MEMORY;
-    if (status == STATUS_OK && count != task->clip_count) {
-        status = status_set(STATUS_FORMAT, "the journal holds an answer for other clips");
+    if (status == STATUS_OK && count != clip_count) {
+        status = other_clips();
     }
     for (uint32_t i = 0; status == STATUS_OK && i < count; i++) {
-        ClipState *clip = &plan->clips[task->clips[i]];
-        clip->is_probed = true;
-        clip->frames = answers[i].frames;
-        clip->vectors = answers[i].vectors;
-        clip->rate_hz = answers[i].rate_hz;
-        clip->channels = answers[i].channels;
-        clip->seconds = answers[i].seconds;
-        clip->is_silent = answers[i].is_silent;
-        clip->digest = answers[i].digest;
-        if (answers[i].outcome != CLIP_USABLE) {
-            plan_leave_out(plan, task->clips[i], answers[i].reason);
-        }
+        apply_probe_answer(plan, clips[i], &answers[i]);
     }
     decoded_free(decoded);
     if (status != STATUS_OK) {
         return status;
     }
-    plan->counts.clips_probed += task->clip_count;
-    plan->probes_left[task->machine] -= task->clip_count;
-    return plan->probes_left[task->machine] == 0
-               ? stage_machine_ready(plan, core, task->machine, now_ms)
+    plan->counts.clips_probed += clip_count;
+    plan->probes_left[task->owner] -= clip_count;
+    return plan->probes_left[task->owner] == 0
+               ? stage_machine_ready(plan, core, task->owner, now_ms)
                : STATUS_OK;
 }
 
-static Status apply_score(Plan *plan, PlanTask *task) {
+static void count_scored(Plan *plan, uint32_t model, uint32_t clips) {
+    ModelWork *work = &plan->work[model];
+    plan->counts.clips_scored += clips;
+    work->scores_left -= clips;
+    if (work->scores_left == 0) {
+        plan->model_states[model].is_scored = true;
+        plan->models_left--;
+        blobs_drop(plan->config.blobs, work->model_blob);
+    }
+}
+
+static Status apply_score(Plan *plan, const PlanTask *task, const Buffer *answer) {
+    uint32_t clips[CLIPS_PER_TASK_MOST];
+    uint32_t clip_count = plan_task_clips(plan, task, clips);
     Decoded *decoded = decoded_new();
     const ScoreAnswer *answers;
     uint32_t count;
-    Status status = decoded != NULL ? body_decode_score_answers(decoded, task->answer.bytes,
-                                                                task->answer.size, &answers, &count)
+    Status status = decoded != NULL ? body_decode_score_answers(decoded, answer->bytes,
+                                                                answer->size, &answers, &count)
                                     : STATUS_MEMORY;
-    if (status == STATUS_OK && count != task->clip_count) {
-        status = status_set(STATUS_FORMAT, "the journal holds an answer for other clips");
+    if (status == STATUS_OK && count != clip_count) {
+        status = other_clips();
     }
     for (uint32_t i = 0; status == STATUS_OK && i < count; i++) {
-        ClipState *clip = &plan->clips[task->clips[i]];
+        ClipState *clip = &plan->clips[clips[i]];
         if (answers[i].outcome == CLIP_USABLE) {
             clip->is_scored = true;
             clip->score = answers[i].score;
         } else {
-            plan_leave_out(plan, task->clips[i], answers[i].reason);
+            plan_leave_out(plan, clips[i], answers[i].reason);
         }
     }
     decoded_free(decoded);
     if (status == STATUS_OK) {
-        ModelWork *work = &plan->work[task->model];
-        plan->counts.clips_scored += task->clip_count;
-        work->scores_left -= task->clip_count;
-        if (work->scores_left == 0) {
-            plan->model_states[task->model].is_scored = true;
-            plan->models_left--;
-            blobs_drop(plan->config.blobs, work->model_blob);
-        }
+        count_scored(plan, task->owner, clip_count);
     }
     return status;
 }
 
-Status plan_apply(Plan *plan, Core *core, PlanTask *task, int64_t now_ms) {
+Status plan_apply(Plan *plan, Core *core, const PlanTask *task, const Buffer *answer,
+                  int64_t now_ms) {
     Status status = STATUS_OK;
     switch (task->kind) {
     case TASK_PROBE:
-        status = apply_probe(plan, core, task, now_ms);
+        status = apply_probe(plan, core, task, answer, now_ms);
         break;
     case TASK_TRAIN:
-        status = stage_piece_done(plan, core, task->model, now_ms);
+        status = stage_piece_done(plan, core, task->owner, now_ms);
         break;
     case TASK_SCORE:
-        status = apply_score(plan, task);
+        status = apply_score(plan, task, answer);
         break;
     case TASK_EMPTY: // of no plan
         break;
@@ -288,11 +322,9 @@ Status plan_apply(Plan *plan, Core *core, PlanTask *task, int64_t now_ms) {
 Status plan_on_durable(Plan *plan, Core *core, TaskTag tag, int64_t now_ms) {
     // Moved out first: applying may add tasks, and the array may move.
     PlanTask task = plan->tasks[tag];
-    plan->tasks[tag].answer = BUFFER_EMPTY;
-    plan->tasks[tag].clips = NULL;
-    Status status = plan_apply(plan, core, &task, now_ms);
-    buffer_done(&task.answer);
-    mem_free(task.clips);
+    plan->tasks[tag].answer = NULL;
+    Status status = plan_apply(plan, core, &task, task.answer, now_ms);
+    drop_answer(&task);
     return status;
 }
 
@@ -322,11 +354,11 @@ PlanCounts plan_counts(const Plan *plan) {
 
 bool plan_pace(const Plan *plan, TaskTag tag, PlanPace *ret_pace) {
     const PlanTask *task = &plan->tasks[tag];
-    if (task->kind != TASK_TRAIN || plan->work[task->model].piece_rounds == 0) {
+    if (task->kind != TASK_TRAIN || plan->work[task->owner].piece_rounds == 0) {
         return false;
     }
-    const ModelWork *work = &plan->work[task->model];
-    *ret_pace = (PlanPace){plan->models.models[task->model].label, work->members,
+    const ModelWork *work = &plan->work[task->owner];
+    *ret_pace = (PlanPace){plan->models.models[task->owner].label, work->members,
                            work->piece_rounds, work->piece_round_ns};
     return true;
 }

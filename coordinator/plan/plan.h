@@ -25,7 +25,8 @@ typedef struct PlanConfig {
     const char *const *roots; // (root_count) absolute folders
     uint32_t root_count;
     const char *run_folder;
-    Stage until; // the last stage to do
+    Stage until;       // the last stage to do
+    Digest arithmetic; // what calculates: of this program (plan_arithmetic), goes into every key
     Journal *journal;
     Blobs *blobs;
 } PlanConfig;
@@ -47,6 +48,9 @@ typedef struct ModelState {
     bool is_trained, is_scored;
     Buffer file; // the model file without a threshold, once trained
 } ModelState;
+
+// Of a program with this numeric fingerprint.
+Digest plan_arithmetic(Digest fingerprint);
 
 typedef struct Plan Plan;
 Status plan_new(const PlanConfig *config, Plan **ret);

@@ -11,140 +11,74 @@
 #include "common/engine/model_file.h"
 #include "coordinator/plan/state.h"
 
-// Raised when the arithmetic of a stage changes: what earlier versions journalled is then redone.
-enum { ARITHMETIC_VERSION = 1 };
-
 // ---- tasks ----
 
 // Applies the answer that the journal has for the task, if it has one that holds for good.
-static Status apply_journalled(Plan *plan, Core *core, PlanTask *task, int64_t now_ms,
+static Status apply_journalled(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms,
                                bool *ret_applied) {
     *ret_applied = false;
-    Status status = journal_answer(plan->config.journal, task->key, &task->answer);
-    if (status == STATUS_OK && hook_is_final(task, &task->answer)) {
+    Buffer answer = BUFFER_EMPTY;
+    Status status = journal_answer(plan->config.journal, task->key, &answer);
+    if (status == STATUS_OK && hook_is_final(plan, task, &answer)) {
         *ret_applied = true;
-        status = plan_apply(plan, core, task, now_ms);
+        status = plan_apply(plan, core, task, &answer, now_ms);
     } else if (status == STATUS_NOT_FOUND) {
         status = STATUS_OK;
     }
-    buffer_done(&task->answer);
+    buffer_done(&answer);
     return status;
 }
 
-// Gives the task to the core, or applies it at once if the journal has its answer. Takes
-// task->clips.
+// Gives the task to the core, or applies it at once if the journal has its answer.
 Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms) {
     PlanTask copy = *task;
     if (task->kind != TASK_TRAIN) {
-        bool is_applied;
-        Status status = apply_journalled(plan, core, &copy, now_ms, &is_applied);
+        bool is_applied = false;
+        Status status = plan_key_clips(plan, &copy);
+        if (status == STATUS_OK) {
+            status = apply_journalled(plan, core, &copy, now_ms, &is_applied);
+        }
         if (status != STATUS_OK || is_applied) {
-            mem_free(copy.clips);
             return status;
         }
     }
     if (plan->task_count == plan->task_capacity) {
-        uint32_t capacity = 2 * plan->task_capacity + 64;
+        uint32_t capacity = plan->task_capacity + plan->task_capacity / 2 + 64;
         PlanTask *grown = mem_resize(plan->tasks, capacity, sizeof *grown);
         if (grown == NULL) {
-            mem_free(copy.clips);
             return STATUS_MEMORY;
         }
         plan->tasks = grown;
         plan->task_capacity = capacity;
     }
-    copy.answer = BUFFER_EMPTY;
     plan->tasks[plan->task_count] = copy;
     uint32_t shards = task->kind == TASK_TRAIN ? (uint32_t)plan->config.settings->shards : 0;
     return core_add_task(core, task->kind, plan->task_count++, shards, now_ms);
 }
 
-// Cuts a list of clips into tasks of CLIPS_PER_TASK.
-static Status add_clip_tasks(Plan *plan, Core *core, const PlanTask *pattern, const uint32_t *clips,
-                             uint32_t count, Digest (*key)(const Plan *, const PlanTask *),
-                             int64_t now_ms) {
-    Status status = STATUS_OK;
-    for (uint32_t i = 0; i < count && status == STATUS_OK; i += CLIPS_PER_TASK) {
-        PlanTask task = *pattern;
-        task.clip_count = count - i < CLIPS_PER_TASK ? count - i : CLIPS_PER_TASK;
-        task.clips = mem_copy(clips + i, task.clip_count * sizeof *clips);
-        if (task.clips == NULL) {
-            return STATUS_MEMORY;
-        }
-        task.key = key(plan, &task);
-        status = stage_add(plan, core, &task, now_ms);
-    }
-    return status;
-}
-
 // ---- probing ----
-
-static DigestStream *begin_key(const char *kind) {
-    DigestStream *stream = digest_begin();
-    if (stream != NULL) {
-        digest_add_text(stream, kind);
-        digest_add_u64(stream, ARITHMETIC_VERSION);
-    }
-    return stream;
-}
-
-Digest stage_probe_key(const Plan *plan, const uint32_t *clips, uint32_t count) {
-    DigestStream *stream = begin_key("probe");
-    if (stream == NULL) {
-        return (Digest){{0}};
-    }
-    digest_add(stream, plan->features_digest.bytes, sizeof plan->features_digest.bytes);
-    for (uint32_t i = 0; i < count; i++) {
-        const Clip *clip = &plan->config.dataset->clips[clips[i]];
-        const Machine *machine = &plan->config.dataset->machines[clip->machine];
-        // Two sets may have the same relative path under different roots.
-        digest_add_u64(stream, machine->set);
-        digest_add_text(stream, machine->name);
-        digest_add_text(stream, clip->path);
-        digest_add_u64(stream, clip->size_bytes);
-        digest_add_u64(stream, (uint64_t)clip->mtime_ns);
-    }
-    return digest_end(stream);
-}
-
-static Digest probe_key(const Plan *plan, const PlanTask *task) {
-    return stage_probe_key(plan, task->clips, task->clip_count);
-}
-
-static bool is_probed(const Plan *plan, uint32_t clip) {
-    const Clip *facts = &plan->config.dataset->clips[clip];
-    return facts->left_out == NULL && (facts->split == SPLIT_TRAIN || facts->split == SPLIT_TEST);
-}
-
-// Counted before any task is added, since an answer from the journal counts at once.
-static uint32_t list_probes(Plan *plan, uint32_t machine, uint32_t *out) {
-    const Machine *facts = &plan->config.dataset->machines[machine];
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < facts->clip_count; i++) {
-        if (is_probed(plan, facts->first_clip + i)) {
-            out[count++] = facts->first_clip + i;
-        }
-    }
-    plan->probes_left[machine] = count;
-    plan->counts.clips += count;
-    return count;
-}
 
 Status stage_probe(Plan *plan, Core *core, int64_t now_ms) {
     const Dataset *dataset = plan->config.dataset;
     plan->counts.epochs = (uint64_t)plan->config.settings->epochs * plan->models.count;
-    uint32_t *list = mem_new(dataset->clip_count, sizeof *list);
-    if (list == NULL) {
-        return STATUS_MEMORY;
-    }
     Status status = STATUS_OK;
     for (uint32_t m = 0; m < dataset->machine_count && status == STATUS_OK; m++) {
-        uint32_t count = list_probes(plan, m, list);
-        PlanTask pattern = {.kind = TASK_PROBE, .machine = m};
-        status = count > 0 ? add_clip_tasks(plan, core, &pattern, list, count, probe_key, now_ms)
+        const Machine *machine = &dataset->machines[m];
+        PlanTask train = {.kind = TASK_PROBE, .owner = m, .count = machine->train_count};
+        PlanTask others = {.kind = TASK_PROBE,
+                           .owner = m,
+                           .first = machine->train_count,
+                           .count = machine->clip_count - machine->train_count};
+        // Counted before any task is added, since an answer from the journal counts at once.
+        uint32_t count = plan_count_clips(plan, &train) + plan_count_clips(plan, &others);
+        plan->probes_left[m] = count;
+        plan->counts.clips += count;
+        status = count > 0 ? plan_cut(plan, core, &train, now_ms)
                            : stage_machine_ready(plan, core, m, now_ms);
+        if (status == STATUS_OK && count > 0) {
+            status = plan_cut(plan, core, &others, now_ms);
+        }
     }
-    mem_free(list);
     return status;
 }
 
@@ -237,31 +171,6 @@ Status stage_machine_ready(Plan *plan, Core *core, uint32_t machine, int64_t now
 
 // ---- training ----
 
-static bool is_used(const Plan *plan, uint32_t clip) {
-    return plan->clips[clip].is_probed && plan->clips[clip].left_out == NULL;
-}
-
-// What the journal knows the training by: everything that its arithmetic reads.
-static Digest training_key(const Plan *plan, uint32_t model) {
-    const Model *facts = &plan->models.models[model];
-    DigestStream *stream = begin_key("train");
-    if (stream == NULL) {
-        return (Digest){{0}};
-    }
-    Digest settings = settings_digest(plan->config.settings, SETTING_TRAINING);
-    digest_add(stream, settings.bytes, sizeof settings.bytes);
-    digest_add_u64(stream, facts->key);
-    for (uint32_t i = 0; i < facts->train_count; i++) {
-        const Clip *clip = &plan->config.dataset->clips[facts->train[i]];
-        digest_add_u64(stream, is_used(plan, facts->train[i]));
-        if (is_used(plan, facts->train[i])) {
-            digest_add(stream, plan->clips[facts->train[i]].digest.bytes, sizeof(Digest));
-            digest_add_u64(stream, clip->domain == DOMAIN_TARGET);
-        }
-    }
-    return digest_end(stream);
-}
-
 // The blob that tells workers what the model is trained on.
 static Status hold_plan_blob(Plan *plan, uint32_t model) {
     const Model *facts = &plan->models.models[model];
@@ -277,7 +186,7 @@ static Status hold_plan_blob(Plan *plan, uint32_t model) {
     for (uint32_t i = 0; status == STATUS_OK && i < facts->train_count; i++) {
         uint32_t index = facts->train[i];
         const Clip *clip = &plan->config.dataset->clips[index];
-        if (is_used(plan, index)) {
+        if (plan_is_used(plan, index)) {
             body.clips[body.clip_count++] = (WireClip){.root = clip->root,
                                                        .path = clip->path,
                                                        .size_bytes = clip->size_bytes,
@@ -335,7 +244,7 @@ static Status new_training(Plan *plan, uint32_t model) {
         return STATUS_MEMORY;
     }
     for (uint32_t i = 0; i < facts->train_count; i++) {
-        frames[i] = is_used(plan, facts->train[i]) ? plan->clips[facts->train[i]].frames : 0;
+        frames[i] = plan_is_used(plan, facts->train[i]) ? plan->clips[facts->train[i]].frames : 0;
     }
     Status status = training_new(plan->config.settings, facts->key, frames,
                                  (int32_t)facts->train_count, &work->training);
@@ -355,7 +264,7 @@ static Status make_model_folder(const Plan *plan, uint32_t model) {
 
 static bool has_training_clips(const Plan *plan, const Model *model) {
     for (uint32_t i = 0; i < model->train_count; i++) {
-        if (is_used(plan, model->train[i])) {
+        if (plan_is_used(plan, model->train[i])) {
             return true;
         }
     }
@@ -377,7 +286,7 @@ static void drop_training(Plan *plan, uint32_t model) {
 }
 
 static Status add_piece(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
-    PlanTask task = {.kind = TASK_TRAIN, .model = model, .key = plan->work[model].key};
+    PlanTask task = {.kind = TASK_TRAIN, .owner = model, .key = plan->work[model].key};
     return stage_add(plan, core, &task, now_ms);
 }
 
@@ -404,7 +313,9 @@ static Status begin_training(Plan *plan, uint32_t model, bool *ret_is_over) {
         status = hold_plan_blob(plan, model);
     }
     if (status == STATUS_OK) {
-        work->key = training_key(plan, model);
+        status = plan_key_training(plan, model, &work->key);
+    }
+    if (status == STATUS_OK) {
         resume_training(plan, model);
         plan->counts.epochs_trained += training_epoch(work->training);
         *ret_is_over = training_is_over(work->training);
@@ -446,29 +357,6 @@ Status stage_retrain(Plan *plan, Core *core, uint32_t model, TaskTag tag, int64_
 
 // ---- scoring ----
 
-static Digest score_key(const Plan *plan, const PlanTask *task) {
-    DigestStream *stream = begin_key("score");
-    if (stream == NULL) {
-        return (Digest){{0}};
-    }
-    digest_add(stream, plan->work[task->model].model_blob.bytes, sizeof(Digest));
-    for (uint32_t i = 0; i < task->clip_count; i++) {
-        digest_add_text(stream, plan->config.dataset->clips[task->clips[i]].path);
-        digest_add(stream, plan->clips[task->clips[i]].digest.bytes, sizeof(Digest));
-    }
-    return digest_end(stream);
-}
-
-static uint32_t list_used(const Plan *plan, const uint32_t *clips, uint32_t count, uint32_t *out) {
-    uint32_t used = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (is_used(plan, clips[i])) {
-            out[used++] = clips[i];
-        }
-    }
-    return used;
-}
-
 static Status write_model(Plan *plan, uint32_t model) {
     const Model *facts = &plan->models.models[model];
     const Machine *machine = &plan->config.dataset->machines[facts->machine];
@@ -504,46 +392,34 @@ static Status begin_scoring(Plan *plan, Core *core, uint32_t model, int64_t now_
         return STATUS_OK;
     }
     status = blobs_hold(plan->config.blobs, state->file.bytes, state->file.size, &work->model_blob);
-    uint32_t *list = mem_new(facts->train_count + facts->test_count, sizeof *list);
-    if (status != STATUS_OK || list == NULL) {
-        mem_free(list);
-        return status != STATUS_OK ? status : STATUS_MEMORY;
+    if (status != STATUS_OK) {
+        return status;
     }
-    uint32_t count = list_used(plan, facts->train, facts->train_count, list);
-    count += list_used(plan, facts->test, facts->test_count, list + count);
-    work->scores_left = count;
-    plan->counts.clips_to_score += count;
-    PlanTask pattern = {.kind = TASK_SCORE, .model = model};
-    status = add_clip_tasks(plan, core, &pattern, list, count, score_key, now_ms);
-    mem_free(list);
-    return status;
+    PlanTask train = {.kind = TASK_SCORE, .owner = model, .count = facts->train_count};
+    PlanTask test = {.kind = TASK_SCORE,
+                     .owner = model,
+                     .first = facts->train_count,
+                     .count = facts->test_count};
+    work->scores_left = plan_count_clips(plan, &train) + plan_count_clips(plan, &test);
+    plan->counts.clips_to_score += work->scores_left;
+    status = plan_cut(plan, core, &train, now_ms);
+    return status == STATUS_OK ? plan_cut(plan, core, &test, now_ms) : status;
 }
 
 // ---- single clips, when workers die ----
 
-Status stage_add_single(Plan *plan, Core *core, const PlanTask *pattern, uint32_t clip,
-                        int64_t now_ms) {
-    return add_clip_tasks(plan, core, pattern, &clip, 1,
-                          pattern->kind == TASK_PROBE ? probe_key : score_key, now_ms);
-}
-
-Status stage_give_up_clip(Plan *plan, Core *core, const PlanTask *pattern, uint32_t clip,
-                          int64_t now_ms) {
+Status stage_give_up(Plan *plan, Core *core, const PlanTask *single, const char *reason,
+                     int64_t now_ms) {
     Buffer answer = BUFFER_EMPTY;
-    const char *reason = plan->clips[clip].left_out;
-    if (pattern->kind == TASK_PROBE) {
+    if (single->kind == TASK_PROBE) {
         ProbeAnswer gone = {.outcome = CLIP_LEFT_OUT, .reason = reason};
         body_encode_probe_answers(&gone, 1, &answer);
     } else {
         ScoreAnswer gone = {.outcome = CLIP_LEFT_OUT, .reason = reason};
         body_encode_score_answers(&gone, 1, &answer);
     }
-    PlanTask task = *pattern;
-    task.clips = &clip;
-    task.clip_count = 1;
-    task.answer = answer;
-    Status status =
-        answer.status == STATUS_OK ? plan_apply(plan, core, &task, now_ms) : answer.status;
+    Status status = answer.status == STATUS_OK ? plan_apply(plan, core, single, &answer, now_ms)
+                                               : answer.status;
     buffer_done(&answer);
     return status;
 }

@@ -8,20 +8,24 @@
 #include "coordinator/plan/training.h"
 
 enum {
-    CLIPS_PER_TASK = 32, // some tens of milliseconds of work: small enough to share out evenly
-    PIECE_MS = 2000,     // a piece of training takes about so long: what a crash can cost
-    PIECE_GROWTH = 4,    // and is at most so many times the one before
+    CLIPS_PER_TASK = 32, // on average: some tens of milliseconds, small enough to share out evenly
+    CLIPS_PER_TASK_MOST = 64,
+    PIECE_MS = 2000,  // a piece of training takes about so long: what a crash can cost
+    PIECE_GROWTH = 4, // and is at most so many times the one before
 };
 
+#define NO_CLIP UINT32_MAX
+
+// A million of these wait in a large run.
 typedef struct PlanTask {
+    Digest key;     // what the journal knows it by
+    Buffer *answer; // complete, on its way to the disk; NULL before and after, owned
+    uint32_t owner; // the machine of a PROBE, the model of the others
+    uint32_t first; // PROBE, SCORE: of the places of the owner's clips (cuts.c)
+    uint32_t count; // places; those whose clip is not used do not count
     TaskKind kind;
-    uint32_t model;   // TRAIN, SCORE
-    uint32_t machine; // PROBE
-    uint32_t *clips;  // PROBE, SCORE: dataset indices; owned
-    uint32_t clip_count;
-    Digest key;
-    Buffer answer; // complete, on its way to the disk
 } PlanTask;
+_Static_assert(sizeof(PlanTask) <= 48, "100 bytes for a waiting task, and the core needs its part");
 
 // What is known of a model while it is worked on; results are in ModelState.
 typedef struct ModelWork {
@@ -62,22 +66,34 @@ void plan_warn(Plan *plan, const char *format, ...) __attribute__((format(printf
 void plan_leave_out(Plan *plan, uint32_t clip, const char *reason);
 void plan_fail_model(Plan *plan, uint32_t model, const char *reason);
 Status plan_clip_path(const Plan *plan, uint32_t clip, char *out, size_t size);
-Status plan_apply(Plan *plan, Core *core, PlanTask *task, int64_t now_ms);
+Status plan_apply(Plan *plan, Core *core, const PlanTask *task, const Buffer *answer,
+                  int64_t now_ms);
+
+// keys.c: STATUS_MEMORY
+Status plan_key_clips(const Plan *plan, PlanTask *task); // of a PROBE or SCORE task, into it
+Status plan_key_training(const Plan *plan, uint32_t model, Digest *ret_key);
+
+// cuts.c
+bool plan_is_used(const Plan *plan, uint32_t clip); // probed and not left out
+// The clip at a place of a PROBE or SCORE task, NO_CLIP when it is not used.
+uint32_t plan_task_clip(const Plan *plan, const PlanTask *task, uint32_t place);
+// All of a task that plan_cut made; returns how many.
+uint32_t plan_task_clips(const Plan *plan, const PlanTask *task, uint32_t out[CLIPS_PER_TASK_MOST]);
+uint32_t plan_count_clips(const Plan *plan, const PlanTask *task);
+// Adds the tasks for all the places of `whole`.
+Status plan_cut(Plan *plan, Core *core, const PlanTask *whole, int64_t now_ms);
 
 // stages.c: which tasks there are, and what a finished one begins
+Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms);
 Status stage_probe(Plan *plan, Core *core, int64_t now_ms);
 Status stage_machine_ready(Plan *plan, Core *core, uint32_t machine, int64_t now_ms);
 Status stage_train(Plan *plan, Core *core, uint32_t model, int64_t now_ms);
 Status stage_piece_done(Plan *plan, Core *core, uint32_t model, int64_t now_ms);
 // Begins a training anew after a clip of it was left out; `tag` is its doubted task.
 Status stage_retrain(Plan *plan, Core *core, uint32_t model, TaskTag tag, int64_t now_ms);
-// The clip of a task that was cut up as a task of its own; and one that is given up for good.
-Status stage_add_single(Plan *plan, Core *core, const PlanTask *pattern, uint32_t clip,
-                        int64_t now_ms);
-Status stage_give_up_clip(Plan *plan, Core *core, const PlanTask *pattern, uint32_t clip,
-                          int64_t now_ms);
-Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms);
-Digest stage_probe_key(const Plan *plan, const uint32_t *clips, uint32_t count);
+// The clip of a task of one is left out for this reason.
+Status stage_give_up(Plan *plan, Core *core, const PlanTask *single, const char *reason,
+                     int64_t now_ms);
 
 // doubts.c: a PROBE answer that leaves clips out, as this machine's own read has it; `out` is empty
 // when both agree
@@ -85,7 +101,7 @@ Status doubt_probe(Plan *plan, const PlanTask *task, const void *bytes, size_t s
 
 // hooks.c: bodies, answers, groups
 // Whether an answer holds for good: not when a clip was only out of reach.
-bool hook_is_final(const PlanTask *task, const Buffer *answer);
+bool hook_is_final(const Plan *plan, const PlanTask *task, const Buffer *answer);
 void hook_task_body(void *context, TaskTag tag, CoreShare share, Buffer *out);
 Status hook_take_answer(void *context, TaskTag tag, CoreShare share, const void *bytes,
                         size_t size);

@@ -27,6 +27,7 @@ static Blobs *blobs;
 static Plan *plan;
 static Core *core;
 static int64_t now_ms;
+static Digest arithmetic;
 static CorePeer peer; // of the worker; a new number for each of its lives
 
 // What the worker does wrong, by parts of clips' paths; NULL ends the lists.
@@ -100,6 +101,7 @@ static void begin(void) {
     memset(unreadable, 0, sizeof unreadable);
     memset(deadly, 0, sizeof deadly);
     dirty_trainings = 0;
+    arithmetic = (Digest){{0}};
     now_ms = 1000;
     CHECK_OK(settings_preset("default", &settings));
     static const char *const SMALL[] = {"n_mels=4", "frames=3",     "batch_size=16",
@@ -124,6 +126,7 @@ static void open_run(Stage until) {
                          .root_count = 1,
                          .run_folder = run_folder,
                          .until = until,
+                         .arithmetic = arithmetic,
                          .journal = journal,
                          .blobs = blobs};
     CHECK_OK(plan_new(&config, &plan));
@@ -575,8 +578,8 @@ TEST(a_run_probes_trains_and_scores_every_clip) {
     CHECK_INT(plan_counts(plan).clips, 49);
     CHECK_OK(run_to_end());
     check_counts();
-    CHECK_INT(given[TASK_PROBE], 3);
-    CHECK_INT(given[TASK_SCORE], 3);
+    CHECK(given[TASK_PROBE] >= 4 && given[TASK_PROBE] <= 8); // training and test clips apart
+    CHECK_INT(given[TASK_SCORE], given[TASK_PROBE]);
     CHECK_INT(plan_counts(plan).epochs, 6);
     for (uint32_t c = 0; c < dataset->clip_count; c++) {
         const ClipState *clip = plan_clip_state(plan, c);
@@ -606,7 +609,7 @@ TEST(a_run_may_end_after_each_stage_and_goes_on_from_there) {
     close_run();
     open_run(STAGE_SCORE);
     CHECK_OK(run_to_end());
-    CHECK(given[TASK_PROBE] == 0 && given[TASK_TRAIN] == 0 && given[TASK_SCORE] == 1);
+    CHECK(given[TASK_PROBE] == 0 && given[TASK_TRAIN] == 0 && given[TASK_SCORE] == 2);
     CHECK(digest_equal(digest_of_all(), whole));
     end();
 }
@@ -674,6 +677,68 @@ TEST(a_damaged_checkpoint_is_said_and_trained_anew) {
     CHECK(given[TASK_TRAIN] > 0);
     CHECK_INT(given[TASK_SCORE], 0); // the same model: its scores are in the journal
     CHECK(digest_equal(digest_of_all(), expected));
+    end();
+}
+
+// ---- what a change costs ----
+
+TEST(a_clip_that_comes_or_goes_costs_the_task_that_it_is_in) {
+    begin();
+    put_machine("fan", 300);
+    open_run(STAGE_EXTRACT);
+    CHECK_OK(run_to_end());
+    int all = given[TASK_PROBE];
+    CHECK(all > 6 && all < 30); // 32 clips on average, at most 64
+    close_run();
+    put_npy("fan/train/normal_0100b.npy", 10, 7);
+    put_npy("fan/test/c.npy", 10, 7);
+    open_run(STAGE_EXTRACT);
+    CHECK_INT(plan_counts(plan).clips, 304);
+    CHECK(plan_counts(plan).clips_probed > 302 - 2 * 64);
+    CHECK_OK(run_to_end());
+    CHECK(given[TASK_PROBE] >= 2 && given[TASK_PROBE] <= 5); // one or two, and what 64 cuts
+    close_run();
+    CHECK(unlink(full_path("fan/train/normal_0200.npy")) == 0);
+    open_run(STAGE_EXTRACT);
+    CHECK_OK(run_to_end());
+    CHECK(given[TASK_PROBE] >= 1 && given[TASK_PROBE] <= 3);
+    end();
+}
+
+TEST(a_training_of_more_epochs_goes_on_and_gives_the_bits_of_one_begun_so) {
+    begin();
+    put_machine("fan", 5);
+    CHECK_OK(settings_assign(&settings, "epochs=5"));
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    Digest expected = digest_of_all();
+    close_run();
+    CHECK_OK(file_remove_tree(run_folder));
+    CHECK_OK(file_make_folders(run_folder));
+    CHECK_OK(settings_assign(&settings, "epochs=3"));
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    close_run();
+    CHECK_OK(settings_assign(&settings, "epochs=5"));
+    open_run(STAGE_REPORT);
+    CHECK_INT(plan_counts(plan).epochs_trained, 3);
+    CHECK_OK(run_to_end());
+    CHECK(given[TASK_PROBE] == 0 && given[TASK_SCORE] == 2);
+    CHECK(digest_equal(digest_of_all(), expected));
+    end();
+}
+
+TEST(other_arithmetic_shares_no_answer) {
+    begin();
+    put_machine("fan", 5);
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    close_run();
+    arithmetic = digest_of("another kernel", 14);
+    open_run(STAGE_REPORT);
+    CHECK_INT(plan_counts(plan).clips_probed, 0);
+    CHECK_OK(run_to_end());
+    CHECK(given[TASK_PROBE] == 2 && given[TASK_TRAIN] > 0 && given[TASK_SCORE] == 2);
     end();
 }
 
@@ -992,6 +1057,86 @@ TEST(a_training_that_diverges_fails_alone) {
     end();
 }
 
+// ---- what an answer may say ----
+
+static Status offer_probe(const ProbeAnswer *answer, uint32_t count) {
+    Buffer body = BUFFER_EMPTY;
+    ProbeAnswer answers[2] = {*answer, *answer};
+    CoreHooks hooks = plan_hooks(plan);
+    body_encode_probe_answers(answers, count, &body);
+    CHECK_OK(body.status);
+    Status status = hooks.take_answer(hooks.context, 0, (CoreShare){0, 0}, body.bytes, body.size);
+    buffer_done(&body);
+    return status;
+}
+
+TEST(an_answer_that_cannot_be_is_not_taken) {
+    begin();
+    put_npy("fan/train/a.npy", 12, 1);
+    open_run(STAGE_REPORT);
+    const ProbeAnswer sound = {.frames = 32,
+                               .vectors = 30,
+                               .rate_hz = 16000,
+                               .channels = 2,
+                               .seconds = 16000.0 / 16000,
+                               .reason = ""};
+    const ProbeAnswer log_mel = {.frames = 12, .vectors = 10, .channels = 1, .reason = ""};
+    CHECK_OK(offer_probe(&sound, 1));
+    CHECK_OK(offer_probe(&log_mel, 1));
+    CHECK(offer_probe(&sound, 2) == STATUS_FORMAT);
+    CHECK_HAS(status_message(), "2 clips answered of 1");
+    struct {
+        ProbeAnswer answer;
+        const char *part;
+    } rows[] = {{sound, "vectors"},    {sound, "vectors"}, {sound, "rate"},   {sound, "channels"},
+                {sound, "channels"},   {sound, "length"},  {sound, "length"}, {log_mel, "length"},
+                {log_mel, "channels"}, {sound, "reason"}};
+    rows[0].answer.vectors = 31;
+    rows[1].answer.frames = rows[1].answer.vectors = 0;
+    rows[2].answer.rate_hz = LIMIT_RATE_HZ + 1;
+    rows[3].answer.channels = 0;
+    rows[4].answer.channels = LIMIT_CHANNELS + 1;
+    rows[5].answer.seconds = 2; // twice as many frames
+    rows[6].answer.seconds = -1;
+    rows[7].answer.seconds = 1; // without a rate
+    rows[8].answer.channels = 2;
+    rows[9].answer.outcome = CLIP_LEFT_OUT;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        CHECK(offer_probe(&rows[i].answer, 1) == STATUS_FORMAT);
+        CHECK_HAS(status_message(), rows[i].part);
+    }
+    end();
+}
+
+TEST(a_score_below_zero_or_of_other_clips_is_not_taken) {
+    begin();
+    put_machine("fan", 5);
+    open_run(STAGE_TRAIN);
+    CHECK_OK(run_to_end());
+    close_run();
+    open_run(STAGE_REPORT); // tasks 0 and 1: its training clips' scores, its test clips'
+    CoreHooks hooks = plan_hooks(plan);
+    struct {
+        ScoreAnswer answer;
+        uint32_t count;
+        Status expected;
+    } rows[] = {{{CLIP_USABLE, 1.5, ""}, 2, STATUS_OK},
+                {{CLIP_USABLE, 1.5, ""}, 1, STATUS_FORMAT},
+                {{CLIP_USABLE, -1.5, ""}, 2, STATUS_FORMAT},
+                {{CLIP_LEFT_OUT, 0, "no samples"}, 2, STATUS_OK},
+                {{CLIP_LEFT_OUT, 0, ""}, 2, STATUS_FORMAT},
+                {{CLIP_UNREADABLE, 0, "away"}, 2, STATUS_FORMAT}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        Buffer body = BUFFER_EMPTY;
+        ScoreAnswer answers[] = {rows[i].answer, rows[i].answer};
+        body_encode_score_answers(answers, rows[i].count, &body);
+        CHECK_INT(hooks.take_answer(hooks.context, 1, (CoreShare){0, 0}, body.bytes, body.size),
+                  rows[i].expected);
+        buffer_done(&body);
+    }
+    end();
+}
+
 // ---- poison ----
 
 TEST(a_clip_that_kills_workers_is_found_and_left_out_alone) {
@@ -1052,28 +1197,37 @@ TEST(a_run_frees_all_it_had_wherever_it_ends) {
 }
 
 static const TestCase CASES[] = {
-    T(a_run_probes_trains_and_scores_every_clip) T(
-        a_run_may_end_after_each_stage_and_goes_on_from_there) T(a_finished_run_gives_no_task_again)
-        T(a_run_stopped_anywhere_ends_alike) T(a_damaged_checkpoint_is_said_and_trained_anew) T(
-            the_rate_of_most_clips_is_the_machines)
-            T(on_a_tie_the_training_clips_rate_decides_and_then_the_lower) T(
-                training_clips_left_out_keep_the_index_of_the_others)
-                T(anomalies_among_training_clips_are_not_trained_on) T(
-                    a_machine_without_training_clips_has_no_model_and_says_so)
-                    T(silent_clips_are_used_and_warned_of) T(
-                        what_a_worker_cannot_read_and_the_coordinator_can_is_used)
-                        T(what_the_coordinator_cannot_use_either_is_left_out_in_the_same_words) T(
-                            a_clip_that_vanished_after_the_scan_is_left_out)
-                            T(what_could_not_be_read_is_tried_again_when_the_run_is_continued) T(
-                                what_could_not_be_scored_is_tried_again_when_the_run_is_continued)
-                                T(a_training_clip_that_vanished_after_probing_is_left_out_of_the_training)
-                                    T(a_training_that_loses_all_its_clips_fails_alone) T(
-                                        a_training_clip_that_only_workers_cannot_read_ends_the_run_with_its_name)
-                                        T(a_training_that_diverges_fails_alone) T(
-                                            a_clip_that_kills_workers_is_found_and_left_out_alone)
-                                            T(a_clip_that_kills_workers_when_scored_is_left_out_alone)
-                                                T(a_run_frees_all_it_had_wherever_it_ends){NULL,
-                                                                                           NULL}};
+    // clang-format off
+    T(a_run_probes_trains_and_scores_every_clip)
+    T(a_run_may_end_after_each_stage_and_goes_on_from_there)
+    T(a_finished_run_gives_no_task_again)
+    T(a_run_stopped_anywhere_ends_alike)
+    T(a_damaged_checkpoint_is_said_and_trained_anew)
+    T(a_clip_that_comes_or_goes_costs_the_task_that_it_is_in)
+    T(a_training_of_more_epochs_goes_on_and_gives_the_bits_of_one_begun_so)
+    T(other_arithmetic_shares_no_answer)
+    T(the_rate_of_most_clips_is_the_machines)
+    T(on_a_tie_the_training_clips_rate_decides_and_then_the_lower)
+    T(training_clips_left_out_keep_the_index_of_the_others)
+    T(anomalies_among_training_clips_are_not_trained_on)
+    T(a_machine_without_training_clips_has_no_model_and_says_so)
+    T(silent_clips_are_used_and_warned_of)
+    T(what_a_worker_cannot_read_and_the_coordinator_can_is_used)
+    T(what_the_coordinator_cannot_use_either_is_left_out_in_the_same_words)
+    T(a_clip_that_vanished_after_the_scan_is_left_out)
+    T(what_could_not_be_read_is_tried_again_when_the_run_is_continued)
+    T(what_could_not_be_scored_is_tried_again_when_the_run_is_continued)
+    T(a_training_clip_that_vanished_after_probing_is_left_out_of_the_training)
+    T(a_training_that_loses_all_its_clips_fails_alone)
+    T(a_training_clip_that_only_workers_cannot_read_ends_the_run_with_its_name)
+    T(a_training_that_diverges_fails_alone)
+    T(an_answer_that_cannot_be_is_not_taken)
+    T(a_score_below_zero_or_of_other_clips_is_not_taken)
+    T(a_clip_that_kills_workers_is_found_and_left_out_alone)
+    T(a_clip_that_kills_workers_when_scored_is_left_out_alone)
+    T(a_run_frees_all_it_had_wherever_it_ends)
+    {NULL, NULL}};
+// clang-format on
 
 int main(int argc, char **argv) {
     if (linalg_start(KERNEL_AUTO, argv) != STATUS_OK) {

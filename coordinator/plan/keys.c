@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the journal knows a task by: a digest of everything that the task reads. What is not in a
+// key changes no bit of the answer; what changes gives another key, and the task is done.
+#include <string.h>
+
+#include "coordinator/plan/state.h"
+
+// Raised when the arithmetic of a stage changes: what earlier versions journalled is then redone.
+enum { ARITHMETIC_VERSION = 2 };
+
+Digest plan_arithmetic(Digest fingerprint) {
+    unsigned char bytes[1 + sizeof fingerprint.bytes] = {ARITHMETIC_VERSION};
+    memcpy(bytes + 1, fingerprint.bytes, sizeof fingerprint.bytes);
+    return digest_of(bytes, sizeof bytes);
+}
+
+static void add_digest(DigestStream *stream, Digest digest) {
+    digest_add(stream, digest.bytes, sizeof digest.bytes);
+}
+
+static DigestStream *begin_key(const Plan *plan, const char *kind) {
+    DigestStream *stream = digest_begin();
+    if (stream != NULL) {
+        digest_add_text(stream, kind);
+        add_digest(stream, plan->config.arithmetic);
+    }
+    return stream;
+}
+
+static Status probe_key(const Plan *plan, PlanTask *task) {
+    DigestStream *stream = begin_key(plan, "probe");
+    if (stream == NULL) {
+        return STATUS_MEMORY;
+    }
+    const Machine *machine = &plan->config.dataset->machines[task->owner];
+    add_digest(stream, plan->features_digest);
+    // Two sets may have the same relative path under different roots.
+    digest_add_u64(stream, machine->set);
+    digest_add_text(stream, machine->name);
+    uint32_t clips[CLIPS_PER_TASK_MOST];
+    uint32_t count = plan_task_clips(plan, task, clips);
+    for (uint32_t i = 0; i < count; i++) {
+        const Clip *clip = &plan->config.dataset->clips[clips[i]];
+        digest_add_text(stream, clip->path);
+        digest_add_u64(stream, clip->size_bytes);
+        digest_add_u64(stream, (uint64_t)clip->mtime_ns);
+    }
+    task->key = digest_end(stream);
+    return STATUS_OK;
+}
+
+// A score is a function of what the model was trained on, for how long, and of the clip.
+static Status score_key(const Plan *plan, PlanTask *task) {
+    DigestStream *stream = begin_key(plan, "score");
+    if (stream == NULL) {
+        return STATUS_MEMORY;
+    }
+    add_digest(stream, plan->work[task->owner].key);
+    add_digest(stream, settings_digest(plan->config.settings, SETTING_SCORING));
+    digest_add_u64(stream, (uint64_t)plan->model_states[task->owner].rate_hz);
+    uint32_t clips[CLIPS_PER_TASK_MOST];
+    uint32_t count = plan_task_clips(plan, task, clips);
+    for (uint32_t i = 0; i < count; i++) {
+        digest_add_text(stream, plan->config.dataset->clips[clips[i]].path);
+        add_digest(stream, plan->clips[clips[i]].digest);
+    }
+    task->key = digest_end(stream);
+    return STATUS_OK;
+}
+
+Status plan_key_clips(const Plan *plan, PlanTask *task) {
+    return task->kind == TASK_PROBE ? probe_key(plan, task) : score_key(plan, task);
+}
+
+// All that a step reads but how many there are: a training of more epochs goes on from where one of
+// fewer has ended.
+Status plan_key_training(const Plan *plan, uint32_t model, Digest *ret_key) {
+    const Model *facts = &plan->models.models[model];
+    DigestStream *stream = begin_key(plan, "train");
+    if (stream == NULL) {
+        return STATUS_MEMORY;
+    }
+    Settings settings = *plan->config.settings;
+    settings.epochs = 1;
+    add_digest(stream, settings_digest(&settings, SETTING_TRAINING));
+    digest_add_u64(stream, facts->key);
+    for (uint32_t i = 0; i < facts->train_count; i++) {
+        uint32_t clip = facts->train[i];
+        bool used = plan_is_used(plan, clip);
+        digest_add_u64(stream, used);
+        if (used) {
+            add_digest(stream, plan->clips[clip].digest);
+            digest_add_u64(stream, plan->config.dataset->clips[clip].domain == DOMAIN_TARGET);
+        }
+    }
+    *ret_key = digest_end(stream);
+    return STATUS_OK;
+}
