@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The run's memory: an SQLite file that holds every finished task's answer by the task's key, where
-// each model's training stands, and which coordinators there were. Writes are queued to a thread of
-// its own, which commits them in groups as large as the load makes them, at once when idle. What is
-// not reported by journal_next is not durable and must not be acknowledged. Any error of a commit
-// is final: nothing more is written, and every later put and journal_next says so. One caller
-// thread beside its own. The only includer of sqlite3.h.
+// The run's memory: an SQLite file that holds every finished task's answer by the task's key, how
+// often tasks failed, where each model's training stands, and which coordinators there were. Writes
+// are queued to a thread of its own, which commits them in groups as large as the load makes them,
+// at once when idle. What is not reported by journal_next is not durable and must not be
+// acknowledged. Any error of a commit is final: nothing more is written, and every later put and
+// journal_next says so. One caller thread beside its own.
 #ifndef AUSCULT_COORDINATOR_JOURNAL_JOURNAL_H
 #define AUSCULT_COORDINATOR_JOURNAL_JOURNAL_H
 
@@ -19,8 +19,11 @@
 
 typedef struct Journal Journal;
 
-// Opens or makes the file and takes it for this process alone: another coordinator on the same run
-// is STATUS_IO naming it. STATUS_MISMATCH: written by a newer version. STATUS_FORMAT: damaged.
+// Opens or makes the file RUN/journal.db and takes the run for this process alone, by the lock file
+// RUN/journal.lock. An older format is migrated, after a copy. Every answer is read once and
+// checked. STATUS_IO: another coordinator has the run (named), or no locks, no room, no permission
+// (named, with remedies). STATUS_MISMATCH: written by a newer version. STATUS_FORMAT: damaged, or
+// gone although the lock file says that there was one.
 Status journal_open(const char *path, Journal **ret);
 // Writes what is queued, then closes.
 void journal_close(Journal *journal);
@@ -29,33 +32,50 @@ void journal_close(Journal *journal);
 uint32_t journal_incarnation(const Journal *journal);
 
 // Small facts about the run ("settings", "dataset", "run"). STATUS_NOT_FOUND when there is none.
-// Only before the first journal_put_*.
 Status journal_fact(Journal *journal, const char *name, Buffer *out);
+// Durable when it returns. Only before the first journal_put_*.
 Status journal_set_fact(Journal *journal, const char *name, const void *bytes, size_t size);
 
 // The answer of a finished task. STATUS_NOT_FOUND when it is not finished. Any time.
 Status journal_answer(Journal *journal, Digest key, Buffer *out);
+// How many tasks of a kind are finished, and how many of those since this journal was opened.
+uint64_t journal_count(const Journal *journal, uint32_t kind, uint64_t *ret_of_this);
+// Makes a finished task unfinished, and forgets how often it failed. Durable when it returns. Only
+// before the first journal_put_*. STATUS_NOT_FOUND when it was not finished.
+Status journal_drop_answer(Journal *journal, Digest key);
+// How often workers died on a task that is not finished, and how often they could not do it; zeros
+// when never.
+void journal_failures(const Journal *journal, Digest key, uint32_t *ret_deaths,
+                      uint32_t *ret_cannots);
 
-// Where a model's training stood when it was last durable: the state is in `file`.
+// Where a model's training stood when it was last durable, by the model's folder below the run's
+// ("data/fan"): the state is in `file` there. Two generations are kept.
 typedef struct JournalState {
+    Digest plan; // the training's key
     uint32_t epoch;
-    char file[64]; // name within the model's folder
+    char file[32]; // name within the model's folder
     Digest digest; // of the file's bytes
 } JournalState;
-Status journal_state(Journal *journal, Digest plan, JournalState *ret_state);
+// Newest first; 0 to 2 of them in *ret_count.
+Status journal_states(Journal *journal, const char *folder, JournalState states[2],
+                      uint32_t *ret_count);
 
 // Queues an answer, in the place of an earlier one; `ticket` comes back from journal_next once it
-// is durable.
+// is durable. UINT32_MAX is the largest kind, 0 none.
 Status journal_put_answer(Journal *journal, uint64_t ticket, Digest key, uint32_t kind,
                           const void *bytes, size_t size);
-// Queues a model's state: the bytes are written to `path` (a file of that name that the journal
-// still refers to is never touched: the caller alternates two names), then the row.
-Status journal_put_state(Journal *journal, uint64_t ticket, Digest plan, uint32_t epoch,
-                         const char *path, const void *bytes, size_t size);
+// Queues a model's state: the bytes are written to a file in the model's folder, which is there
+// already, then the row. The file of the newest durable state is never touched.
+Status journal_put_state(Journal *journal, uint64_t ticket, const char *folder, Digest plan,
+                         uint32_t epoch, const void *bytes, size_t size);
+// Queues how often a task failed so far; nothing comes back for it. An answer for the same task
+// forgets it.
+Status journal_put_failure(Journal *journal, Digest key, uint32_t deaths, uint32_t cannots);
 
 // A descriptor that is readable while journal_next has something.
 int journal_fd(const Journal *journal);
-// The next durable ticket. STATUS_AGAIN: none; STATUS_IO: the journal cannot write any more.
+// The next durable ticket, in the order they were put. STATUS_AGAIN: none; STATUS_IO: the journal
+// cannot write any more.
 Status journal_next(Journal *journal, uint64_t *ret_ticket);
 
 #endif

@@ -165,6 +165,10 @@ Status plan_start(Plan *plan, Core *core, int64_t now_ms) {
     return stage_probe(plan, core, now_ms);
 }
 
+Status plan_model_folder(const Plan *plan, uint32_t model, char *out, size_t size) {
+    return file_join(out, size, "data", plan->models.models[model].folder);
+}
+
 // Ends the piece and has its state made durable.
 static Status commit_piece(Plan *plan, TaskTag tag) {
     uint32_t model = plan->tasks[tag].owner;
@@ -173,20 +177,14 @@ static Status commit_piece(Plan *plan, TaskTag tag) {
     if (status != STATUS_OK) {
         return status;
     }
-    // Two files in turn: the one that the journal refers to is never written to.
-    char path[LIMIT_PATH_BYTES];
-    const Buffer *state = training_state(work->training);
-    uint32_t epoch = training_epoch(work->training);
-    JournalState last;
-    bool first = journal_state(plan->config.journal, work->key, &last) != STATUS_OK ||
-                 strcmp(last.file, "checkpoint-1.bin") == 0;
-    int used = snprintf(path, sizeof path, "%s/data/%s/checkpoint-%d.bin", plan->config.run_folder,
-                        plan->models.models[model].folder, first ? 0 : 1);
-    if (used < 0 || (size_t)used >= sizeof path) {
-        return status_set(STATUS_LIMIT, "path too long: %s", path);
+    char folder[LIMIT_PATH_BYTES];
+    status = plan_model_folder(plan, model, folder, sizeof folder);
+    if (status != STATUS_OK) {
+        return status;
     }
-    return journal_put_state(plan->config.journal, tag, work->key, epoch, path, state->bytes,
-                             state->size);
+    const Buffer *state = training_state(work->training);
+    return journal_put_state(plan->config.journal, tag, folder, work->key,
+                             training_epoch(work->training), state->bytes, state->size);
 }
 
 Status plan_commit(Plan *plan, TaskTag tag, const void *bytes, size_t size) {

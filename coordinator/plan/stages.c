@@ -211,29 +211,56 @@ static Status hold_plan_blob(Plan *plan, uint32_t model) {
     return status;
 }
 
-// Looks for a state that an earlier coordinator made durable; a damaged file is said and not used.
-static void resume_training(Plan *plan, uint32_t model) {
-    ModelWork *work = &plan->work[model];
-    JournalState state;
-    if (journal_state(plan->config.journal, work->key, &state) != STATUS_OK) {
-        return;
-    }
+// Continues from one generation of a state, if its file is whole.
+static Status resume_from(Plan *plan, uint32_t model, const char *folder,
+                          const JournalState *state) {
     char path[LIMIT_PATH_BYTES];
-    snprintf(path, sizeof path, "%s/data/%s/%s", plan->config.run_folder,
-             plan->models.models[model].folder, state.file);
+    int used =
+        snprintf(path, sizeof path, "%s/%s/%s", plan->config.run_folder, folder, state->file);
+    if (used < 0 || (size_t)used >= sizeof path) {
+        return status_set(STATUS_LIMIT, "path too long: %s", path);
+    }
     Buffer bytes = BUFFER_EMPTY;
     Status status = file_read(path, PROTO_BLOB_BYTES, &bytes);
-    if (status == STATUS_OK && !digest_equal(digest_of(bytes.bytes, bytes.size), state.digest)) {
-        status = status_set(STATUS_FORMAT, "%s does not match the journal", path);
+    if (status == STATUS_OK && !digest_equal(digest_of(bytes.bytes, bytes.size), state->digest)) {
+        status = status_set(STATUS_FORMAT, "%s is damaged: it does not match the journal", path);
     }
     if (status == STATUS_OK) {
-        status = training_resume(work->training, bytes.bytes, bytes.size);
-    }
-    if (status != STATUS_OK) {
-        plan_warn(plan, "%s is trained anew: %s", plan->models.models[model].label,
-                  status_message());
+        status = training_resume(plan->work[model].training, bytes.bytes, bytes.size);
     }
     buffer_done(&bytes);
+    return status;
+}
+
+// Looks for the newest whole state that an earlier coordinator made durable; what is damaged is
+// said and not used.
+static void resume_training(Plan *plan, uint32_t model) {
+    char folder[LIMIT_PATH_BYTES];
+    const char *label = plan->models.models[model].label;
+    JournalState states[2];
+    uint32_t count = 0;
+    bool is_damaged = false;
+    Status status = plan_model_folder(plan, model, folder, sizeof folder);
+    if (status == STATUS_OK) {
+        status = journal_states(plan->config.journal, folder, states, &count);
+    }
+    for (uint32_t i = 0; status == STATUS_OK && i < count; i++) {
+        if (!digest_equal(states[i].plan, plan->work[model].key)) {
+            continue; // of other settings or data
+        }
+        if (resume_from(plan, model, folder, &states[i]) == STATUS_OK) {
+            if (is_damaged) {
+                plan_warn(plan, "%s goes on from epoch %u", label, states[i].epoch);
+            }
+            return;
+        }
+        plan_warn(plan, "%s: %s", label, status_message());
+        is_damaged = true;
+    }
+    if (status != STATUS_OK || is_damaged) {
+        plan_warn(plan, "%s is trained anew%s%s", label, is_damaged ? "" : ": ",
+                  is_damaged ? "" : status_message());
+    }
 }
 
 static Status new_training(Plan *plan, uint32_t model) {

@@ -24,6 +24,7 @@ static const char *in_folder(const char *name) {
 
 static void begin(void) {
     snprintf(folder, sizeof folder, "%s", test_folder());
+    CHECK_OK(file_make_folders(in_folder("fan")));
 }
 
 static Digest key_of(uint64_t number) {
@@ -56,6 +57,12 @@ static void check_answer(Journal *journal, uint64_t number, const char *text) {
     buffer_done(&body);
 }
 
+static uint32_t states_of(Journal *journal, const char *model, JournalState states[2]) {
+    uint32_t count = 77;
+    CHECK_OK(journal_states(journal, model, states, &count));
+    return count;
+}
+
 // ---- remembering ----
 
 TEST(answers_states_and_facts_survive_reopening) {
@@ -72,15 +79,19 @@ TEST(answers_states_and_facts_survive_reopening) {
     CHECK_OK(journal_put_answer(journal, 8, key_of(2), 3, "", 0));
     CHECK_OK(wait_ticket(journal, &ticket));
     CHECK_INT(ticket, 8);
-    CHECK_OK(journal_put_state(journal, 9, key_of(50), 12, in_folder("checkpoint-0.bin"),
-                               "state bytes", 11));
+    CHECK_OK(journal_put_state(journal, 9, "fan", key_of(50), 12, "state bytes", 11));
     CHECK_OK(wait_ticket(journal, &ticket));
     CHECK_INT(ticket, 9);
     CHECK(journal_next(journal, &ticket) == STATUS_AGAIN);
+    uint64_t of_this;
+    CHECK_INT(journal_count(journal, 1, &of_this), 1);
+    CHECK_INT(of_this, 1);
     journal_close(journal);
 
     journal = open_here();
     CHECK_INT(journal_incarnation(journal), 2);
+    CHECK_INT(journal_count(journal, 3, &of_this), 1);
+    CHECK_INT(of_this, 0);
     check_answer(journal, 1, "one");
     check_answer(journal, 2, "");
     Buffer fact = BUFFER_EMPTY;
@@ -89,12 +100,13 @@ TEST(answers_states_and_facts_survive_reopening) {
     CHECK_OK(journal_fact(journal, "manifest", &fact));
     CHECK_INT(fact.size, 0);
     buffer_done(&fact);
-    JournalState state;
-    CHECK_OK(journal_state(journal, key_of(50), &state));
-    CHECK_INT(state.epoch, 12);
-    CHECK_TEXT(state.file, "checkpoint-0.bin");
-    CHECK(digest_equal(state.digest, digest_of("state bytes", 11)));
-    CHECK_OK(file_read(in_folder("checkpoint-0.bin"), 100, &fact));
+    JournalState states[2];
+    CHECK_INT(states_of(journal, "fan", states), 1);
+    CHECK(digest_equal(states[0].plan, key_of(50)));
+    CHECK_INT(states[0].epoch, 12);
+    CHECK_TEXT(states[0].file, "checkpoint-0.bin");
+    CHECK(digest_equal(states[0].digest, digest_of("state bytes", 11)));
+    CHECK_OK(file_read(in_folder("fan/checkpoint-0.bin"), 100, &fact));
     CHECK_TEXT(buffer_cstr(&fact), "state bytes");
     buffer_done(&fact);
     journal_close(journal);
@@ -105,11 +117,11 @@ TEST(what_was_never_put_is_not_found) {
     begin();
     Journal *journal = open_here();
     Buffer out = BUFFER_EMPTY;
-    JournalState state = {.epoch = 77};
+    JournalState states[2] = {{.epoch = 77}};
     CHECK(journal_answer(journal, key_of(1), &out) == STATUS_NOT_FOUND);
     CHECK(journal_fact(journal, "settings", &out) == STATUS_NOT_FOUND);
-    CHECK(journal_state(journal, key_of(1), &state) == STATUS_NOT_FOUND);
-    CHECK_INT(state.epoch, 77);
+    CHECK_INT(states_of(journal, "fan", states), 0);
+    CHECK_INT(states[0].epoch, 77);
     buffer_done(&out);
     journal_close(journal);
     file_remove_tree(folder);
@@ -137,11 +149,11 @@ static void copy_file(const char *from, const char *to) {
 
 // What the disk holds at this moment, as a process that finds it after a crash would read it.
 static Journal *open_copy(void) {
-    copy_file(in_folder("journal.db"), in_folder("copy.db"));
-    unlink(in_folder("copy.db-wal"));
-    copy_file(in_folder("journal.db-wal"), in_folder("copy.db-wal"));
+    copy_file(in_folder("journal.db"), in_folder("fan/journal.db"));
+    unlink(in_folder("fan/journal.db-wal"));
+    copy_file(in_folder("journal.db-wal"), in_folder("fan/journal.db-wal"));
     Journal *copy = NULL;
-    CHECK_OK(journal_open(in_folder("copy.db"), &copy));
+    CHECK_OK(journal_open(in_folder("fan/journal.db"), &copy));
     return copy;
 }
 
@@ -226,27 +238,31 @@ TEST(a_later_answer_takes_the_place_of_an_earlier_one) {
     file_remove_tree(folder);
 }
 
-TEST(the_file_that_the_journal_refers_to_is_not_touched_by_the_next_state) {
+TEST(two_generations_of_a_state_are_kept_in_turn) {
     begin();
     Journal *journal = open_here();
     uint64_t ticket;
     for (uint32_t epoch = 1; epoch <= 5; epoch++) {
-        const char *name = epoch % 2 == 1 ? "checkpoint-0.bin" : "checkpoint-1.bin";
         char text[32];
         snprintf(text, sizeof text, "epoch %u", epoch);
-        CHECK_OK(journal_put_state(journal, epoch, key_of(1), epoch, in_folder(name), text,
-                                   strlen(text)));
+        uint64_t plan = epoch < 4 ? 1 : 2; // trained anew from the fourth on
+        CHECK_OK(journal_put_state(journal, epoch, "fan", key_of(plan), epoch, text, strlen(text)));
         CHECK_OK(wait_ticket(journal, &ticket));
-        JournalState state;
-        CHECK_OK(journal_state(journal, key_of(1), &state));
-        CHECK_INT(state.epoch, epoch);
-        CHECK_TEXT(state.file, name);
-        CHECK(digest_equal(state.digest, digest_of(text, strlen(text))));
+        JournalState states[2];
+        CHECK_INT(states_of(journal, "fan", states), epoch == 1 ? 1 : 2);
+        CHECK_INT(states[0].epoch, epoch);
+        CHECK_TEXT(states[0].file, epoch % 2 == 1 ? "checkpoint-0.bin" : "checkpoint-1.bin");
+        CHECK(digest_equal(states[0].plan, key_of(plan)));
+        CHECK(digest_equal(states[0].digest, digest_of(text, strlen(text))));
+        if (epoch > 1) {
+            CHECK_INT(states[1].epoch, epoch - 1);
+            CHECK(digest_equal(states[1].plan, key_of(epoch - 1 < 4 ? 1 : 2)));
+        }
     }
     Buffer bytes = BUFFER_EMPTY;
-    CHECK_OK(file_read(in_folder("checkpoint-0.bin"), 100, &bytes));
+    CHECK_OK(file_read(in_folder("fan/checkpoint-0.bin"), 100, &bytes));
     CHECK_TEXT(buffer_cstr(&bytes), "epoch 5");
-    CHECK_OK(file_read(in_folder("checkpoint-1.bin"), 100, &bytes));
+    CHECK_OK(file_read(in_folder("fan/checkpoint-1.bin"), 100, &bytes));
     CHECK_TEXT(buffer_cstr(&bytes), "epoch 4");
     buffer_done(&bytes);
     journal_close(journal);
@@ -258,13 +274,16 @@ TEST(the_file_that_the_journal_refers_to_is_not_touched_by_the_next_state) {
 TEST(second_opener_is_refused_by_name) {
     begin();
     Journal *first = open_here();
+    char pid_text[32];
+    snprintf(pid_text, sizeof pid_text, "process %ld", (long)getpid());
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) { // another process, as another coordinator is
         Journal *second = NULL;
         Status status = journal_open(in_folder("journal.db"), &second);
         bool named = strstr(status_message(), "another coordinator") != NULL &&
-                     strstr(status_message(), "journal.db") != NULL;
+                     strstr(status_message(), "journal.lock") != NULL &&
+                     strstr(status_message(), pid_text) != NULL;
         _exit(status == STATUS_IO && second == NULL && named ? 0 : 1);
     }
     int how = 0;
@@ -443,11 +462,11 @@ TEST(after_a_write_that_fails_nothing_is_reported_any_more) {
     // There is room again, and still nothing is taken: what the first failure lost is not known.
     uint64_t ticket;
     CHECK(journal_put_answer(journal, 3, key_of(3), 1, "x", 1) == STATUS_IO);
-    CHECK(journal_put_state(journal, 4, key_of(4), 1, in_folder("c.bin"), "x", 1) == STATUS_IO);
+    CHECK(journal_put_state(journal, 4, "fan", key_of(4), 1, "x", 1) == STATUS_IO);
     CHECK(journal_next(journal, &ticket) == STATUS_IO);
     CHECK(journal_next(journal, &ticket) == STATUS_IO);
     CHECK_TEXT(status_message(), why);
-    CHECK(!file_exists(in_folder("c.bin")));
+    CHECK(!file_exists(in_folder("fan/checkpoint-0.bin")));
     // Nor does it give for an answer what never became durable.
     Buffer body = BUFFER_EMPTY;
     CHECK(journal_answer(journal, key_of(2), &body) != STATUS_OK);
@@ -469,7 +488,7 @@ TEST(tickets_from_before_a_failure_are_still_given) {
     CHECK_OK(journal_put_answer(journal, 1, key_of(1), 1, "x", 1));
     struct pollfd fd = {.fd = journal_fd(journal), .events = POLLIN};
     CHECK(poll(&fd, 1, 20000) == 1); // durable, and not taken
-    CHECK_OK(journal_put_state(journal, 2, key_of(2), 1, in_folder("no/such.bin"), "x", 1));
+    CHECK_OK(journal_put_state(journal, 2, "no/such", key_of(2), 1, "x", 1));
     uint64_t ticket;
     Status status;
     int given = 0;
@@ -479,7 +498,7 @@ TEST(tickets_from_before_a_failure_are_still_given) {
     }
     CHECK_INT(given, 1);
     CHECK(status == STATUS_IO);
-    CHECK_HAS(status_message(), "such.bin");
+    CHECK_HAS(status_message(), "no/such/checkpoint-0.bin");
     journal_close(journal);
     file_remove_tree(folder);
 }
@@ -488,12 +507,12 @@ TEST(a_state_whose_file_cannot_be_written_is_not_recorded) {
     begin();
     Journal *journal = open_here();
     uint64_t ticket;
-    CHECK_OK(journal_put_state(journal, 1, key_of(1), 1, in_folder("gone/a.bin"), "x", 1));
+    CHECK_OK(journal_put_state(journal, 1, "gone", key_of(1), 1, "x", 1));
     CHECK(wait_ticket(journal, &ticket) == STATUS_IO);
     journal_close(journal);
     journal = open_here();
-    JournalState state;
-    CHECK(journal_state(journal, key_of(1), &state) == STATUS_NOT_FOUND);
+    JournalState states[2];
+    CHECK_INT(states_of(journal, "gone", states), 0);
     journal_close(journal);
     file_remove_tree(folder);
 }
@@ -532,7 +551,7 @@ TEST(every_failing_allocation_is_survived) {
     Journal *journal = open_here();
     for (long n = 0;; n++) {
         mem_fail_after(n);
-        Status status = journal_put_state(journal, 1, key_of(1), 1, in_folder("a.bin"), "x", 1);
+        Status status = journal_put_state(journal, 1, "fan", key_of(1), 1, "x", 1);
         int failed = mem_has_failed();
         mem_fail_after(-1);
         CHECK(status == (failed ? STATUS_MEMORY : STATUS_OK));
@@ -550,15 +569,14 @@ TEST(every_failing_allocation_is_survived) {
 TEST_MAIN_LIST(
     T(answers_states_and_facts_survive_reopening) T(what_was_never_put_is_not_found)
         T(each_opening_counts_as_one_coordinator)
-            T(a_ticket_comes_only_after_its_answer_is_readable_by_another)
-                T(ten_thousand_answers_come_back_once_and_in_order) T(closing_writes_what_is_queued)
-                    T(a_later_answer_takes_the_place_of_an_earlier_one)
-                        T(the_file_that_the_journal_refers_to_is_not_touched_by_the_next_state) T(
-                            second_opener_is_refused_by_name)
-                            T(a_killed_owner_leaves_no_lock_and_all_that_it_reported) T(
-                                newer_format_is_refused) T(a_file_that_is_no_database_is_damaged)
-                                T(damaged_pages_are_an_error_and_never_an_answer) T(
-                                    a_first_opening_that_was_cut_off_can_be_repeated)
+            T(a_ticket_comes_only_after_its_answer_is_readable_by_another) T(
+                ten_thousand_answers_come_back_once_and_in_order) T(closing_writes_what_is_queued)
+                T(a_later_answer_takes_the_place_of_an_earlier_one) T(
+                    two_generations_of_a_state_are_kept_in_turn) T(second_opener_is_refused_by_name)
+                    T(a_killed_owner_leaves_no_lock_and_all_that_it_reported)
+                        T(newer_format_is_refused) T(a_file_that_is_no_database_is_damaged)
+                            T(damaged_pages_are_an_error_and_never_an_answer)
+                                T(a_first_opening_that_was_cut_off_can_be_repeated)
                                     T(folder_that_is_not_there_is_an_error) T(
                                         after_a_write_that_fails_nothing_is_reported_any_more)
                                         T(tickets_from_before_a_failure_are_still_given) T(

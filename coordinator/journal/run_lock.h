@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Who works on a run: a small file beside the journal that is locked while a coordinator lives and
+// says which one it is. Where locks work they keep a second coordinator out. Where they lie (some
+// network file systems grant everybody everything) the file's contents do: a coordinator that finds
+// another's name in it has lost the run and must not write any more. Also looks at what kind of
+// file system the run lies on. Any thread, but an object is used by one at a time.
+#ifndef AUSCULT_COORDINATOR_JOURNAL_RUN_LOCK_H
+#define AUSCULT_COORDINATOR_JOURNAL_RUN_LOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/status.h"
+
+typedef struct RunLock RunLock;
+
+// What the file said before it was taken.
+typedef struct RunLockPast {
+    bool was_there;  // somebody has worked on this run before
+    bool was_closed; // and left it in order
+} RunLockPast;
+
+// Takes the lock, makes the file if need be. STATUS_IO: another
+// coordinator holds it (named by host and process), or no locks are to be had here (with what can
+// be done about it).
+Status run_lock_take(const char *path, RunLock **ret, RunLockPast *ret_past);
+// Writes into the file that this process has the run from now on. STATUS_IO.
+Status run_lock_sign(RunLock *lock);
+// Reads the file anew: STATUS_OK while it still names this process, STATUS_IO naming who has it.
+Status run_lock_check(const RunLock *lock);
+// Signs off and lets go; accepts NULL.
+void run_lock_free(RunLock *lock);
+
+// The name of the network (or unknown) file system that a path lies on, NULL for a local one;
+// borrowed for good.
+const char *run_lock_network(const char *path);
+
+#endif

@@ -1,0 +1,562 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What happens to the run's memory when the machine misbehaves: disks that fail at any write or
+// sync, locks that lie or are not to be had, files that are old, gone, or not what they were.
+// fcntl and statfs are wrapped by the linker, SQLite's files by a VFS of the test's own.
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "common/base/file.h"
+#include "common/base/mem.h"
+#include "common/base/rng.h"
+#include "coordinator/journal/journal.h"
+#include "tests/unit/test.h"
+
+// ---- a machine that misbehaves ----
+
+static int lock_error;     // what a lock meets: an errno, 0 for none
+static bool locks_lie;     // every lock is granted
+static uint32_t file_kind; // what statfs tells, 0 for the truth
+
+int __real_fcntl(int fd, int command, ...);
+int __wrap_fcntl(int fd, int command, ...);
+int __real_statfs(const char *path, struct statfs *facts);
+int __wrap_statfs(const char *path, struct statfs *facts);
+
+int __wrap_fcntl(int fd, int command, ...) {
+    va_list args;
+    va_start(args, command);
+    void *argument = va_arg(args, void *);
+    va_end(args);
+    if (command == F_OFD_SETLK && lock_error != 0) {
+        errno = lock_error;
+        return -1;
+    }
+    return command == F_OFD_SETLK && locks_lie ? 0 : __real_fcntl(fd, command, argument);
+}
+
+int __wrap_statfs(const char *path, struct statfs *facts) {
+    int result = __real_statfs(path, facts);
+    facts->f_type = file_kind != 0 ? (__fsword_t)file_kind : facts->f_type;
+    return result;
+}
+
+// The default VFS with a count of writes and syncs, and an error at a chosen one.
+static sqlite3_vfs frail;
+// Databases have other methods than logs and rollback journals, which are not locked.
+static struct {
+    const sqlite3_io_methods *whole;
+    sqlite3_io_methods frail;
+} methods[2];
+static long calls_left = -1; // until the error; negative: none
+static int frail_error;
+
+static bool breaks(void) {
+    if (calls_left < 0) {
+        return false;
+    }
+    bool now = calls_left == 0; // and so it stays
+    calls_left -= !now;
+    return now;
+}
+
+static const sqlite3_io_methods *whole_of(sqlite3_file *file) {
+    return methods[file->pMethods == &methods[1].frail].whole;
+}
+
+static int frail_write(sqlite3_file *file, const void *bytes, int size, sqlite3_int64 at) {
+    return breaks() ? frail_error : whole_of(file)->xWrite(file, bytes, size, at);
+}
+
+static int frail_sync(sqlite3_file *file, int flags) {
+    return breaks() ? SQLITE_IOERR_FSYNC : whole_of(file)->xSync(file, flags);
+}
+
+static int frail_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *out) {
+    sqlite3_vfs *whole = vfs->pAppData;
+    int code = whole->xOpen(whole, name, file, flags, out);
+    if (code == SQLITE_OK && (flags & SQLITE_OPEN_DELETEONCLOSE) == 0) {
+        int which = (flags & SQLITE_OPEN_MAIN_DB) == 0;
+        methods[which].whole = file->pMethods;
+        methods[which].frail = *file->pMethods;
+        methods[which].frail.xWrite = frail_write;
+        methods[which].frail.xSync = frail_sync;
+        file->pMethods = &methods[which].frail;
+    }
+    return code;
+}
+
+static void use_frail_disk(void) {
+    if (frail.xOpen == NULL) {
+        sqlite3_vfs *whole = sqlite3_vfs_find(NULL);
+        frail = *whole;
+        frail.zName = "frail";
+        frail.pAppData = whole;
+        frail.xOpen = frail_open;
+        CHECK_INT(sqlite3_vfs_register(&frail, 1), SQLITE_OK);
+    }
+}
+
+// ---- a journal and its folder ----
+
+static char folder[256];
+
+static const char *in_folder(const char *name) {
+    static char paths[4][512];
+    static int next;
+    char *path = paths[next++ % 4];
+    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    return path;
+}
+
+static void begin(void) {
+    snprintf(folder, sizeof folder, "%s", test_folder());
+    lock_error = 0;
+    locks_lie = false;
+    file_kind = 0;
+    calls_left = -1;
+}
+
+static void end(void) {
+    file_remove_tree(folder);
+}
+
+static Digest key_of(uint64_t number) {
+    return digest_of(&number, sizeof number);
+}
+
+static Journal *open_here(void) {
+    Journal *journal = NULL;
+    CHECK_OK(journal_open(in_folder("journal.db"), &journal));
+    return journal;
+}
+
+static Status open_status(void) {
+    Journal *journal = NULL;
+    Status status = journal_open(in_folder("journal.db"), &journal);
+    journal_close(journal);
+    return status;
+}
+
+static Status wait_ticket(Journal *journal, uint64_t *ret_ticket) {
+    for (;;) {
+        Status status = journal_next(journal, ret_ticket);
+        if (status != STATUS_AGAIN) {
+            return status;
+        }
+        struct pollfd fd = {.fd = journal_fd(journal), .events = POLLIN};
+        CHECK(poll(&fd, 1, 20000) == 1);
+    }
+}
+
+static Status put(Journal *journal, uint64_t number) {
+    char text[64];
+    uint64_t ticket;
+    snprintf(text, sizeof text, "answer %llu", (unsigned long long)number);
+    Status status = journal_put_answer(journal, number, key_of(number), 1, text, strlen(text));
+    return status == STATUS_OK ? wait_ticket(journal, &ticket) : status;
+}
+
+// Whether the journal has this answer as it was put; an error is the caller's to judge.
+static Status look_up(Journal *journal, uint64_t number) {
+    char text[64];
+    Buffer body = BUFFER_EMPTY;
+    snprintf(text, sizeof text, "answer %llu", (unsigned long long)number);
+    Status status = journal_answer(journal, key_of(number), &body);
+    if (status == STATUS_OK) {
+        CHECK_TEXT(buffer_cstr(&body), text);
+    }
+    buffer_done(&body);
+    return status;
+}
+
+// ---- disks that fail ----
+
+// The disk breaks at the n-th write or sync, for every n: what was reported before must be there
+// afterwards, and nothing may be reported once it has broken.
+static long break_everywhere(int error, const char *why) {
+    enum { ANSWERS = 12 };
+    long n = 0;
+    for (bool broke = true; broke; n++) {
+        begin();
+        use_frail_disk();
+        journal_close(open_here());
+        Journal *journal = open_here();
+        frail_error = error;
+        calls_left = n;
+        uint64_t reported = 0;
+        Status status = STATUS_OK;
+        for (uint64_t i = 0; i < ANSWERS && status == STATUS_OK; i++) {
+            status = put(journal, i);
+            reported += status == STATUS_OK;
+        }
+        broke = status != STATUS_OK;
+        if (broke) {
+            CHECK_INT(status, STATUS_IO);
+            CHECK_HAS(status_message(), "journal.db");
+            CHECK_HAS(status_message(), why);
+            CHECK_INT(put(journal, ANSWERS), STATUS_IO);
+        }
+        journal_close(journal);
+        calls_left = -1;
+        journal = open_here();
+        for (uint64_t i = 0; i < reported; i++) {
+            CHECK_OK(look_up(journal, i));
+        }
+        CHECK_INT(look_up(journal, ANSWERS), STATUS_NOT_FOUND);
+        CHECK_OK(put(journal, 100)); // and it goes on
+        journal_close(journal);
+        end();
+    }
+    return n;
+}
+
+TEST(what_was_reported_survives_a_disk_that_fails_at_any_write) {
+    CHECK(break_everywhere(SQLITE_IOERR_WRITE, "I/O error") > 20);
+}
+
+TEST(what_was_reported_survives_a_disk_that_is_full_at_any_write) {
+    CHECK(break_everywhere(SQLITE_FULL, "") > 20);
+}
+
+TEST(on_a_network_file_system_too) {
+    // begin() resets the kind: set where statfs is asked, for the whole of the test.
+    begin();
+    file_kind = 0x6969;
+    use_frail_disk();
+    Journal *journal = open_here();
+    CHECK(!file_exists(in_folder("journal.db-wal")));
+    frail_error = SQLITE_IOERR_WRITE;
+    uint64_t reported = 0;
+    while (put(journal, reported) == STATUS_OK && reported < 5) {
+        reported++;
+        calls_left = reported == 5 ? 3 : -1;
+    }
+    CHECK_INT(put(journal, 77), STATUS_IO);
+    journal_close(journal);
+    calls_left = -1;
+    journal = open_here();
+    CHECK(!file_exists(in_folder("journal.db-wal")));
+    for (uint64_t i = 0; i < reported; i++) {
+        CHECK_OK(look_up(journal, i));
+    }
+    journal_close(journal);
+    end();
+}
+
+// ---- locks ----
+
+TEST(where_no_locks_are_to_be_had_it_says_what_to_do) {
+    static const int ERRORS[] = {ENOLCK, ENOSYS, EOPNOTSUPP};
+    for (size_t i = 0; i < sizeof ERRORS / sizeof ERRORS[0]; i++) {
+        begin();
+        lock_error = ERRORS[i];
+        CHECK_INT(open_status(), STATUS_IO);
+        CHECK_HAS(status_message(), "cannot lock");
+        CHECK_HAS(status_message(), "local disk");
+        CHECK(!file_exists(in_folder("journal.db")));
+        end();
+    }
+}
+
+static void sign_as_another(void) {
+    static const char TEXT[] =
+        "auscult-lock 1 open 00112233445566778899aabbccddeeff elsewhere 4242\n";
+    FILE *file = fopen(in_folder("journal.lock"), "w");
+    CHECK(file != NULL && fputs(TEXT, file) >= 0 && fclose(file) == 0);
+}
+
+TEST(a_run_that_another_has_taken_over_is_written_no_more) {
+    begin();
+    Journal *journal = open_here();
+    CHECK_OK(put(journal, 1));
+    sign_as_another(); // as one does whom a lying lock let in
+    CHECK_INT(put(journal, 2), STATUS_IO);
+    CHECK_HAS(status_message(), "another coordinator has taken this run over");
+    CHECK_HAS(status_message(), "process 4242 on host elsewhere");
+    CHECK_INT(put(journal, 3), STATUS_IO);
+    journal_close(journal);
+    // Nor is the other one's name struck out.
+    Buffer text = BUFFER_EMPTY;
+    CHECK_OK(file_read(in_folder("journal.lock"), 500, &text));
+    CHECK_HAS(buffer_cstr(&text), "open 00112233");
+    buffer_done(&text);
+    journal = open_here();
+    CHECK_OK(look_up(journal, 1));
+    CHECK_INT(look_up(journal, 2), STATUS_NOT_FOUND);
+    journal_close(journal);
+    end();
+}
+
+TEST(the_second_of_two_whom_a_lying_lock_lets_in_wins) {
+    begin();
+    locks_lie = true;
+    Journal *first = open_here();
+    CHECK_OK(put(first, 1));
+    // SQLite's own lock is real here and keeps the database; the name in the file is enough.
+    CHECK_INT(open_status(), STATUS_IO);
+    CHECK_HAS(status_message(), "in use");
+    CHECK_INT(put(first, 2), STATUS_IO);
+    CHECK_HAS(status_message(), "taken this run over");
+    journal_close(first);
+    Journal *next = open_here();
+    CHECK_OK(look_up(next, 1));
+    CHECK_INT(look_up(next, 2), STATUS_NOT_FOUND);
+    journal_close(next);
+    end();
+}
+
+// ---- files that are not what they were ----
+
+TEST(a_journal_that_is_gone_or_empty_is_no_new_run) {
+    for (int is_empty = 0; is_empty < 2; is_empty++) {
+        begin();
+        Journal *journal = open_here();
+        CHECK_OK(put(journal, 1));
+        journal_close(journal);
+        unlink(in_folder("journal.db"));
+        if (is_empty) {
+            CHECK_OK(file_write(in_folder("journal.db"), "", 0));
+        }
+        CHECK_INT(open_status(), STATUS_FORMAT);
+        CHECK_HAS(status_message(), "gone or empty");
+        CHECK_HAS(status_message(), "--restart");
+        end();
+    }
+}
+
+enum { WRITTEN = 60 };
+
+static void write_some(void) {
+    Journal *journal = open_here();
+    CHECK_OK(file_make_folders(in_folder("data/fan")));
+    CHECK_OK(journal_set_fact(journal, "settings", "epochs: 3\n", 10));
+    for (uint64_t i = 0; i < WRITTEN; i++) {
+        CHECK_OK(put(journal, i));
+    }
+    CHECK_OK(journal_put_state(journal, 1, "data/fan", key_of(1), 5, "state", 5));
+    uint64_t ticket;
+    CHECK_OK(wait_ticket(journal, &ticket));
+    journal_close(journal);
+}
+
+// Opens, and reads all that was written: STATUS_OK when it is all there as it was.
+static Status read_all(void) {
+    Journal *journal = NULL;
+    Status status = journal_open(in_folder("journal.db"), &journal);
+    for (uint64_t i = 0; status == STATUS_OK && i < WRITTEN; i++) {
+        status = look_up(journal, i);
+    }
+    Buffer fact = BUFFER_EMPTY;
+    if (status == STATUS_OK) {
+        status = journal_fact(journal, "settings", &fact);
+    }
+    if (status == STATUS_OK) {
+        CHECK_TEXT(buffer_cstr(&fact), "epochs: 3\n");
+    }
+    buffer_done(&fact);
+    JournalState states[2];
+    uint32_t count = 0;
+    if (status == STATUS_OK) {
+        status = journal_states(journal, "data/fan", states, &count);
+    }
+    if (status == STATUS_OK) {
+        CHECK_INT(count, 1);
+    }
+    journal_close(journal);
+    return status;
+}
+
+TEST(a_flipped_bit_is_found_or_harmless_and_never_another_answer) {
+    begin();
+    write_some();
+    Buffer whole = BUFFER_EMPTY;
+    CHECK_OK(file_read(in_folder("journal.db"), 1 << 20, &whole));
+    Rng rng = rng_of(4711, "flips", 0, 0);
+    int found = 0, harmless = 0;
+    for (int i = 0; i < 600; i++) {
+        size_t at = rng_below(&rng, (uint32_t)whole.size);
+        unsigned char bit = (unsigned char)(1u << rng_below(&rng, 8));
+        whole.bytes[at] = (char)(whole.bytes[at] ^ bit);
+        CHECK_OK(file_write(in_folder("journal.db"), whole.bytes, whole.size));
+        Status status = read_all();
+        if (status == STATUS_OK) {
+            harmless++;
+        } else {
+            found++;
+            if (status != STATUS_FORMAT && status != STATUS_MISMATCH && status != STATUS_IO) {
+                TEST_FAIL("bit of byte %zu: status %d, %s", at, (int)status, status_message());
+            }
+        }
+        whole.bytes[at] = (char)(whole.bytes[at] ^ bit);
+    }
+    printf("%d flips found, %d harmless\n", found, harmless);
+    CHECK(found > 40 && harmless > 0);
+    buffer_done(&whole);
+    end();
+}
+
+TEST(a_truncated_journal_is_found) {
+    begin();
+    write_some();
+    Buffer whole = BUFFER_EMPTY;
+    CHECK_OK(file_read(in_folder("journal.db"), 1 << 20, &whole));
+    for (size_t size = 512; size < whole.size; size += 3584) {
+        CHECK_OK(file_write(in_folder("journal.db"), whole.bytes, size));
+        // The last page is the root of an empty table: what it lacks may never have been there.
+        bool may_be_whole = size > whole.size - 4096;
+        Status status = read_all();
+        if (status != STATUS_FORMAT && !(may_be_whole && status == STATUS_OK)) {
+            TEST_FAIL("cut to %zu of %zu bytes, and not found", size, whole.size);
+        }
+    }
+    buffer_done(&whole);
+    end();
+}
+
+// ---- older formats ----
+
+static void run_sql(const char *sql) {
+    sqlite3 *database;
+    CHECK_INT(sqlite3_open(in_folder("journal.db"), &database), SQLITE_OK);
+    char *message = NULL;
+    if (sqlite3_exec(database, sql, NULL, NULL, &message) != SQLITE_OK) {
+        TEST_FAIL("%s", message);
+    }
+    CHECK_INT(sqlite3_close(database), SQLITE_OK);
+}
+
+// As auscult 0.1.0's first commits wrote it, with the answer 7 and one fact.
+static void write_version_1(void) {
+    char sql[2048], key[DIGEST_TEXT_BYTES];
+    digest_text(key_of(7), key);
+    snprintf(sql, sizeof sql,
+             "PRAGMA journal_mode = WAL; BEGIN;"
+             "CREATE TABLE fact (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
+             "CREATE TABLE incarnation (number INTEGER PRIMARY KEY, pid INTEGER NOT NULL);"
+             "CREATE TABLE answer (key BLOB PRIMARY KEY, kind INTEGER NOT NULL, body BLOB NOT NULL)"
+             " WITHOUT ROWID;"
+             "CREATE TABLE state (plan BLOB PRIMARY KEY, epoch INTEGER NOT NULL, file TEXT NOT "
+             "NULL, digest BLOB NOT NULL) WITHOUT ROWID;"
+             "INSERT INTO incarnation VALUES (1, 10), (2, 11);"
+             "INSERT INTO fact VALUES ('settings', CAST('epochs: 3' AS BLOB)), ('manifest', x'');"
+             "INSERT INTO answer VALUES (x'%s', 1, CAST('answer 7' AS BLOB)), (x'%032d', 3, x'');"
+             "PRAGMA user_version = 1; COMMIT;",
+             key, 5);
+    run_sql(sql);
+}
+
+static void check_migrated(void) {
+    Journal *journal = open_here();
+    CHECK_INT(journal_incarnation(journal), 3);
+    CHECK_OK(look_up(journal, 7));
+    uint64_t of_this;
+    CHECK_INT(journal_count(journal, 3, &of_this), 1);
+    Buffer fact = BUFFER_EMPTY;
+    CHECK_OK(journal_fact(journal, "settings", &fact));
+    CHECK_TEXT(buffer_cstr(&fact), "epochs: 3");
+    CHECK_OK(journal_fact(journal, "manifest", &fact));
+    CHECK_INT(fact.size, 0);
+    buffer_done(&fact);
+    CHECK_OK(put(journal, 8));
+    journal_close(journal);
+}
+
+TEST(an_older_journal_is_migrated_after_a_copy) {
+    begin();
+    write_version_1();
+    check_migrated();
+    // The copy is the old file, whole.
+    CHECK(rename(in_folder("journal-v1.db"), in_folder("journal.db")) == 0);
+    unlink(in_folder("journal.lock"));
+    check_migrated();
+    end();
+}
+
+TEST(a_migration_that_breaks_anywhere_leaves_the_old_journal) {
+    bool broke = true;
+    for (long n = 0; broke; n++) {
+        begin();
+        use_frail_disk();
+        write_version_1();
+        frail_error = SQLITE_FULL;
+        calls_left = n;
+        broke = open_status() != STATUS_OK;
+        calls_left = -1;
+        Journal *journal = open_here();
+        CHECK_OK(look_up(journal, 7));
+        journal_close(journal);
+        end();
+    }
+}
+
+// ---- failures of tasks, answers that are dropped ----
+
+TEST(failures_are_counted_over_coordinators_until_the_answer) {
+    begin();
+    Journal *journal = open_here();
+    uint32_t deaths = 9, cannots = 9;
+    journal_failures(journal, key_of(1), &deaths, &cannots);
+    CHECK(deaths == 0 && cannots == 0);
+    CHECK_OK(journal_put_failure(journal, key_of(1), 1, 0));
+    CHECK_OK(journal_put_failure(journal, key_of(1), 2, 3));
+    CHECK_OK(put(journal, 2)); // the ticket of an answer comes, none of a failure
+    journal_close(journal);
+    journal = open_here();
+    journal_failures(journal, key_of(1), &deaths, &cannots);
+    CHECK(deaths == 2 && cannots == 3);
+    CHECK_OK(put(journal, 1));
+    journal_failures(journal, key_of(1), &deaths, &cannots);
+    CHECK(deaths == 0 && cannots == 0);
+    journal_close(journal);
+    journal = open_here();
+    journal_failures(journal, key_of(1), &deaths, &cannots);
+    CHECK(deaths == 0 && cannots == 0);
+    journal_close(journal);
+    end();
+}
+
+TEST(a_dropped_answer_is_gone_until_it_is_given_anew) {
+    begin();
+    Journal *journal = open_here();
+    CHECK_OK(put(journal, 1));
+    CHECK_OK(put(journal, 2));
+    journal_close(journal);
+    journal = open_here();
+    uint64_t of_this;
+    CHECK_OK(journal_drop_answer(journal, key_of(1)));
+    CHECK_INT(journal_drop_answer(journal, key_of(1)), STATUS_NOT_FOUND);
+    CHECK_INT(journal_drop_answer(journal, key_of(3)), STATUS_NOT_FOUND);
+    CHECK_INT(journal_count(journal, 1, &of_this), 1);
+    journal_close(journal);
+    journal = open_here();
+    CHECK_INT(look_up(journal, 1), STATUS_NOT_FOUND);
+    CHECK_OK(look_up(journal, 2));
+    CHECK_OK(put(journal, 1));
+    CHECK_INT(journal_count(journal, 1, &of_this), 2);
+    CHECK_INT(of_this, 1);
+    journal_close(journal);
+    journal = open_here();
+    CHECK_OK(look_up(journal, 1));
+    journal_close(journal);
+    end();
+}
+
+TEST_MAIN_LIST(
+    T(what_was_reported_survives_a_disk_that_fails_at_any_write)
+        T(what_was_reported_survives_a_disk_that_is_full_at_any_write)
+            T(on_a_network_file_system_too) T(where_no_locks_are_to_be_had_it_says_what_to_do)
+                T(a_run_that_another_has_taken_over_is_written_no_more)
+                    T(the_second_of_two_whom_a_lying_lock_lets_in_wins)
+                        T(a_journal_that_is_gone_or_empty_is_no_new_run)
+                            T(a_flipped_bit_is_found_or_harmless_and_never_another_answer)
+                                T(a_truncated_journal_is_found)
+                                    T(an_older_journal_is_migrated_after_a_copy) T(
+                                        a_migration_that_breaks_anywhere_leaves_the_old_journal)
+                                        T(failures_are_counted_over_coordinators_until_the_answer)
+                                            T(a_dropped_answer_is_gone_until_it_is_given_anew))
