@@ -76,15 +76,14 @@ static bool options_have_settings(const RunOptions *options) {
     return options->preset != NULL || options->config != NULL || options->assignment_count > 0;
 }
 
-// Which keys differ, as "epochs (3, now 100), ...".
+// Which keys differ by more than what is added, as "epochs (3, now 100), ...".
 static void list_changes(const Settings *old, const Settings *now, Buffer *out) {
     for (const SettingRow *row = SETTING_TABLE; row->key != NULL; row++) {
         Buffer before = BUFFER_EMPTY;
         Buffer after = BUFFER_EMPTY;
         settings_value(old, row, &before);
         settings_value(now, row, &after);
-        if (row->stage != SETTING_EXECUTION &&
-            strcmp(buffer_cstr(&before), buffer_cstr(&after)) != 0) {
+        if (row->stage != SETTING_EXECUTION && !settings_extends(old, now, row)) {
             buffer_format(out, "%s%s (%s, now %s)", out->size > 0 ? ", " : "", row->key,
                           buffer_cstr(&before), buffer_cstr(&after));
         }

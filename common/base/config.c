@@ -20,6 +20,9 @@ typedef struct Reader {
     int seen_count;
     bool passing_over; // the waiting key is one of PASSED_OVER
     bool shuffling;    // the waiting key is the baseline's shuffle
+    bool in_list;      // inside a list
+    int list_line;     // where it begins
+    Buffer list;       // its items so far, as settings_set takes them
     char window[256];  // win_length's value, "" when not given
 } Reader;
 
@@ -82,6 +85,15 @@ static Status take_value(Reader *reader, const char *value) {
     return settings_set(&reader->settings, reader->key, value);
 }
 
+// The waiting key has got its value.
+static Status end_value(Reader *reader, const char *value, int line) {
+    Status status = take_value(reader, value);
+    reader->key[0] = '\0';
+    reader->passing_over = false;
+    return status == STATUS_OK ? STATUS_OK
+                               : status_prefix(status, "%s line %d", reader->name, line);
+}
+
 static Status take_scalar(Reader *reader, const yaml_event_t *event) {
     const char *value = (const char *)event->data.scalar.value;
     int line = line_of(event);
@@ -96,19 +108,51 @@ static Status take_scalar(Reader *reader, const yaml_event_t *event) {
     if (reader->key[0] == '\0') {
         return take_key(reader, value, line);
     }
-    Status status = take_value(reader, value);
-    reader->key[0] = '\0';
-    reader->passing_over = false;
-    return status == STATUS_OK ? STATUS_OK
-                               : status_prefix(status, "%s line %d", reader->name, line);
+    if (reader->in_list) {
+        buffer_format(&reader->list, "%s%s", reader->list.size > 1 ? ", " : "", value);
+        return reader->list.status;
+    }
+    return end_value(reader, value, line);
+}
+
+static bool takes_list(const Reader *reader) {
+    for (const SettingRow *row = SETTING_TABLE; row->key != NULL; row++) {
+        if (strcmp(row->key, reader->key) == 0) {
+            return row->type == SETTING_SEEDS;
+        }
+    }
+    return false;
+}
+
+static Status begin_list(Reader *reader, const yaml_event_t *event) {
+    reader->in_list = true;
+    reader->list_line = line_of(event);
+    buffer_clear(&reader->list);
+    buffer_text(&reader->list, "[");
+    return reader->list.status;
+}
+
+static Status end_list(Reader *reader) {
+    reader->in_list = false;
+    buffer_text(&reader->list, "]");
+    return reader->list.status == STATUS_OK
+               ? end_value(reader, buffer_cstr(&reader->list), reader->list_line)
+               : reader->list.status;
 }
 
 static Status take_event(Reader *reader, const yaml_event_t *event) {
     if (event->type == YAML_SCALAR_EVENT) {
         return take_scalar(reader, event);
     }
+    bool begins = event->type == YAML_SEQUENCE_START_EVENT;
+    if (begins && reader->depth > 0 && !reader->in_list && takes_list(reader)) {
+        return begin_list(reader, event);
+    }
+    if (reader->in_list && event->type == YAML_SEQUENCE_END_EVENT) {
+        return end_list(reader);
+    }
     bool nested = reader->depth > 0 && event->type != YAML_MAPPING_END_EVENT;
-    bool other = event->type == YAML_SEQUENCE_START_EVENT || event->type == YAML_ALIAS_EVENT;
+    bool other = begins || event->type == YAML_ALIAS_EVENT;
     if (nested || other) {
         return status_set(STATUS_FORMAT,
                           "%s line %d: %s%s a list, mapping or alias where one value "
@@ -146,6 +190,7 @@ Status config_read_text(const char *name, const char *text, size_t size, Setting
         yaml_event_delete(&event);
     }
     yaml_parser_delete(&parser);
+    buffer_done(&reader.list);
     if (status == STATUS_OK && reader.window[0] != '\0') {
         // Once more, since null means n_fft, which may stand below it.
         status = settings_set(&reader.settings, "win_length", reader.window);

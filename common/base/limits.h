@@ -34,6 +34,7 @@
 #define LIMIT_BATCH   65536 // vectors of one optimiser step
 #define LIMIT_SHARDS  64    // logical shards of one model
 #define LIMIT_EPOCHS  1000000
+#define LIMIT_SEEDS   100 // seeds of one run: deviations over them are known to a tenth long before
 #define LIMIT_WORKERS 1024 // sessions of one coordinator
 
 #endif

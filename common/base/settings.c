@@ -49,6 +49,8 @@ const SettingRow SETTING_TABLE[] = {
     REAL(validation_split, SETTING_TRAINING, 0, 0.9, "share of the vectors held out"),
     {"seed", SETTING_INT64, SETTING_TRAINING, offsetof(Settings, seed), 0, 9007199254740992.0, NULL,
      "seed of initial weights, validation draw and permutations"},
+    {"seeds", SETTING_SEEDS, SETTING_TRAINING, offsetof(Settings, seeds), 0, 9007199254740992.0,
+     NULL, "several seeds, [1, 2]: models and outputs for each; the first is `seed`"},
     CHOICE(numerics, SETTING_TRAINING, NUMERICS_CHOICES,
            "BLAS kernel, part of the result; auto takes this machine's best and writes it down"),
     CHOICE(score, SETTING_SCORING, SCORE_CHOICES, "what a clip's score is"),
@@ -168,7 +170,9 @@ static Status out_of_range(const SettingRow *row, const char *value) {
     char least[TEXT_NUMBER_BYTES], most[TEXT_NUMBER_BYTES];
     text_number(least, row->least);
     text_number(most, row->most);
-    const char *kind = row->type == SETTING_REAL ? "a number" : "a whole number";
+    const char *kind = row->type == SETTING_REAL    ? "a number"
+                       : row->type == SETTING_SEEDS ? "a list of whole numbers, each once,"
+                                                    : "a whole number";
     return status_set(STATUS_INVALID, "%s is '%s': accepted is %s from %s to %s", row->key, value,
                       kind, least, most);
 }
@@ -184,6 +188,69 @@ static bool is_null(const char *value) {
     return false;
 }
 
+// The next item of a list, without the spaces around it; *at moves behind it and its comma.
+static void next_item(const char **at, char out[TEXT_NUMBER_BYTES]) {
+    static const char *const SPACES = " \t";
+    const char *start = *at + strspn(*at, SPACES);
+    size_t whole = strcspn(start, ",");
+    size_t length = whole;
+    while (length > 0 && strchr(SPACES, start[length - 1]) != NULL) {
+        length--;
+    }
+    length = length < TEXT_NUMBER_BYTES ? length : 0; // nothing that long is a number
+    snprintf(out, TEXT_NUMBER_BYTES, "%.*s", (int)length, start);
+    *at = start[whole] == ',' ? start + whole + 1 : NULL;
+}
+
+static bool has_seed(const SeedList *list, int64_t seed) {
+    for (int32_t i = 0; i < list->count; i++) {
+        if (list->seeds[i] == seed) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The items between the brackets, which may be left away.
+static Status read_seeds(const SettingRow *row, const char *value, SeedList *ret_list) {
+    SeedList list = {0};
+    char items[LIMIT_SEEDS * TEXT_NUMBER_BYTES];
+    size_t length = strlen(value);
+    bool in_brackets = length >= 2 && value[0] == '[' && value[length - 1] == ']';
+    size_t edge = in_brackets ? 1 : 0;
+    if (length - 2 * edge >= sizeof items) {
+        return status_set(STATUS_INVALID, "%s: accepted are at most %d", row->key, LIMIT_SEEDS);
+    }
+    snprintf(items, sizeof items, "%.*s", (int)(length - 2 * edge), value + edge);
+    bool is_empty = in_brackets ? items[strspn(items, " \t")] == '\0' : is_null(value);
+    for (const char *at = is_empty ? NULL : items; at != NULL;) {
+        char item[TEXT_NUMBER_BYTES];
+        int64_t seed;
+        next_item(&at, item);
+        if (text_to_int(item, &seed) != STATUS_OK ||
+            !((double)seed >= row->least && (double)seed <= row->most) || has_seed(&list, seed)) {
+            return out_of_range(row, value);
+        }
+        if (list.count == LIMIT_SEEDS) {
+            return status_set(STATUS_INVALID, "%s: accepted are at most %d", row->key, LIMIT_SEEDS);
+        }
+        list.seeds[list.count++] = seed;
+    }
+    *ret_list = list;
+    return STATUS_OK;
+}
+
+// One seed has one form, so that its files have the same bytes whichever way it was given.
+static Status set_seeds(Settings *settings, const SettingRow *row, const char *value) {
+    SeedList list;
+    Status status = read_seeds(row, value, &list);
+    if (status == STATUS_OK) {
+        settings->seed = list.count > 0 ? list.seeds[0] : settings->seed;
+        settings->seeds = list.count > 1 ? list : (SeedList){0};
+    }
+    return status;
+}
+
 Status settings_set(Settings *settings, const char *key, const char *value) {
     const SettingRow *row = find(key);
     if (row == NULL) {
@@ -192,6 +259,9 @@ Status settings_set(Settings *settings, const char *key, const char *value) {
     char *field = (char *)settings + row->offset;
     if (row->type == SETTING_CHOICE) {
         return set_choice((int32_t *)(void *)field, row, value);
+    }
+    if (row->type == SETTING_SEEDS) {
+        return set_seeds(settings, row, value);
     }
     // The official baseline writes null for "up to half the rate" and "as long as n_fft".
     char n_fft[16];
@@ -254,6 +324,11 @@ Status settings_check(const Settings *s) {
         return status_set(STATUS_INVALID, "fmin is %g and fmax is %g: fmin must be below fmax",
                           s->fmin, s->fmax);
     }
+    if (s->seeds.count > 0 && s->seeds.seeds[0] != s->seed) {
+        return status_set(STATUS_INVALID,
+                          "seed is %lld and seeds begins with %lld: give one of the two",
+                          (long long)s->seed, (long long)s->seeds.seeds[0]);
+    }
     if (s->n_mels * s->frames > LIMIT_VECTOR) {
         return status_set(STATUS_INVALID,
                           "n_mels is %d and frames is %d: a vector of %d floats, accepted are %d",
@@ -284,17 +359,58 @@ void settings_value(const Settings *settings, const SettingRow *row, Buffer *out
         memcpy(&narrow, field, sizeof narrow);
         buffer_text(out, row->choices[narrow]);
         break;
+    case SETTING_SEEDS:
+        buffer_text(out, "[");
+        for (int32_t i = 0; i < settings->seeds.count; i++) {
+            buffer_format(out, "%s%lld", i > 0 ? ", " : "", (long long)settings->seeds.seeds[i]);
+        }
+        buffer_text(out, "]");
+        break;
     }
 }
 
 void settings_write(const Settings *settings, SettingStage last, Buffer *out) {
     for (const SettingRow *row = SETTING_TABLE; row->key != NULL; row++) {
-        if (row->stage <= last) {
+        bool is_empty = row->type == SETTING_SEEDS && settings->seeds.count == 0;
+        if (row->stage <= last && !is_empty) {
             buffer_format(out, "%s: ", row->key);
             settings_value(settings, row, out);
             buffer_text(out, "\n");
         }
     }
+}
+
+int32_t settings_seed_count(const Settings *settings) {
+    return settings->seeds.count > 0 ? settings->seeds.count : 1;
+}
+
+Settings settings_of_seed(const Settings *settings, int32_t index) {
+    Settings one = *settings;
+    one.seed = settings->seeds.count > 0 ? settings->seeds.seeds[index] : settings->seed;
+    one.seeds = (SeedList){0};
+    return one;
+}
+
+static bool keeps_seeds(const Settings *old, const Settings *now) {
+    for (int32_t i = 0; i < settings_seed_count(old); i++) {
+        int64_t seed = settings_of_seed(old, i).seed;
+        if (seed != now->seed && !has_seed(&now->seeds, seed)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool settings_extends(const Settings *old, const Settings *now, const SettingRow *row) {
+    Buffer before = BUFFER_EMPTY;
+    Buffer after = BUFFER_EMPTY;
+    settings_value(old, row, &before);
+    settings_value(now, row, &after);
+    bool same = strcmp(buffer_cstr(&before), buffer_cstr(&after)) == 0;
+    bool is_of_seeds = row->type == SETTING_SEEDS || row->offset == offsetof(Settings, seed);
+    buffer_done(&before);
+    buffer_done(&after);
+    return same || (is_of_seeds && keeps_seeds(old, now));
 }
 
 Digest settings_digest(const Settings *settings, SettingStage last) {

@@ -13,6 +13,7 @@
 
 #include "common/base/buffer.h"
 #include "common/base/digest.h"
+#include "common/base/limits.h"
 #include "common/base/status.h"
 
 typedef enum PadMode { PAD_ZEROS, PAD_REFLECT } PadMode;
@@ -21,6 +22,11 @@ typedef enum ScalerKind { SCALER_NONE, SCALER_STANDARD } ScalerKind;
 typedef enum SpreadMode { SPREAD_AUTO, SPREAD_ALWAYS, SPREAD_NEVER } SpreadMode;
 typedef enum ScoreKind { SCORE_MSE } ScoreKind;
 typedef enum ThresholdKind { THRESHOLD_GAMMA_CLIP, THRESHOLD_PERCENTILE } ThresholdKind;
+
+typedef struct SeedList {
+    int32_t count;
+    int64_t seeds[LIMIT_SEEDS]; // (count) each once
+} SeedList;
 
 typedef struct Settings {
     // Features (librosa.feature.melspectrogram's names)
@@ -43,9 +49,10 @@ typedef struct Settings {
     int32_t epochs;
     double learning_rate;
     double validation_split; // share of the vectors held out
-    int64_t seed;
-    int32_t numerics; // Kernel (common/model/linalg.h): which BLAS kernel, 0 = auto
-    int32_t spread;   // SpreadMode; changes time, never bits
+    int64_t seed;            // of the primary system: the first of `seeds` if there are any
+    SeedList seeds;          // a system for each; empty when there is one seed alone
+    int32_t numerics;        // Kernel (common/model/linalg.h): which BLAS kernel, 0 = auto
+    int32_t spread;          // SpreadMode; changes time, never bits
     // Scores and decisions
     int32_t score;             // ScoreKind
     int32_t threshold;         // ThresholdKind
@@ -68,6 +75,7 @@ typedef enum SettingType {
     SETTING_INT64,  // int64_t
     SETTING_REAL,   // double
     SETTING_CHOICE, // int32_t index into `choices`
+    SETTING_SEEDS,  // SeedList
 } SettingType;
 
 typedef struct SettingRow {
@@ -90,7 +98,8 @@ const char *const *settings_preset_names(void);
 
 // Sets one key from text. STATUS_INVALID for an unknown key (suggesting the nearest known one) or
 // a value outside the accepted range (naming the range). "null" is accepted for fmax (half the
-// rate) and for win_length (the present n_fft).
+// rate) and for win_length (the present n_fft). Seeds are listed as "[1, 2]" or "1,2": the first
+// becomes `seed`, and a single one is `seed` and no list.
 Status settings_set(Settings *settings, const char *key, const char *value);
 // Sets from one "key=value".
 Status settings_assign(Settings *settings, const char *assignment);
@@ -99,9 +108,16 @@ Status settings_check(const Settings *settings);
 
 // One key's value as text.
 void settings_value(const Settings *settings, const SettingRow *row, Buffer *out);
-// Appends "key: value\n" for every key whose stage is at most `last`, in table order; this is
-// config.yaml's body, what workers are sent, and what digests cover.
+// Appends "key: value\n" for every key whose stage is at most `last`, in table order, but for an
+// empty list of seeds; this is config.yaml's body, what workers are sent, and what digests cover.
 void settings_write(const Settings *settings, SettingStage last, Buffer *out);
+// How many seeds there are, 1 or more; and the settings of one of them: that seed and no list, as
+// if the run had no other. `index` is below the count.
+int32_t settings_seed_count(const Settings *settings);
+Settings settings_of_seed(const Settings *settings, int32_t index);
+// Whether one key's change only adds to what a run computes, so that nothing finished is redone:
+// the value is the same, or it is about seeds and all of old's are still among now's.
+bool settings_extends(const Settings *old, const Settings *now, const SettingRow *row);
 // Digest of what settings_write gives for stages up to `last`.
 Digest settings_digest(const Settings *settings, SettingStage last);
 // Appends the key reference: key, default, accepted range and help, for --help-settings.

@@ -74,6 +74,34 @@ TEST(line_ends_and_a_byte_order_mark_do_not_matter) {
     check_refused("\r\nepochs: 7\r\nepochz: 8\r\n", STATUS_INVALID, "line 3|epochs");
 }
 
+TEST(seeds_are_read_from_lists_of_both_forms) {
+    static const char *const FORMS[] = {
+        "seeds: [3, 1, 2]\nepochs: 7\n", "seeds:\n  - 3\n  - 1\n  - 2\nepochs: 7\n",
+        "seeds:\n- 3\n- 1 # one\n- \"2\"\nepochs: 7\n", "seeds: 3, 1, 2\nepochs: 7\n",
+        "seed: 4\nseeds: [3,\n 1, 2]\nepochs: 7\n"};
+    for (size_t i = 0; i < sizeof FORMS / sizeof FORMS[0]; i++) {
+        Settings s = read_ok(FORMS[i]);
+        CHECK_INT(s.seeds.count, 3);
+        CHECK_INT(s.seed, 3);
+        CHECK_INT(s.seeds.seeds[2], 2);
+        CHECK_INT(s.epochs, 7);
+        Buffer text = BUFFER_EMPTY;
+        settings_write(&s, SETTING_EXECUTION, &text);
+        CHECK_HAS(buffer_cstr(&text), "seed: 3\nseeds: [3, 1, 2]\n");
+        Settings back = read_ok(buffer_cstr(&text));
+        CHECK(same(&back, &s));
+        buffer_done(&text);
+    }
+    CHECK_INT(read_ok("seeds: []\nepochs: 7\n").epochs, 7);
+    CHECK_INT(read_ok("seeds: [5]\n").seed, 5);
+    check_refused("epochs: 7\nseeds:\n- 1\n- x\n", STATUS_INVALID, "line 3|seeds|[1, x]");
+    check_refused("seeds: [1, 1]\n", STATUS_INVALID, "line 1|seeds|each once");
+    check_refused("seeds: [[1], 2]\n", STATUS_FORMAT, "line 1|seeds");
+    check_refused("seeds: [{a: 1}]\n", STATUS_FORMAT, "line 1|seeds");
+    check_refused("seeds: [1, 2\n", STATUS_FORMAT, "x.yaml line");
+    check_refused("seeds: [1]\nseeds: [2]\n", STATUS_INVALID, "line 2|seeds|twice");
+}
+
 TEST(errors_name_file_and_line) {
     check_refused("n_mels: 64\n\nepoch: 7\n", STATUS_INVALID, "x.yaml line 3|epoch|epochs");
     check_refused("n_mels: 64\nepochs: 0\n", STATUS_INVALID, "x.yaml line 2|from 1 to 1000000");
@@ -186,7 +214,7 @@ TEST(no_memory_is_an_error_and_leaks_nothing) {
     Settings settings;
     const char *folder = test_folder();
     snprintf(path, sizeof path, "%s/c.yaml", folder);
-    CHECK_OK(file_write(path, "epochs: 3\n", 10));
+    CHECK_OK(file_write(path, "seeds: [1, 2]\n", 14));
     CHECK_OK(settings_preset("default", &settings));
     long before = mem_blocks();
     for (long successes = 0;; successes++) {
@@ -208,8 +236,8 @@ TEST(no_memory_is_an_error_and_leaks_nothing) {
 TEST_MAIN_LIST(
     T(keys_of_a_file_are_applied) T(a_file_without_keys_changes_nothing)
         T(what_is_written_reads_back_the_same) T(line_ends_and_a_byte_order_mark_do_not_matter)
-            T(errors_name_file_and_line) T(a_repeated_key_is_refused)
-                T(only_flat_keys_with_one_value_are_accepted)
+            T(seeds_are_read_from_lists_of_both_forms) T(errors_name_file_and_line)
+                T(a_repeated_key_is_refused) T(only_flat_keys_with_one_value_are_accepted)
                     T(what_is_not_yaml_is_refused_with_its_line) T(long_keys_and_values_are_refused)
                         T(deep_nesting_is_refused_at_once)
                             T(the_official_baselines_file_is_accepted_as_it_is)

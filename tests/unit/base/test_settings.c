@@ -120,7 +120,7 @@ static void check_number(const SettingRow *row) {
 
 TEST(every_number_takes_its_range_and_no_more) {
     for (const SettingRow *row = SETTING_TABLE; row->key != NULL; row++) {
-        if (row->type != SETTING_CHOICE) {
+        if (row->type != SETTING_CHOICE && row->type != SETTING_SEEDS) {
             check_number(row);
         }
     }
@@ -229,6 +229,104 @@ TEST(settings_that_do_not_fit_together_are_refused) {
     CHECK_OK(settings_check(&settings));
 }
 
+static Settings with_seeds(const char *list) {
+    Settings settings = preset("default");
+    CHECK_OK(settings_set(&settings, "seeds", list));
+    CHECK_OK(settings_check(&settings));
+    return settings;
+}
+
+TEST(seeds_are_a_list_whose_first_is_the_seed) {
+    static const char *const FORMS[] = {"[3, 1, 2]", "[3,1,2]", "3,1,2", " 3 , 1,\t2",
+                                        "[ 3,1 ,2 ]"};
+    for (size_t i = 0; i < sizeof FORMS / sizeof FORMS[0]; i++) {
+        Settings settings = with_seeds(FORMS[i]);
+        CHECK_INT(settings.seed, 3);
+        CHECK_INT(settings_seed_count(&settings), 3);
+        CHECK_TEXT(value_of(&settings, row_of("seeds")), "[3, 1, 2]");
+        check_written_and_read_back(&settings);
+        Settings last = settings_of_seed(&settings, 2);
+        Settings alone = preset("default");
+        CHECK_OK(settings_set(&alone, "seed", "2"));
+        CHECK(digest_equal(settings_digest(&last, SETTING_EXECUTION),
+                           settings_digest(&alone, SETTING_EXECUTION)));
+    }
+}
+
+TEST(a_single_seed_is_the_same_in_a_list_or_without) {
+    Settings alone = preset("default");
+    CHECK_OK(settings_set(&alone, "seed", "7"));
+    Settings listed = with_seeds("[7]");
+    CHECK(digest_equal(settings_digest(&listed, SETTING_EXECUTION),
+                       settings_digest(&alone, SETTING_EXECUTION)));
+    CHECK_INT(settings_seed_count(&listed), 1);
+    static const char *const NONE[] = {"[]", "[ ]", "", "null"};
+    for (size_t i = 0; i < sizeof NONE / sizeof NONE[0]; i++) {
+        CHECK_OK(settings_set(&listed, "seeds", "[8, 9]"));
+        CHECK_OK(settings_set(&listed, "seeds", NONE[i]));
+        CHECK_INT(listed.seed, 8);
+        CHECK_INT(settings_seed_count(&listed), 1);
+    }
+}
+
+TEST(what_is_no_list_of_different_seeds_is_refused) {
+    static const char *const BAD[] = {"[1, 1]",
+                                      "[1",
+                                      "1]",
+                                      "[1,,2]",
+                                      "[1,]",
+                                      ",",
+                                      "[1 2]",
+                                      "1.5",
+                                      "-1",
+                                      "x",
+                                      "[[1], 2]",
+                                      "[1, 9007199254740993000]",
+                                      "1,00000000000000000000000000000000000000000002"};
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        check_refused(row_of("seeds"), BAD[i]);
+    }
+    Buffer list = BUFFER_EMPTY;
+    for (int seed = 0; seed <= LIMIT_SEEDS; seed++) {
+        Settings settings = preset("default");
+        buffer_format(&list, "%s%d", seed > 0 ? "," : "", seed);
+        CHECK_INT(settings_set(&settings, "seeds", buffer_cstr(&list)),
+                  seed < LIMIT_SEEDS ? STATUS_OK : STATUS_INVALID);
+    }
+    CHECK_HAS(status_message(), "at most 100");
+    buffer_done(&list);
+    Settings settings = with_seeds("1,2");
+    CHECK_OK(settings_set(&settings, "seed", "5"));
+    CHECK_INT(settings_check(&settings), STATUS_INVALID);
+    CHECK_HAS(status_message(), "seeds begins with 1");
+}
+
+// Whether a run that was begun with the one list may go on with the other.
+static bool may_go_on(const char *old_seeds, const char *new_seeds, const char *assignment) {
+    Settings old = with_seeds(old_seeds);
+    Settings now = with_seeds(new_seeds);
+    CHECK_OK(settings_assign(&now, assignment));
+    for (const SettingRow *row = SETTING_TABLE; row->key != NULL; row++) {
+        if (!settings_extends(&old, &now, row)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+TEST(a_change_that_keeps_all_seeds_only_adds) {
+    const char *same = "epochs=100";
+    CHECK(may_go_on("[1]", "[1]", same));
+    CHECK(may_go_on("[1]", "[1, 2]", same));
+    CHECK(may_go_on("[1, 2]", "[1, 2, 3]", same));
+    CHECK(may_go_on("[1, 2]", "[3, 2, 1]", same));
+    CHECK(!may_go_on("[1]", "[2]", same));
+    CHECK(!may_go_on("[1, 2]", "[1]", same));
+    CHECK(!may_go_on("[1, 2]", "[1, 3]", same));
+    CHECK(!may_go_on("[1]", "[1, 2]", "epochs=99"));
+    CHECK(!may_go_on("[1]", "[1]", "max_fpr=0.2"));
+}
+
 TEST(the_written_form_is_yaml_lines_in_table_order) {
     Settings settings = preset("default");
     Buffer text = BUFFER_EMPTY;
@@ -250,13 +348,17 @@ TEST(the_reference_tells_every_key) {
     buffer_done(&text);
 }
 
-TEST_MAIN_LIST(T(every_preset_is_sound_and_reads_back) T(presets_are_those_of_the_design)
-                   T(every_number_takes_its_range_and_no_more)
-                       T(every_choice_takes_its_words_and_no_more)
-                           T(every_key_changes_the_digest_of_its_stage_and_later_ones)
-                               T(a_mistyped_key_gets_the_nearest_suggested)
-                                   T(assignments_split_at_the_first_equals_sign)
-                                       T(null_stands_for_the_natural_length_and_edge)
-                                           T(settings_that_do_not_fit_together_are_refused)
-                                               T(the_written_form_is_yaml_lines_in_table_order)
-                                                   T(the_reference_tells_every_key))
+TEST_MAIN_LIST(
+    T(every_preset_is_sound_and_reads_back) T(presets_are_those_of_the_design)
+        T(every_number_takes_its_range_and_no_more) T(every_choice_takes_its_words_and_no_more)
+            T(every_key_changes_the_digest_of_its_stage_and_later_ones)
+                T(a_mistyped_key_gets_the_nearest_suggested)
+                    T(assignments_split_at_the_first_equals_sign)
+                        T(null_stands_for_the_natural_length_and_edge)
+                            T(settings_that_do_not_fit_together_are_refused)
+                                T(seeds_are_a_list_whose_first_is_the_seed)
+                                    T(a_single_seed_is_the_same_in_a_list_or_without)
+                                        T(what_is_no_list_of_different_seeds_is_refused)
+                                            T(a_change_that_keeps_all_seeds_only_adds)
+                                                T(the_written_form_is_yaml_lines_in_table_order)
+                                                    T(the_reference_tells_every_key))
