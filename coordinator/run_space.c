@@ -11,7 +11,8 @@ static double bytes_needed(const Run *run) {
     Shape shape = shape_official(&run->settings);
     Layout layout = shape_layout(&shape);
     double model = 4.0 * (double)(layout.parameters * 7 + layout.running * 3) + 65536;
-    return model * plan_models(run->plan)->count + 1024.0 * run->dataset->clip_count;
+    double clips = (double)run->dataset->clip_count * plan_models(run->plan)->system_count;
+    return model * plan_models(run->plan)->count + 1024.0 * clips;
 }
 
 Status run_check_space(Run *run) {

@@ -171,6 +171,21 @@ Status file_write_buffer(const char *path, const Buffer *buffer) {
     return file_write(path, buffer_cstr(buffer), buffer->size);
 }
 
+Status file_update(const char *path, const Buffer *buffer) {
+    Buffer present = BUFFER_EMPTY;
+    Status status = buffer->status == STATUS_OK && file_exists(path)
+                        ? file_read(path, buffer->size, &present)
+                        : STATUS_NOT_FOUND;
+    bool same = status == STATUS_OK && present.size == buffer->size &&
+                memcmp(buffer_cstr(&present), buffer_cstr(buffer), buffer->size) == 0;
+    buffer_done(&present);
+    if (status == STATUS_MEMORY) {
+        return status;
+    }
+    // Who wrote them may have been ended before the folder was synced.
+    return same ? sync_folder(path) : file_write_buffer(path, buffer);
+}
+
 Status file_make_folders(const char *path) {
     char part[LIMIT_PATH_BYTES];
     if (strlen(path) >= sizeof part) {

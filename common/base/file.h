@@ -30,6 +30,8 @@ Status file_read(const char *path, uint64_t most_bytes, Buffer *out);
 // folder. On failure `path` is as it was and the temporary file is gone.
 Status file_write(const char *path, const void *bytes, size_t size);
 Status file_write_buffer(const char *path, const Buffer *buffer);
+// As file_write_buffer, but a file that has these bytes already is left as it is, its times too.
+Status file_update(const char *path, const Buffer *buffer);
 
 // Makes the folder and those above it.
 Status file_make_folders(const char *path);

@@ -17,6 +17,7 @@
 #define AUSCULT_ENGINE_MODEL_FILE_H
 
 #include <math.h>
+#include <stdbool.h>
 
 #include "common/base/buffer.h"
 #include "common/base/limits.h"
@@ -44,5 +45,8 @@ void model_file_write(const ModelFile *file, Buffer *out);
 // model_file_done.
 Status model_file_read(const char *name, const void *bytes, size_t size, ModelFile *ret_file);
 void model_file_done(ModelFile *file);
+
+// Whether a folder is called as a run calls that of one seed's model: "seed_2".
+bool model_file_is_seed_folder(const char *name);
 
 #endif

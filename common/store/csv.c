@@ -76,7 +76,7 @@ void csv_writer_header(CsvWriter *writer, const char *columns) {
 
 Status csv_writer_save(const CsvWriter *writer, const char *path) {
     assert(writer->row_fields == 0);
-    return file_write_buffer(path, &writer->text);
+    return file_update(path, &writer->text);
 }
 
 // Reader

@@ -342,7 +342,7 @@ static Status write_array(const char *path, NpyArray *array, const int64_t *shap
     npy_format(array, &bytes);
     Status status = bytes.status;
     if (status == STATUS_OK) {
-        status = file_write_buffer(path, &bytes);
+        status = file_update(path, &bytes);
     }
     buffer_done(&bytes);
     return status;

@@ -22,13 +22,15 @@ static bool is_probed(const Plan *plan, uint32_t clip) {
     return facts->left_out == NULL && (facts->split == SPLIT_TRAIN || facts->split == SPLIT_TEST);
 }
 
-bool plan_is_used(const Plan *plan, uint32_t clip) {
-    return plan->clips[clip].is_probed && plan->clips[clip].left_out == NULL;
+bool plan_is_used(const Plan *plan, uint32_t model, uint32_t clip) {
+    uint32_t system = plan->models.models[model].system;
+    return plan->clips[clip].is_probed && plan_clip_result(plan, system, clip).left_out == NULL;
 }
 
 uint32_t plan_task_clip(const Plan *plan, const PlanTask *task, uint32_t place) {
     uint32_t clip = clip_at(plan, task, place);
-    bool counts = task->kind == TASK_PROBE ? is_probed(plan, clip) : plan_is_used(plan, clip);
+    bool counts =
+        task->kind == TASK_PROBE ? is_probed(plan, clip) : plan_is_used(plan, task->owner, clip);
     return counts ? clip : NO_CLIP;
 }
 

@@ -169,7 +169,7 @@ static uint32_t leave_out_unusable(Plan *plan, uint32_t model, const CannotBody 
         }
         clip_features_done(&features);
         if (status != STATUS_OK && status != STATUS_MEMORY) {
-            plan_leave_out(plan, index, status_message());
+            plan_leave_out_of(plan, model, index, status_message());
             left_out++;
         }
     }

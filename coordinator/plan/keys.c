@@ -57,7 +57,7 @@ static Status score_key(const Plan *plan, PlanTask *task) {
         return STATUS_MEMORY;
     }
     add_digest(stream, plan->work[task->owner].key);
-    add_digest(stream, settings_digest(plan->config.settings, SETTING_SCORING));
+    add_digest(stream, settings_digest(plan->models.models[task->owner].settings, SETTING_SCORING));
     digest_add_u64(stream, (uint64_t)plan->model_states[task->owner].rate_hz);
     uint32_t clips[CLIPS_PER_TASK_MOST];
     uint32_t count = plan_task_clips(plan, task, clips);
@@ -81,13 +81,13 @@ Status plan_key_training(const Plan *plan, uint32_t model, Digest *ret_key) {
     if (stream == NULL) {
         return STATUS_MEMORY;
     }
-    Settings settings = *plan->config.settings;
+    Settings settings = *facts->settings;
     settings.epochs = 1;
     add_digest(stream, settings_digest(&settings, SETTING_TRAINING));
     digest_add_u64(stream, facts->key);
     for (uint32_t i = 0; i < facts->train_count; i++) {
         uint32_t clip = facts->train[i];
-        bool used = plan_is_used(plan, clip);
+        bool used = plan_is_used(plan, model, clip);
         digest_add_u64(stream, used);
         if (used) {
             add_digest(stream, plan->clips[clip].digest);

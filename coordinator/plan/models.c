@@ -8,10 +8,11 @@
 #include "common/base/text.h"
 
 void models_done(Models *models) {
-    for (uint32_t i = 0; i < models->count; i++) {
+    for (uint32_t i = 0; i < models->per_system; i++) {
         mem_free(models->models[i].train);
         mem_free(models->models[i].test);
     }
+    mem_free(models->systems);
     mem_free(models->models);
     mem_free(models->model_of_clip);
     *models = (Models){0};
@@ -39,11 +40,10 @@ static void name_model(const Dataset *dataset, Model *model, uint32_t number) {
     }
     if (model->section[0] == '\0') {
         snprintf(model->label, sizeof model->label, "%s%s", name, again);
-        snprintf(model->folder, sizeof model->folder, "%s%s", name, again);
+        snprintf(model->home, sizeof model->home, "%s%s", name, again);
     } else {
         snprintf(model->label, sizeof model->label, "%s_section_%s%s", name, model->section, again);
-        snprintf(model->folder, sizeof model->folder, "%s%s/section_%s", name, again,
-                 model->section);
+        snprintf(model->home, sizeof model->home, "%s%s/section_%s", name, again, model->section);
     }
 }
 
@@ -64,17 +64,17 @@ static void key_model(const Dataset *dataset, Model *model) {
 // The model of this machine and section, made when there is none yet.
 static Model *find_or_add(Models *models, const Dataset *dataset, uint32_t machine,
                           const char *section) {
-    for (uint32_t i = models->count; i-- > 0 && models->models[i].machine == machine;) {
+    for (uint32_t i = models->per_system; i-- > 0 && models->models[i].machine == machine;) {
         if (strcmp(models->models[i].section, section) == 0) {
             return &models->models[i];
         }
     }
-    Model *grown = mem_resize(models->models, models->count + 1, sizeof *grown);
+    Model *grown = mem_resize(models->models, models->per_system + 1, sizeof *grown);
     if (grown == NULL) {
         return NULL;
     }
     models->models = grown;
-    Model *model = &models->models[models->count++];
+    Model *model = &models->models[models->per_system++];
     *model = (Model){.machine = machine, .section = section};
     name_model(dataset, model, 1);
     key_model(dataset, model);
@@ -101,7 +101,7 @@ static int compare_sections(const Model *a, const Model *b) {
 
 // Few sections a machine, and nearly sorted: insertion sort.
 static void sort_models(Models *models) {
-    for (uint32_t i = 1; i < models->count; i++) {
+    for (uint32_t i = 1; i < models->per_system; i++) {
         Model model = models->models[i];
         uint32_t j = i;
         for (; j > 0 && compare_sections(&models->models[j - 1], &model) > 0; j--) {
@@ -118,10 +118,10 @@ static bool is_odd(const char *name) {
 }
 
 static bool is_taken(const Models *models, const Model *model) {
-    for (uint32_t i = 0; i < models->count; i++) {
+    for (uint32_t i = 0; i < models->per_system; i++) {
         const Model *other = &models->models[i];
-        if (other != model && (strcmp(other->label, model->label) == 0 ||
-                               strcmp(other->folder, model->folder) == 0)) {
+        if (other != model &&
+            (strcmp(other->label, model->label) == 0 || strcmp(other->home, model->home) == 0)) {
             return true;
         }
     }
@@ -130,7 +130,7 @@ static bool is_taken(const Models *models, const Model *model) {
 
 // Of two models that would write the same files, the oddly named machine's gets a number.
 static void tell_apart(Models *models, const Dataset *dataset) {
-    for (uint32_t i = 0; i < models->count; i++) {
+    for (uint32_t i = 0; i < models->per_system; i++) {
         Model *model = &models->models[i];
         if (is_odd(dataset->machines[model->machine].name)) {
             for (uint32_t number = 2; is_taken(models, model); number++) {
@@ -144,7 +144,7 @@ static void index_clips(Models *models, uint32_t clip_count) {
     for (uint32_t c = 0; c < clip_count; c++) {
         models->model_of_clip[c] = UINT32_MAX;
     }
-    for (uint32_t m = 0; m < models->count; m++) {
+    for (uint32_t m = 0; m < models->per_system; m++) {
         const Model *model = &models->models[m];
         for (uint32_t i = 0; i < model->train_count; i++) {
             models->model_of_clip[model->train[i]] = m;
@@ -155,12 +155,77 @@ static void index_clips(Models *models, uint32_t clip_count) {
     }
 }
 
+uint32_t models_of_clip(const Models *models, uint32_t system, uint32_t clip) {
+    uint32_t model = models->model_of_clip[clip];
+    return model == UINT32_MAX ? model : system * models->per_system + model;
+}
+
+// ---- systems ----
+
+static Status make_systems(Models *models, const Settings *settings) {
+    uint32_t count = (uint32_t)settings_seed_count(settings);
+    models->systems = mem_new(count, sizeof *models->systems);
+    if (models->systems == NULL) {
+        return STATUS_MEMORY;
+    }
+    models->system_count = count;
+    for (uint32_t s = 0; s < count; s++) {
+        System *system = &models->systems[s];
+        system->settings = settings_of_seed(settings, (int32_t)s);
+        snprintf(system->name, sizeof system->name, "seed_%lld", (long long)system->settings.seed);
+    }
+    return STATUS_OK;
+}
+
+static bool is_label_of_primary(const Models *models, const char *label) {
+    for (uint32_t i = 0; i < models->per_system; i++) {
+        if (strcmp(models->models[i].label, label) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// "fan_seed_2", which a machine may be called as well.
+static void label_further(const Models *models, const char *label, Model *model) {
+    const char *name = models->systems[model->system].name;
+    snprintf(model->label, sizeof model->label, "%s_%s", label, name);
+    for (uint32_t number = 2; is_label_of_primary(models, model->label); number++) {
+        snprintf(model->label, sizeof model->label, "%s_%s~%u", label, name, number);
+    }
+}
+
+// The primary system's models once more for each further one.
+static Status add_systems(Models *models) {
+    uint32_t count = models->per_system * models->system_count;
+    Model *grown = mem_resize(models->models, count, sizeof *grown);
+    if (grown == NULL && count > 0) {
+        return STATUS_MEMORY;
+    }
+    models->models = grown;
+    models->count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        const Model *primary = &grown[i % models->per_system];
+        Model *model = &grown[i];
+        *model = *primary;
+        model->system = i / models->per_system;
+        model->settings = &models->systems[model->system].settings;
+        snprintf(model->folder, sizeof model->folder, "%s/%s", primary->home,
+                 models->systems[model->system].name);
+        if (model != primary) {
+            memcpy(model->home, model->folder, sizeof model->home);
+            label_further(models, primary->label, model);
+        }
+    }
+    return STATUS_OK;
+}
+
 Status models_make(const Dataset *dataset, const Settings *settings, Models *ret_models) {
     Models models = {0};
-    Status status = STATUS_OK;
+    Status status = make_systems(&models, settings);
     models.model_of_clip = mem_new(dataset->clip_count, sizeof *models.model_of_clip);
     if (models.model_of_clip == NULL) {
-        return STATUS_MEMORY;
+        status = STATUS_MEMORY;
     }
     for (uint32_t c = 0; c < dataset->clip_count && status == STATUS_OK; c++) {
         const Clip *clip = &dataset->clips[c];
@@ -177,13 +242,16 @@ Status models_make(const Dataset *dataset, const Settings *settings, Models *ret
             status = add_clip(&model->test, &model->test_count, c);
         }
     }
+    if (status == STATUS_OK) {
+        sort_models(&models);
+        tell_apart(&models, dataset);
+        index_clips(&models, dataset->clip_count);
+        status = add_systems(&models);
+    }
     if (status != STATUS_OK) {
         models_done(&models);
         return status;
     }
-    sort_models(&models);
-    tell_apart(&models, dataset);
-    index_clips(&models, dataset->clip_count);
     *ret_models = models;
     return STATUS_OK;
 }

@@ -23,11 +23,13 @@ static Status allocate(Plan *plan) {
         return status;
     }
     plan->clips = mem_new(dataset->clip_count, sizeof *plan->clips);
+    plan->scores =
+        mem_new((size_t)plan->models.system_count * dataset->clip_count, sizeof *plan->scores);
     plan->model_states = mem_new(plan->models.count, sizeof *plan->model_states);
     plan->work = mem_new(plan->models.count, sizeof *plan->work);
     plan->probes_left = mem_new(dataset->machine_count, sizeof *plan->probes_left);
-    bool ok = plan->clips != NULL && plan->model_states != NULL && plan->work != NULL &&
-              plan->probes_left != NULL;
+    bool ok = plan->clips != NULL && plan->scores != NULL && plan->model_states != NULL &&
+              plan->work != NULL && plan->probes_left != NULL;
     return ok ? STATUS_OK : STATUS_MEMORY;
 }
 
@@ -62,6 +64,14 @@ static void drop_answer(PlanTask *task) {
     }
 }
 
+static void free_scores(Plan *plan) {
+    size_t count = (size_t)plan->models.system_count * plan->config.dataset->clip_count;
+    for (size_t i = 0; plan->scores != NULL && i < count; i++) {
+        mem_free(plan->scores[i].left_out);
+    }
+    mem_free(plan->scores);
+}
+
 static void free_work(Plan *plan) {
     for (uint32_t m = 0; m < plan->models.count; m++) {
         if (plan->work != NULL) {
@@ -79,6 +89,7 @@ void plan_free(Plan *plan) {
         return;
     }
     free_work(plan);
+    free_scores(plan);
     for (uint32_t c = 0; plan->clips != NULL && c < plan->config.dataset->clip_count; c++) {
         mem_free(plan->clips[c].left_out);
     }
@@ -138,6 +149,17 @@ void plan_leave_out(Plan *plan, uint32_t clip, const char *reason) {
     }
 }
 
+static ClipScore *score_of(const Plan *plan, uint32_t system, uint32_t clip) {
+    return &plan->scores[(size_t)system * plan->config.dataset->clip_count + clip];
+}
+
+void plan_leave_out_of(Plan *plan, uint32_t model, uint32_t clip, const char *reason) {
+    ClipScore *score = score_of(plan, plan->models.models[model].system, clip);
+    if (score->left_out == NULL) {
+        score->left_out = mem_copy_text(reason);
+    }
+}
+
 void plan_fail_model(Plan *plan, uint32_t model, const char *reason) {
     ModelState *state = &plan->model_states[model];
     if (state->failure != NULL) {
@@ -149,8 +171,10 @@ void plan_fail_model(Plan *plan, uint32_t model, const char *reason) {
     plan_warn(plan, "no model for %s: %s", facts->label, reason);
     for (uint32_t i = 0; i < facts->test_count; i++) {
         char why[LIMIT_MESSAGE_BYTES];
-        snprintf(why, sizeof why, "no model for %s: %s", facts->label, reason);
-        plan_leave_out(plan, facts->test[i], why);
+        // Named as if this system were alone: what it writes must not depend on the others.
+        const char *label = plan->models.models[model % plan->models.per_system].label;
+        snprintf(why, sizeof why, "no model for %s: %s", label, reason);
+        plan_leave_out_of(plan, model, facts->test[i], why);
     }
 }
 
@@ -283,12 +307,12 @@ static Status apply_score(Plan *plan, const PlanTask *task, const Buffer *answer
         status = other_clips();
     }
     for (uint32_t i = 0; status == STATUS_OK && i < count; i++) {
-        ClipState *clip = &plan->clips[clips[i]];
+        ClipScore *score = score_of(plan, plan->models.models[task->owner].system, clips[i]);
         if (answers[i].outcome == CLIP_USABLE) {
-            clip->is_scored = true;
-            clip->score = answers[i].score;
+            score->is_scored = true;
+            score->score = answers[i].score;
         } else {
-            plan_leave_out(plan, clips[i], answers[i].reason);
+            plan_leave_out_of(plan, task->owner, clips[i], answers[i].reason);
         }
     }
     decoded_free(decoded);
@@ -371,6 +395,14 @@ const ModelState *plan_model_state(const Plan *plan, uint32_t model) {
 
 const ClipState *plan_clip_state(const Plan *plan, uint32_t clip) {
     return &plan->clips[clip];
+}
+
+ClipResult plan_clip_result(const Plan *plan, uint32_t system, uint32_t clip) {
+    const ClipScore *score = score_of(plan, system, clip);
+    const char *left_out = plan->clips[clip].left_out;
+    return (ClipResult){.is_scored = score->is_scored,
+                        .score = score->score,
+                        .left_out = left_out != NULL ? left_out : score->left_out};
 }
 
 const char *plan_warning(const Plan *plan, uint32_t index) {

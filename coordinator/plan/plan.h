@@ -33,13 +33,19 @@ typedef struct PlanConfig {
 
 // What is known of one clip of the dataset, by its index there.
 typedef struct ClipState {
-    bool is_probed, is_silent, is_scored;
+    bool is_probed, is_silent;
     uint32_t frames, vectors, rate_hz, channels;
     double seconds;
-    Digest digest; // of the file's bytes
-    double score;
-    char *left_out; // why it is not used, NULL while it is; owned
+    Digest digest;  // of the file's bytes
+    char *left_out; // why no system uses it, NULL while some may; owned
 } ClipState;
+
+// What a system makes of one clip.
+typedef struct ClipResult {
+    bool is_scored;
+    double score;
+    const char *left_out; // why this system does not use it, NULL while it does; borrowed
+} ClipResult;
 
 // What is known of one model, by its index in Models.
 typedef struct ModelState {
@@ -95,6 +101,7 @@ bool plan_pace(const Plan *plan, TaskTag tag, PlanPace *ret_pace);
 const Models *plan_models(const Plan *plan);
 const ModelState *plan_model_state(const Plan *plan, uint32_t model);
 const ClipState *plan_clip_state(const Plan *plan, uint32_t clip);
+ClipResult plan_clip_result(const Plan *plan, uint32_t system, uint32_t clip);
 // Lines for the person at the end; borrowed.
 const char *plan_warning(const Plan *plan, uint32_t index); // NULL behind the last
 

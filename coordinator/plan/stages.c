@@ -177,7 +177,7 @@ static Status hold_plan_blob(Plan *plan, uint32_t model) {
     ModelWork *work = &plan->work[model];
     Buffer settings = BUFFER_EMPTY;
     Buffer bytes = BUFFER_EMPTY;
-    settings_write(plan->config.settings, SETTING_REPORT, &settings);
+    settings_write(facts->settings, SETTING_REPORT, &settings);
     TrainPlan body = {.settings = buffer_cstr(&settings),
                       .model_key = facts->key,
                       .shards = (uint32_t)plan->config.settings->shards};
@@ -186,7 +186,7 @@ static Status hold_plan_blob(Plan *plan, uint32_t model) {
     for (uint32_t i = 0; status == STATUS_OK && i < facts->train_count; i++) {
         uint32_t index = facts->train[i];
         const Clip *clip = &plan->config.dataset->clips[index];
-        if (plan_is_used(plan, index)) {
+        if (plan_is_used(plan, model, index)) {
             body.clips[body.clip_count++] = (WireClip){.root = clip->root,
                                                        .path = clip->path,
                                                        .size_bytes = clip->size_bytes,
@@ -271,10 +271,11 @@ static Status new_training(Plan *plan, uint32_t model) {
         return STATUS_MEMORY;
     }
     for (uint32_t i = 0; i < facts->train_count; i++) {
-        frames[i] = plan_is_used(plan, facts->train[i]) ? plan->clips[facts->train[i]].frames : 0;
+        frames[i] =
+            plan_is_used(plan, model, facts->train[i]) ? plan->clips[facts->train[i]].frames : 0;
     }
-    Status status = training_new(plan->config.settings, facts->key, frames,
-                                 (int32_t)facts->train_count, &work->training);
+    Status status = training_new(facts->settings, facts->key, frames, (int32_t)facts->train_count,
+                                 &work->training);
     mem_free(frames);
     return status;
 }
@@ -289,9 +290,10 @@ static Status make_model_folder(const Plan *plan, uint32_t model) {
     return file_make_folders(path);
 }
 
-static bool has_training_clips(const Plan *plan, const Model *model) {
-    for (uint32_t i = 0; i < model->train_count; i++) {
-        if (plan_is_used(plan, model->train[i])) {
+static bool has_training_clips(const Plan *plan, uint32_t model) {
+    const Model *facts = &plan->models.models[model];
+    for (uint32_t i = 0; i < facts->train_count; i++) {
+        if (plan_is_used(plan, model, facts->train[i])) {
             return true;
         }
     }
@@ -322,7 +324,7 @@ static Status begin_training(Plan *plan, uint32_t model, bool *ret_is_over) {
     ModelWork *work = &plan->work[model];
     drop_training(plan, model);
     *ret_is_over = false;
-    if (!has_training_clips(plan, &plan->models.models[model])) {
+    if (!has_training_clips(plan, model)) {
         plan->counts.epochs -= (uint64_t)plan->config.settings->epochs;
         plan_fail_model(plan, model, "it has no training clips that can be used");
         return STATUS_OK;
@@ -392,7 +394,7 @@ static Status write_model(Plan *plan, uint32_t model) {
     if (status != STATUS_OK) {
         return status;
     }
-    ModelFile file = {.settings = *plan->config.settings,
+    ModelFile file = {.settings = *facts->settings,
                       .rate_hz = plan->model_states[model].rate_hz,
                       .threshold = MODEL_FILE_NO_THRESHOLD,
                       .replica = replica};

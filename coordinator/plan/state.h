@@ -42,10 +42,17 @@ typedef struct ModelWork {
     Digest model_blob;     // the model file, while it scores
 } ModelWork;
 
+typedef struct ClipScore {
+    bool is_scored;
+    double score;
+    char *left_out; // why this system does not use the clip; owned
+} ClipScore;
+
 struct Plan {
     PlanConfig config;
     Models models;
-    ClipState *clips; // (dataset clips)
+    ClipState *clips;  // (dataset clips)
+    ClipScore *scores; // (systems, dataset clips)
     ModelState *model_states;
     ModelWork *work;       // (models)
     uint32_t *probes_left; // (machines) clips not yet probed
@@ -64,6 +71,8 @@ struct Plan {
 // plan.c
 void plan_warn(Plan *plan, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void plan_leave_out(Plan *plan, uint32_t clip, const char *reason);
+// For this model only: those of other systems, which may be further on, go their own way.
+void plan_leave_out_of(Plan *plan, uint32_t model, uint32_t clip, const char *reason);
 void plan_fail_model(Plan *plan, uint32_t model, const char *reason);
 Status plan_clip_path(const Plan *plan, uint32_t clip, char *out, size_t size);
 // The folder of a model below the run's.
@@ -76,7 +85,7 @@ Status plan_key_clips(const Plan *plan, PlanTask *task); // of a PROBE or SCORE 
 Status plan_key_training(const Plan *plan, uint32_t model, Digest *ret_key);
 
 // cuts.c
-bool plan_is_used(const Plan *plan, uint32_t clip); // probed and not left out
+bool plan_is_used(const Plan *plan, uint32_t model, uint32_t clip); // probed and not left out
 // The clip at a place of a PROBE or SCORE task, NO_CLIP when it is not used.
 uint32_t plan_task_clip(const Plan *plan, const PlanTask *task, uint32_t place);
 // All of a task that plan_cut made; returns how many.

@@ -19,10 +19,10 @@ typedef struct ResultsConfig {
 } ResultsConfig;
 
 typedef struct Results {
-    ScoredClip *clips; // one for each training and test clip
+    ScoredClip *clips; // one for each training and test clip, as the primary system has it
     size_t clip_count;
-    size_t left_out; // clips of them, and files that did not become clips
-    size_t scored;   // test clips of them
+    size_t left_out; // clips that a system leaves out, and files that did not become clips
+    size_t scored;   // test clips of the primary system
     char **notes;    // (note_count) lines about thresholds, for people
     uint32_t note_count;
 } Results;

@@ -106,12 +106,27 @@ static Status name_entry(const SpotModels *models, Entry *entry) {
     return STATUS_OK;
 }
 
+// Whether the model above, of the primary seed, takes its clips: this one was found on the way.
+static bool is_further_seed(const SpotModels *models, const char *path) {
+    char part[LIMIT_NAME_BYTES], above[LIMIT_PATH_BYTES];
+    size_t end = (size_t)(file_name(path) - path);
+    if (!part_up(path, &end, part) || !model_file_is_seed_folder(part) ||
+        end < strlen(models->root)) {
+        return false;
+    }
+    int used = snprintf(above, sizeof above, "%.*s" MODEL_FILE_NAME, (int)end, path);
+    return used >= 0 && (size_t)used < sizeof above && file_exists(above);
+}
+
 // A damaged model does not tell whose it is; the name that the run gave its folder does.
 static void guess_machine(Entry *entry) {
     static const char *const SETS[] = {".dev", ".eval", ".plain"};
     char part[LIMIT_NAME_BYTES];
     size_t end = (size_t)(file_name(entry->path) - entry->path);
-    if (part_up(entry->path, &end, part) && text_starts(part, "section_")) {
+    if (part_up(entry->path, &end, part) && model_file_is_seed_folder(part)) {
+        part_up(entry->path, &end, part);
+    }
+    if (text_starts(part, "section_")) {
         text_copy(entry->section, sizeof entry->section, part + strlen("section_"));
         part_up(entry->path, &end, part);
     }
@@ -172,6 +187,9 @@ static Status fill_entry(const SpotModels *models, const char *path, Entry *entr
 
 static Status take_model(void *context, const char *path) {
     SpotModels *models = context;
+    if (is_further_seed(models, path)) {
+        return STATUS_OK;
+    }
     if (models->count == LIMIT_MACHINES) {
         return status_set(STATUS_LIMIT, "more than %u models in %s", LIMIT_MACHINES, models->root);
     }

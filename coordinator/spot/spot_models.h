@@ -24,8 +24,10 @@ typedef struct SpotModel {
 typedef struct SpotModels SpotModels;
 
 // Finds every model below `path`: a run's folder, a model's, or a model file itself. A damaged file
-// is kept as such, so that its machine's clips do not go to another model. STATUS_NOT_FOUND when
-// there is none; the first one's error when none can be used; STATUS_LIMIT beyond LIMIT_MACHINES.
+// is kept as such, so that its machine's clips do not go to another model. Models of further seeds,
+// which stand below the primary one's, are passed over unless `path` names them. STATUS_NOT_FOUND
+// when there is none; the first one's error when none can be used; STATUS_LIMIT beyond
+// LIMIT_MACHINES.
 Status spot_models_open(const char *path, SpotModels **ret_models);
 void spot_models_free(SpotModels *models);
 uint32_t spot_models_count(const SpotModels *models);

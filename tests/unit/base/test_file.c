@@ -188,6 +188,31 @@ static void *write_letters(void *letter) {
     return NULL;
 }
 
+TEST(an_update_leaves_a_file_alone_that_is_as_it_should_be) {
+    static const struct timespec PAST[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    begin();
+    Buffer text = BUFFER_EMPTY;
+    FileFacts facts;
+    buffer_text(&text, "one");
+    CHECK_OK(file_update(in("a"), &text));
+    check_contents(in("a"), "one");
+    CHECK_INT(utimensat(AT_FDCWD, in("a"), PAST, 0), 0);
+    CHECK_OK(file_update(in("a"), &text));
+    CHECK_OK(file_facts(in("a"), &facts));
+    CHECK_INT(facts.mtime_ns, 1000000000000);
+    static const char *const OTHERS[] = {"two", "three", ""};
+    for (size_t i = 0; i < sizeof OTHERS / sizeof OTHERS[0]; i++) {
+        buffer_clear(&text);
+        buffer_text(&text, OTHERS[i]);
+        CHECK_OK(file_update(in("a"), &text));
+        check_contents(in("a"), OTHERS[i]);
+    }
+    text.status = STATUS_MEMORY;
+    CHECK_INT(file_update(in("a"), &text), STATUS_MEMORY);
+    buffer_done(&text);
+    end();
+}
+
 TEST(threads_that_write_one_file_leave_one_whole_version) {
     begin();
     pthread_t threads[WRITERS];
@@ -317,10 +342,11 @@ TEST_MAIN_LIST(T(what_was_written_is_read) T(facts_are_of_plain_files_only) T(a_
                        T(a_read_without_memory_fails_and_leaks_nothing)
                            T(a_failed_write_leaves_the_old_file_and_nothing_else)
                                T(a_buffer_that_failed_is_not_written)
-                                   T(threads_that_write_one_file_leave_one_whole_version)
-                                       T(folders_are_made_with_those_above)
-                                           T(an_unwritable_folder_is_noticed_with_its_reason)
-                                               T(removing_a_tree_does_not_follow_links)
-                                                   T(a_joined_path_that_does_not_fit_is_refused)
-                                                       T(the_name_is_the_last_part)
-                                                           T(only_plain_relative_paths_are_safe))
+                                   T(an_update_leaves_a_file_alone_that_is_as_it_should_be)
+                                       T(threads_that_write_one_file_leave_one_whole_version)
+                                           T(folders_are_made_with_those_above)
+                                               T(an_unwritable_folder_is_noticed_with_its_reason)
+                                                   T(removing_a_tree_does_not_follow_links)
+                                                       T(a_joined_path_that_does_not_fit_is_refused)
+                                                           T(the_name_is_the_last_part) T(
+                                                               only_plain_relative_paths_are_safe))

@@ -23,19 +23,28 @@ static void put(const char *path) {
     CHECK_OK(file_write(full, "not read here", 13));
 }
 
-static void make(ModelPer per) {
+static void make_seeds(ModelPer per, const char *seeds) {
     const char *roots[] = {folder};
     DatasetOptions options = {.roots = roots, .root_count = 1};
     CHECK_OK(dataset_scan(&options, &dataset));
     Settings settings;
     CHECK_OK(settings_preset("default", &settings));
     settings.model_per = (int32_t)per;
+    CHECK_OK(settings_set(&settings, "seeds", seeds));
     CHECK_OK(models_make(dataset, &settings, &models));
 }
 
-static void end(void) {
+static void make(ModelPer per) {
+    make_seeds(per, "");
+}
+
+static void unmake(void) {
     models_done(&models);
     dataset_free(dataset);
+}
+
+static void end(void) {
+    unmake();
     file_remove_tree(folder);
 }
 
@@ -53,8 +62,10 @@ static void check_all_differ(void) {
     for (uint32_t i = 0; i < models.count; i++) {
         for (uint32_t j = 0; j < i; j++) {
             CHECK(strcmp(models.models[i].label, models.models[j].label) != 0);
+            CHECK(strcmp(models.models[i].home, models.models[j].home) != 0);
             CHECK(strcmp(models.models[i].folder, models.models[j].folder) != 0);
-            CHECK(models.models[i].key != models.models[j].key);
+            CHECK((models.models[i].key == models.models[j].key) ==
+                  (i % models.per_system == j % models.per_system));
         }
     }
 }
@@ -70,7 +81,7 @@ TEST(one_model_for_each_machine_with_its_clips_in_order) {
     CHECK_INT(models.count, 2);
     CHECK_TEXT(models.models[0].label, "fan");
     CHECK_TEXT(models.models[1].label, "pump");
-    CHECK_TEXT(models.models[1].folder, "pump");
+    CHECK_TEXT(models.models[1].home, "pump");
     CHECK_TEXT(models.models[1].section, "");
     CHECK_INT(models.models[1].train_count, 2);
     CHECK_INT(models.models[1].test_count, 1);
@@ -97,12 +108,12 @@ TEST(sections_have_models_of_their_own_when_asked_for) {
     make(MODEL_PER_SECTION);
     static const char *const LABELS[] = {"fan", "fan_section_00", "fan_section_01",
                                          "fan_section_02"};
-    static const char *const FOLDERS[] = {"fan", "fan/section_00", "fan/section_01",
-                                          "fan/section_02"};
+    static const char *const HOMES[] = {"fan", "fan/section_00", "fan/section_01",
+                                        "fan/section_02"};
     CHECK_INT(models.count, 4);
     for (uint32_t i = 0; i < 4; i++) {
         CHECK_TEXT(models.models[i].label, LABELS[i]);
-        CHECK_TEXT(models.models[i].folder, FOLDERS[i]);
+        CHECK_TEXT(models.models[i].home, HOMES[i]);
     }
     CHECK_INT(model_called("fan_section_01")->train_count, 0);
     CHECK_INT(model_called("fan_section_01")->test_count, 1);
@@ -118,9 +129,9 @@ TEST(a_machine_of_two_sets_is_two_models) {
     put("dev_data/pump/train/section_00_source_train_normal_0001_x.wav");
     make(MODEL_PER_MACHINE);
     CHECK_INT(models.count, 3);
-    CHECK_TEXT(model_called("fan.dev")->folder, "fan.dev");
-    CHECK_TEXT(model_called("fan.eval")->folder, "fan.eval");
-    CHECK_TEXT(model_called("pump")->folder, "pump");
+    CHECK_TEXT(model_called("fan.dev")->home, "fan.dev");
+    CHECK_TEXT(model_called("fan.eval")->home, "fan.eval");
+    CHECK_TEXT(model_called("pump")->home, "pump");
     check_all_differ();
     end();
 }
@@ -150,10 +161,10 @@ TEST(machines_called_like_our_models_write_files_of_their_own) {
     put("eval_data/lone_section_00/train/a.wav");
     make(MODEL_PER_SECTION);
     check_all_differ();
-    CHECK_TEXT(model_called("fan.dev_section_00")->folder, "fan.dev/section_00");
-    CHECK_TEXT(model_called("pump_section_00")->folder, "pump/section_00");
-    CHECK_TEXT(model_called("pump_section_00~2")->folder, "pump_section_00~2");
-    CHECK_TEXT(model_called("lone_section_00")->folder, "lone_section_00");
+    CHECK_TEXT(model_called("fan.dev_section_00")->home, "fan.dev/section_00");
+    CHECK_TEXT(model_called("pump_section_00")->home, "pump/section_00");
+    CHECK_TEXT(model_called("pump_section_00~2")->home, "pump_section_00~2");
+    CHECK_TEXT(model_called("lone_section_00")->home, "lone_section_00");
     models_done(&models);
     dataset_free(dataset);
     make(MODEL_PER_MACHINE);
@@ -161,6 +172,75 @@ TEST(machines_called_like_our_models_write_files_of_their_own) {
     CHECK_TEXT(dataset->machines[model_called("fan.dev")->machine].name, "fan");
     CHECK_TEXT(dataset->machines[model_called("fan.dev~3")->machine].name, "fan.dev");
     CHECK_TEXT(dataset->machines[model_called("fan.dev~2")->machine].name, "fan.dev~2");
+    end();
+}
+
+TEST(each_seed_has_a_model_of_everything) {
+    begin();
+    put("fan/train/section_00_source_train_normal_0001_x.wav");
+    put("fan/train/section_01_source_train_normal_0001_x.wav");
+    put("fan/test/section_01_source_test_normal_0001_x.wav");
+    put("pump/train/a.wav");
+    put("pump/supplemental/b.wav");
+    make_seeds(MODEL_PER_SECTION, "[7, 5, 9]");
+    CHECK_INT(models.system_count, 3);
+    CHECK_INT(models.per_system, 3);
+    CHECK_INT(models.count, 9);
+    check_all_differ();
+    const Model *first = model_called("fan_section_01");
+    const Model *last = model_called("fan_section_01_seed_9");
+    CHECK_TEXT(first->home, "fan/section_01");
+    CHECK_TEXT(first->folder, "fan/section_01/seed_7");
+    CHECK_TEXT(last->home, "fan/section_01/seed_9");
+    CHECK_TEXT(last->folder, last->home);
+    CHECK(first->key == last->key && first->test == last->test && last->test_count == 1);
+    CHECK_INT(first->settings->seed, 7);
+    CHECK_INT(last->settings->seed, 9);
+    CHECK_INT(last->settings->seeds.count, 0);
+    for (uint32_t c = 0; c < dataset->clip_count; c++) {
+        for (uint32_t s = 0; s < models.system_count; s++) {
+            uint32_t model = models_of_clip(&models, s, c);
+            bool is_used = dataset->clips[c].split != SPLIT_SUPPLEMENTAL;
+            CHECK((model != UINT32_MAX) == is_used);
+            if (is_used) {
+                CHECK_INT(models.models[model].system, s);
+                CHECK_INT(models.models[model].machine, dataset->clips[c].machine);
+                CHECK_TEXT(models.models[model].section, dataset->clips[c].section);
+            }
+        }
+    }
+    end();
+}
+
+// The folder of the checkpoints of a machine's model with this seed.
+static const char *checkpoints_of(const char *machine, int64_t seed) {
+    for (uint32_t i = 0; i < models.count; i++) {
+        const Model *model = &models.models[i];
+        if (strcmp(dataset->machines[model->machine].name, machine) == 0 &&
+            model->settings->seed == seed) {
+            return model->folder;
+        }
+    }
+    TEST_FAIL("no model of %s with seed %lld", machine, (long long)seed);
+    return NULL;
+}
+
+TEST(checkpoints_stay_where_they_are_whatever_other_seeds_there_are) {
+    static const char *const LISTS[] = {"[7]", "[7, 5]", "[5, 7]", "[1, 2, 7]"};
+    begin();
+    put("fan/train/a.wav");
+    put("fan_seed_5/train/a.wav"); // called like our model of another seed
+    put("fan_seed_5~2/train/a.wav");
+    for (size_t i = 0; i < sizeof LISTS / sizeof LISTS[0]; i++) {
+        make_seeds(MODEL_PER_MACHINE, LISTS[i]);
+        check_all_differ();
+        CHECK_TEXT(checkpoints_of("fan", 7), "fan/seed_7");
+        CHECK_TEXT(checkpoints_of("fan_seed_5", 7), "fan_seed_5/seed_7");
+        CHECK_TEXT(model_called("fan_seed_5")->home, "fan_seed_5");
+        unmake();
+    }
+    make_seeds(MODEL_PER_MACHINE, "[7, 5]");
+    CHECK_TEXT(model_called("fan_seed_5~3")->home, "fan/seed_5");
     end();
 }
 
@@ -174,6 +254,7 @@ TEST(every_failing_allocation_is_survived) {
     Settings settings;
     CHECK_OK(settings_preset("default", &settings));
     settings.model_per = MODEL_PER_SECTION;
+    CHECK_OK(settings_set(&settings, "seeds", "[1, 2]"));
     long before = mem_blocks();
     for (long n = 0;; n++) {
         mem_fail_after(n);
@@ -189,9 +270,10 @@ TEST(every_failing_allocation_is_survived) {
     end();
 }
 
-TEST_MAIN_LIST(T(one_model_for_each_machine_with_its_clips_in_order)
-                   T(sections_have_models_of_their_own_when_asked_for)
-                       T(a_machine_of_two_sets_is_two_models)
-                           T(a_machines_key_does_not_depend_on_what_else_there_is)
-                               T(machines_called_like_our_models_write_files_of_their_own)
+TEST_MAIN_LIST(T(one_model_for_each_machine_with_its_clips_in_order) T(
+    sections_have_models_of_their_own_when_asked_for) T(a_machine_of_two_sets_is_two_models)
+                   T(a_machines_key_does_not_depend_on_what_else_there_is)
+                       T(machines_called_like_our_models_write_files_of_their_own)
+                           T(each_seed_has_a_model_of_everything)
+                               T(checkpoints_stay_where_they_are_whatever_other_seeds_there_are)
                                    T(every_failing_allocation_is_survived))

@@ -278,15 +278,21 @@ static void do_score(const WireTask *task, Decoded *decoded) {
     CHECK_OK(source_scorer_new(model.bytes, model.size, &scorer));
     ScoreAnswer answers[PROTO_TASK_CLIPS];
     static char reasons[PROTO_TASK_CLIPS][512];
+    bool all = true;
     for (uint32_t i = 0; i < body.clip_count; i++) {
         const WireClip *clip = &body.clips[i];
         answers[i] = (ScoreAnswer){.reason = reasons[i]};
         Status status = source_score(scorer, full_path(clip->path), clip->path, clip->size_bytes,
                                      &clip->digest, &answers[i].score);
         answers[i].outcome = outcome_of(status, reasons[i]);
+        all = all && answers[i].outcome != CLIP_UNREADABLE;
     }
-    body_encode_score_answers(answers, body.clip_count, &bytes);
-    say_result(task, RESULT_DONE, &bytes);
+    if (all) {
+        body_encode_score_answers(answers, body.clip_count, &bytes);
+        say_result(task, RESULT_DONE, &bytes);
+    } else {
+        say_cannot(task, RESULT_CANNOT, 0, true, "cannot be read");
+    }
     source_scorer_free(scorer);
     buffer_done(&model);
     buffer_done(&bytes);
@@ -295,6 +301,7 @@ static void do_score(const WireTask *task, Decoded *decoded) {
 typedef struct Lesson {
     TrainBody body;
     TrainPlan plan;
+    uint64_t seed; // as the plan's settings have it
     ShardPlan shards;
     ClipFeatures *features; // (plan.clip_count)
     Trainer *trainer;
@@ -336,7 +343,7 @@ static uint32_t prepare(Lesson *lesson) {
     TrainerConfig config = {.shape = shape,
                             .plan = lesson->shards,
                             .shard_count = settings.shards,
-                            .seed = (uint64_t)settings.seed,
+                            .seed = lesson->seed,
                             .model_key = lesson->plan.model_key};
     CHECK_OK(trainer_new(&config, &lesson->trainer));
     lesson->features = mem_new(lesson->plan.clip_count, sizeof *lesson->features);
@@ -353,7 +360,7 @@ static void learn(Lesson *lesson) {
     Buffer state = BUFFER_EMPTY;
     if (digest_equal(lesson->body.state, initial)) {
         lesson->replica = replica_new(&shape);
-        replica_init(lesson->replica, (uint64_t)settings.seed, lesson->plan.model_key);
+        replica_init(lesson->replica, lesson->seed, lesson->plan.model_key);
         ScalerSums *sums = scaler_sums_new(shape_dimension(&shape));
         CHECK_OK(trainer_scaler_sums(lesson->trainer, sums));
         CHECK_OK(replica_set_scaler(lesson->replica, sums));
@@ -401,6 +408,10 @@ static void do_train(const WireTask *task, Decoded *decoded) {
     CHECK_OK(body_decode_train(decoded, task->body, task->body_bytes, &lesson.body));
     get_blob(lesson.body.plan, &plan_bytes);
     CHECK_OK(body_decode_plan(decoded, plan_bytes.bytes, plan_bytes.size, &lesson.plan));
+    Settings told;
+    CHECK_OK(settings_preset("default", &told));
+    CHECK_OK(config_read_text("plan", lesson.plan.settings, strlen(lesson.plan.settings), &told));
+    lesson.seed = (uint64_t)told.seed;
     uint32_t bad = prepare(&lesson);
     if (bad != UINT32_MAX) {
         say_cannot(task, RESULT_CANNOT, bad, true, "cannot be read: as ordered");
@@ -515,8 +526,12 @@ static const ClipState *state_of(const char *path) {
     return plan_clip_state(plan, clip_called(path));
 }
 
+static ClipResult result_of(const char *path) {
+    return plan_clip_result(plan, 0, clip_called(path));
+}
+
 static const char *left_out(const char *path) {
-    const char *reason = state_of(path)->left_out;
+    const char *reason = result_of(path).left_out;
     return reason != NULL ? reason : "";
 }
 
@@ -550,10 +565,10 @@ static Digest digest_of_all(void) {
         digest_add(stream, buffer_cstr(&model->file), model->file.size);
     }
     for (uint32_t c = 0; c < dataset->clip_count; c++) {
-        const ClipState *clip = plan_clip_state(plan, c);
+        ClipResult clip = plan_clip_result(plan, 0, c);
         digest_add_text(stream, dataset->clips[c].path);
-        digest_add_text(stream, clip->left_out != NULL ? clip->left_out : "");
-        digest_add(stream, &clip->score, sizeof clip->score);
+        digest_add_text(stream, clip.left_out != NULL ? clip.left_out : "");
+        digest_add(stream, &clip.score, sizeof clip.score);
     }
     return digest_end(stream);
 }
@@ -582,9 +597,9 @@ TEST(a_run_probes_trains_and_scores_every_clip) {
     CHECK_INT(given[TASK_SCORE], given[TASK_PROBE]);
     CHECK_INT(plan_counts(plan).epochs, 6);
     for (uint32_t c = 0; c < dataset->clip_count; c++) {
-        const ClipState *clip = plan_clip_state(plan, c);
-        CHECK(clip->is_probed && clip->is_scored && clip->left_out == NULL);
-        CHECK(isfinite(clip->score) && clip->score > 0);
+        ClipResult clip = plan_clip_result(plan, 0, c);
+        CHECK(plan_clip_state(plan, c)->is_probed && clip.is_scored && clip.left_out == NULL);
+        CHECK(isfinite(clip.score) && clip.score > 0);
     }
     end();
 }
@@ -666,7 +681,7 @@ TEST(a_damaged_checkpoint_is_said_and_trained_anew) {
     close_run();
     char path[600];
     for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/data/fan/checkpoint-%d.bin", run_folder, i);
+        snprintf(path, sizeof path, "%s/data/fan/seed_13711/checkpoint-%d.bin", run_folder, i);
         if (file_exists(path)) {
             CHECK_OK(file_write(path, "damaged", 7));
         }
@@ -739,6 +754,76 @@ TEST(other_arithmetic_shares_no_answer) {
     CHECK_INT(plan_counts(plan).clips_probed, 0);
     CHECK_OK(run_to_end());
     CHECK(given[TASK_PROBE] == 2 && given[TASK_TRAIN] > 0 && given[TASK_SCORE] == 2);
+    end();
+}
+
+// ---- several seeds ----
+
+static Digest digest_of_system(uint32_t system) {
+    DigestStream *stream = digest_begin();
+    const Models *models = plan_models(plan);
+    for (uint32_t m = 0; m < models->per_system; m++) {
+        const ModelState *model = plan_model_state(plan, system * models->per_system + m);
+        digest_add(stream, buffer_cstr(&model->file), model->file.size);
+    }
+    for (uint32_t c = 0; c < dataset->clip_count; c++) {
+        ClipResult clip = plan_clip_result(plan, system, c);
+        CHECK(clip.is_scored && clip.left_out == NULL);
+        digest_add(stream, &clip.score, sizeof clip.score);
+    }
+    return digest_end(stream);
+}
+
+static void run_with_seeds(const char *seeds) {
+    CHECK_OK(settings_set(&settings, "seeds", seeds));
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    check_counts();
+}
+
+TEST(a_seed_added_to_a_run_trains_its_models_and_nothing_else) {
+    begin();
+    put_machine("fan", 40);
+    put_machine("pump", 5);
+    run_with_seeds("1");
+    Digest first = digest_of_system(0);
+    close_run();
+    CHECK_OK(file_remove_tree(run_folder));
+    CHECK_OK(file_make_folders(run_folder));
+    run_with_seeds("2");
+    Digest second = digest_of_system(0);
+    CHECK(!digest_equal(first, second));
+    int trained = given[TASK_TRAIN], scored = given[TASK_SCORE];
+    close_run();
+    run_with_seeds("2, 1");
+    CHECK_INT(given[TASK_PROBE], 0);
+    CHECK_INT(given[TASK_TRAIN], trained);
+    CHECK_INT(given[TASK_SCORE], scored);
+    CHECK(digest_equal(digest_of_system(0), second));
+    CHECK(digest_equal(digest_of_system(1), first));
+    close_run();
+    run_with_seeds("1, 2"); // another order: nothing to do
+    CHECK_INT(given[TASK_PROBE] + given[TASK_TRAIN] + given[TASK_SCORE], 0);
+    CHECK(digest_equal(digest_of_system(0), first));
+    CHECK(digest_equal(digest_of_system(1), second));
+    end();
+}
+
+TEST(a_seed_whose_training_diverges_leaves_the_others_alone) {
+    begin();
+    put_machine("fan", 5);
+    CHECK_OK(settings_set(&settings, "seeds", "1, 2"));
+    open_run(STAGE_REPORT);
+    dirty_trainings = 1;
+    CHECK_OK(run_to_end());
+    check_counts();
+    uint32_t failed = model_called("fan")->failure != NULL ? 0 : 1;
+    CHECK(plan_model_state(plan, 1 - failed)->is_scored);
+    CHECK_HAS(plan_model_state(plan, failed)->failure, "diverged");
+    uint32_t clip = clip_called("fan/test/a.npy");
+    CHECK_HAS(plan_clip_result(plan, failed, clip).left_out, "no model for fan: training diverged");
+    ClipResult other = plan_clip_result(plan, 1 - failed, clip);
+    CHECK(other.is_scored && other.left_out == NULL);
     end();
 }
 
@@ -818,10 +903,10 @@ TEST(anomalies_among_training_clips_are_not_trained_on) {
     open_run(STAGE_REPORT);
     CHECK_OK(run_to_end());
     check_counts();
-    const ClipState *clip = state_of("fan/train/anomaly_id_00_00000009.npy");
     CHECK_TEXT(left_out("fan/train/anomaly_id_00_00000009.npy"),
                "an anomaly among the training clips");
-    CHECK(!clip->is_probed && !clip->is_scored);
+    CHECK(!state_of("fan/train/anomaly_id_00_00000009.npy")->is_probed);
+    CHECK(!result_of("fan/train/anomaly_id_00_00000009.npy").is_scored);
     CHECK(model_called("fan")->is_scored);
     end();
 }
@@ -858,7 +943,7 @@ TEST(silent_clips_are_used_and_warned_of) {
     buffer_done(&file);
     open_run(STAGE_REPORT);
     CHECK_OK(run_to_end());
-    CHECK(state_of("fan/test/silence.wav")->is_scored);
+    CHECK(result_of("fan/test/silence.wav").is_scored);
     CHECK(has_warning("fan: 1 clip of nothing but zeros"));
     end();
 }
@@ -977,7 +1062,7 @@ TEST(what_could_not_be_scored_is_tried_again_when_the_run_is_continued) {
     unreadable[0] = NULL;
     open_run(STAGE_REPORT);
     CHECK_OK(run_to_end());
-    CHECK(state_of("fan/test/a.npy")->is_scored);
+    CHECK(result_of("fan/test/a.npy").is_scored);
     CHECK_TEXT(left_out("fan/test/a.npy"), "");
     CHECK_INT(given[TASK_PROBE], 0);
     CHECK_INT(given[TASK_SCORE], 1);
@@ -1001,9 +1086,33 @@ TEST(a_training_clip_that_vanished_after_probing_is_left_out_of_the_training) {
     CHECK_TEXT(left_out("fan/train/normal_0002.npy"), "cannot be read: No such file or directory");
     CHECK_TEXT(left_out("fan/train/normal_0004.npy"), "changed since it was first read");
     CHECK(model_called("fan")->is_scored && model_called("pump")->is_scored);
-    CHECK(!state_of("fan/train/normal_0002.npy")->is_scored);
+    CHECK(!result_of("fan/train/normal_0002.npy").is_scored);
     CHECK_INT(plan_counts(plan).clips_to_score, 14);
     end();
+}
+
+// Of two seeds, one may score while the other finds out that a clip is gone.
+TEST(a_training_clip_may_vanish_whatever_the_seeds_are_doing) {
+    for (int turns = 0; turns < 12; turns++) {
+        begin();
+        put_machine("fan", 40);
+        CHECK_OK(settings_set(&settings, "seeds", "1, 2"));
+        open_run(STAGE_EXTRACT);
+        CHECK_OK(run_to_end());
+        close_run();
+        open_run(STAGE_REPORT);
+        join();
+        for (int i = 0; i < 5000 && !plan_is_over(plan); i++) {
+            if (i == turns) {
+                CHECK(unlink(full_path("fan/train/normal_0002.npy")) == 0);
+            }
+            CHECK_OK(turn());
+        }
+        CHECK(plan_is_over(plan));
+        check_counts();
+        CHECK(model_called("fan")->is_scored && model_called("fan_seed_2")->is_scored);
+        end();
+    }
 }
 
 TEST(a_training_that_loses_all_its_clips_fails_alone) {
@@ -1150,7 +1259,7 @@ TEST(a_clip_that_kills_workers_is_found_and_left_out_alone) {
     CHECK(has_warning("workers died on fan/train/normal_0017.npy"));
     for (uint32_t c = 0; c < dataset->clip_count; c++) {
         bool is_it = strstr(dataset->clips[c].path, "normal_0017") != NULL;
-        CHECK(plan_clip_state(plan, c)->is_scored == !is_it);
+        CHECK(plan_clip_result(plan, 0, c).is_scored == !is_it);
     }
     // It is not written down: the next coordinator tries again, and now it does no harm.
     close_run();
@@ -1158,7 +1267,7 @@ TEST(a_clip_that_kills_workers_is_found_and_left_out_alone) {
     open_run(STAGE_REPORT);
     CHECK_OK(run_to_end());
     CHECK_TEXT(left_out("fan/train/normal_0017.npy"), "");
-    CHECK(state_of("fan/train/normal_0017.npy")->is_scored);
+    CHECK(result_of("fan/train/normal_0017.npy").is_scored);
     check_counts();
     end();
 }
@@ -1174,8 +1283,8 @@ TEST(a_clip_that_kills_workers_when_scored_is_left_out_alone) {
     CHECK_OK(run_to_end());
     check_counts();
     CHECK_TEXT(left_out("fan/test/b.npy"), "workers died on it");
-    CHECK(!state_of("fan/test/b.npy")->is_scored);
-    CHECK(state_of("fan/test/a.npy")->is_scored);
+    CHECK(!result_of("fan/test/b.npy").is_scored);
+    CHECK(result_of("fan/test/a.npy").is_scored);
     CHECK(model_called("fan")->is_scored);
     end();
 }
@@ -1206,6 +1315,8 @@ static const TestCase CASES[] = {
     T(a_clip_that_comes_or_goes_costs_the_task_that_it_is_in)
     T(a_training_of_more_epochs_goes_on_and_gives_the_bits_of_one_begun_so)
     T(other_arithmetic_shares_no_answer)
+    T(a_seed_added_to_a_run_trains_its_models_and_nothing_else)
+    T(a_seed_whose_training_diverges_leaves_the_others_alone)
     T(the_rate_of_most_clips_is_the_machines)
     T(on_a_tie_the_training_clips_rate_decides_and_then_the_lower)
     T(training_clips_left_out_keep_the_index_of_the_others)
@@ -1218,6 +1329,7 @@ static const TestCase CASES[] = {
     T(what_could_not_be_read_is_tried_again_when_the_run_is_continued)
     T(what_could_not_be_scored_is_tried_again_when_the_run_is_continued)
     T(a_training_clip_that_vanished_after_probing_is_left_out_of_the_training)
+    T(a_training_clip_may_vanish_whatever_the_seeds_are_doing)
     T(a_training_that_loses_all_its_clips_fails_alone)
     T(a_training_clip_that_only_workers_cannot_read_ends_the_run_with_its_name)
     T(a_training_that_diverges_fails_alone)

@@ -173,6 +173,35 @@ TEST(sets_decide_between_models_of_one_machine) {
     end();
 }
 
+TEST(a_further_seeds_model_is_used_where_it_is_named) {
+    begin();
+    put_model((Made){"data/fan", "dev", "fan", "", KERNEL_HASWELL, 1});
+    put_model((Made){"data/fan/seed_2", "dev", "fan", "", KERNEL_HASWELL, 2});
+    put_model((Made){"data/fan/seed_33", "dev", "fan", "", KERNEL_HASWELL, 3});
+    put_model((Made){"data/seed_4", "dev", "seed_4", "", KERNEL_HASWELL, 4}); // a machine
+    put_model((Made){"data/pump/section_00/seed_2", "dev", "pump", "00", KERNEL_HASWELL, 2});
+    damage("data/pump/section_00/seed_2"); // its primary one has no model
+    SpotModels *models = open_models(".");
+    CHECK_INT(spot_models_count(models), 3);
+    CHECK_TEXT(chosen(models, "fan/test/a.wav"), "fan");
+    CHECK_TEXT(chosen(models, "seed_4/test/a.wav"), "seed_4");
+    CHECK_TEXT(spot_models_get(models, 1)->machine, "pump");
+    CHECK_TEXT(spot_models_get(models, 1)->section, "00");
+    spot_models_free(models);
+    models = open_models("data/fan");
+    CHECK_INT(spot_models_count(models), 1);
+    spot_models_free(models);
+    static const char *const NAMED[] = {"data/fan/seed_2", "data/fan/seed_2/",
+                                        "data/fan/seed_2/" MODEL_FILE_NAME};
+    for (size_t i = 0; i < sizeof NAMED / sizeof NAMED[0]; i++) {
+        models = open_models(NAMED[i]);
+        CHECK_INT(spot_models_count(models), 1);
+        CHECK_TEXT(spot_models_get(models, 0)->machine, "fan");
+        spot_models_free(models);
+    }
+    end();
+}
+
 TEST(clips_of_a_damaged_model_go_to_no_other) {
     begin();
     put_model((Made){"data/fan.dev/section_00", "dev", "fan", "00", KERNEL_HASWELL, 1});
@@ -301,6 +330,7 @@ TEST_MAIN_LIST(
     T(the_nearest_folder_called_like_a_machine_decides)
     T(sections_decide_among_a_machines_models)
     T(sets_decide_between_models_of_one_machine)
+    T(a_further_seeds_model_is_used_where_it_is_named)
     T(clips_of_a_damaged_model_go_to_no_other)
     T(where_no_model_can_be_used_the_reason_is_told)
     T(the_kernel_is_the_one_of_the_training)

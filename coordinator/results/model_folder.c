@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/results/model_folder.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "common/base/file.h"
+#include "common/base/mem.h"
+#include "common/engine/model_file.h"
+#include "common/eval/decision.h"
+#include "common/store/npy.h"
+#include "coordinator/outputs/history.h"
+
+// ---- thresholds ----
+
+static Status add_note(Results *results, const char *label, const char *note) {
+    char text[LIMIT_MESSAGE_BYTES];
+    char **grown = mem_resize(results->notes, results->note_count + 1, sizeof *grown);
+    if (grown == NULL) {
+        return STATUS_MEMORY;
+    }
+    results->notes = grown;
+    snprintf(text, sizeof text, "%s: %s", label, note);
+    char *copy = mem_copy_text(text);
+    if (copy == NULL) {
+        return STATUS_MEMORY;
+    }
+    results->notes[results->note_count++] = copy;
+    return STATUS_OK;
+}
+
+// From the scores of the model's training clips. NaN and a note when none was scored.
+static Status decide(const ResultsConfig *config, const Model *model, Results *results,
+                     Decision *ret_decision) {
+    double *scores = mem_new(model->train_count, sizeof *scores);
+    if (scores == NULL) {
+        return STATUS_MEMORY;
+    }
+    size_t count = 0;
+    for (uint32_t i = 0; i < model->train_count; i++) {
+        ClipResult clip = plan_clip_result(config->plan, model->system, model->train[i]);
+        if (clip.is_scored) {
+            scores[count++] = clip.score;
+        }
+    }
+    Decision decision = {.threshold = NAN};
+    const Settings *settings = config->settings;
+    Status status = settings->threshold == THRESHOLD_PERCENTILE
+                        ? decision_by_percentile(scores, count, settings->percentile, &decision)
+                        : decision_by_gamma(scores, count, settings->decision_threshold, &decision);
+    mem_free(scores);
+    if (status == STATUS_INVALID) {
+        decision = (Decision){.threshold = NAN};
+        snprintf(decision.note, sizeof decision.note, "no threshold: %s", status_message());
+        status = STATUS_OK;
+    }
+    if (status == STATUS_OK && decision.note[0] != '\0') {
+        status = add_note(results, model->label, decision.note);
+    }
+    if (status == STATUS_OK) {
+        *ret_decision = decision;
+    }
+    return status;
+}
+
+// ---- a model's folder ----
+
+static Status model_path(const ResultsConfig *config, const Model *model, const char *name,
+                         char out[LIMIT_PATH_BYTES]) {
+    int used =
+        snprintf(out, LIMIT_PATH_BYTES, "%s/data/%s/%s", config->run_folder, model->home, name);
+    return used >= 0 && used < LIMIT_PATH_BYTES
+               ? STATUS_OK
+               : status_set(STATUS_LIMIT, "path too long: %s/data/%s/%s", config->run_folder,
+                            model->home, name);
+}
+
+static Status make_home(const ResultsConfig *config, const Model *model) {
+    char path[LIMIT_PATH_BYTES];
+    int used = snprintf(path, sizeof path, "%s/data/%s", config->run_folder, model->home);
+    return used >= 0 && (size_t)used < sizeof path
+               ? file_make_folders(path)
+               : status_set(STATUS_LIMIT, "path too long: %s", config->run_folder);
+}
+
+static Status write_history(const ResultsConfig *config, const Model *model,
+                            const Replica *replica) {
+    char path[LIMIT_PATH_BYTES];
+    size_t count = (size_t)replica_epoch(replica);
+    const EpochLosses *losses = replica_history(replica);
+    HistoryEpoch *epochs = mem_new(count, sizeof *epochs);
+    if (epochs == NULL) {
+        return STATUS_MEMORY;
+    }
+    bool has_source = false;
+    bool has_target = false;
+    for (uint32_t i = 0; i < model->train_count; i++) {
+        bool used = plan_clip_result(config->plan, model->system, model->train[i]).left_out == NULL;
+        bool target = config->dataset->clips[model->train[i]].domain == DOMAIN_TARGET;
+        has_source |= used && !target;
+        has_target |= used && target;
+    }
+    bool has_validation = config->settings->validation_split > 0;
+    for (size_t i = 0; i < count; i++) {
+        epochs[i] = (HistoryEpoch){.loss = losses[i].loss,
+                                   .val_loss = has_validation ? losses[i].val_loss : NAN,
+                                   .recon_loss_source = has_source ? losses[i].source_loss : NAN,
+                                   .recon_loss_target = has_target ? losses[i].target_loss : NAN};
+    }
+    int used =
+        snprintf(path, sizeof path, "%s/logs/history_%s.csv", config->run_folder, model->label);
+    Status status = used >= 0 && (size_t)used < sizeof path
+                        ? history_write(path, epochs, count)
+                        : status_set(STATUS_LIMIT, "path too long: %s", path);
+    mem_free(epochs);
+    return status;
+}
+
+static Status write_model_file(const ResultsConfig *config, const Model *model, ModelFile *file,
+                               const Decision *decision) {
+    char path[LIMIT_PATH_BYTES];
+    Buffer bytes = BUFFER_EMPTY;
+    file->threshold = decision->threshold;
+    snprintf(file->threshold_method, sizeof file->threshold_method, "%s",
+             isnan(decision->threshold) ? "" : decision_method_name(decision->method));
+    model_file_write(file, &bytes);
+    Status status = make_home(config, model);
+    if (status == STATUS_OK) {
+        status = model_path(config, model, MODEL_FILE_NAME, path);
+    }
+    if (status == STATUS_OK) {
+        status = file_update(path, &bytes);
+    }
+    buffer_done(&bytes);
+    if (status == STATUS_OK && !isnan(decision->threshold)) {
+        status = model_path(config, model, "threshold.npy", path);
+        // As numpy.save writes a plain float: an array without dimensions.
+        if (status == STATUS_OK) {
+            status = npy_write_float64(path, &decision->threshold, 0, NULL);
+        }
+    }
+    return status;
+}
+
+Status model_folder_write(const ResultsConfig *config, uint32_t index, Results *results,
+                          double *ret_threshold) {
+    const Model *model = &plan_models(config->plan)->models[index];
+    const ModelState *state = plan_model_state(config->plan, index);
+    ModelFile file;
+    Decision decision = {.threshold = NAN};
+    Status status = STATUS_OK;
+    if (config->until >= STAGE_SCORE) {
+        status = decide(config, model, results, &decision);
+    }
+    if (status == STATUS_OK) {
+        status = model_file_read(model->label, state->file.bytes, state->file.size, &file);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = write_model_file(config, model, &file, &decision);
+    if (status == STATUS_OK) {
+        status = write_history(config, model, file.replica);
+    }
+    model_file_done(&file);
+    *ret_threshold = decision.threshold;
+    return status;
+}

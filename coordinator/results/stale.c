@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/results/stale.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/file.h"
+#include "common/engine/model_file.h"
+
+// Whether results of a further system stand in a folder of this name.
+static bool is_in_use(const Models *models, const char *name) {
+    for (uint32_t s = 1; s < models->system_count; s++) {
+        if (strcmp(models->systems[s].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static Status join(char out[LIMIT_PATH_BYTES], const char *a, const char *b, const char *c) {
+    int used = snprintf(out, LIMIT_PATH_BYTES, "%s/%s%s%s", a, b, c[0] != '\0' ? "/" : "", c);
+    return used >= 0 && used < LIMIT_PATH_BYTES ? STATUS_OK
+                                                : status_set(STATUS_LIMIT, "path too long: %s", a);
+}
+
+static Status remove_file(const char *folder, const char *system, const char *name) {
+    char path[LIMIT_PATH_BYTES];
+    Status status = join(path, folder, system, name);
+    if (status == STATUS_OK && unlink(path) != 0 && errno != ENOENT) {
+        status = status_set(STATUS_IO, "cannot remove %s: %s", path, strerror(errno));
+    }
+    return status;
+}
+
+static Status remove_outputs(const char *folder, const char *system) {
+    char path[LIMIT_PATH_BYTES];
+    Status status = join(path, folder, system, "");
+    return status == STATUS_OK ? file_remove_tree(path) : status;
+}
+
+static Status remove_results(const char *folder, const char *system) {
+    Status status = remove_file(folder, system, MODEL_FILE_NAME);
+    return status == STATUS_OK ? remove_file(folder, system, "threshold.npy") : status;
+}
+
+// Does so to every stale system's folder in `folder`, which need not exist.
+static Status each_stale(const char *folder, const Models *models,
+                         Status (*remove)(const char *folder, const char *system)) {
+    DIR *opened = opendir(folder);
+    Status status = STATUS_OK;
+    if (opened == NULL) {
+        return errno == ENOENT
+                   ? STATUS_OK
+                   : status_set(STATUS_IO, "cannot read %s: %s", folder, strerror(errno));
+    }
+    for (struct dirent *entry; status == STATUS_OK && (entry = readdir(opened)) != NULL;) {
+        if (model_file_is_seed_folder(entry->d_name) && !is_in_use(models, entry->d_name)) {
+            status = remove(folder, entry->d_name);
+        }
+    }
+    closedir(opened);
+    return status;
+}
+
+Status stale_remove(const char *run_folder, const Models *models) {
+    char path[LIMIT_PATH_BYTES];
+    Status status = join(path, run_folder, "outputs", "");
+    if (status == STATUS_OK) {
+        status = each_stale(path, models, remove_outputs);
+    }
+    if (status == STATUS_OK && models->system_count == 1) {
+        status = remove_file(run_folder, "outputs", "systems.csv");
+    }
+    for (uint32_t m = 0; m < models->per_system && status == STATUS_OK; m++) {
+        status = join(path, run_folder, "data", models->models[m].home);
+        if (status == STATUS_OK) {
+            status = each_stale(path, models, remove_results);
+        }
+    }
+    return status;
+}

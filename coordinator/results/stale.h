@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Systems that a run had before its settings were changed: their results must not look like those
+// of a system that it has now. Checkpoints stay, so that nothing is trained again when such a
+// system comes back.
+#ifndef AUSCULT_COORDINATOR_RESULTS_STALE_H
+#define AUSCULT_COORDINATOR_RESULTS_STALE_H
+
+#include "coordinator/plan/models.h"
+
+// Removes the outputs and model files of every system that is not among the run's, or is now the
+// primary one, whose results stand elsewhere. STATUS_IO.
+Status stale_remove(const char *run_folder, const Models *models);
+
+#endif
