@@ -296,14 +296,21 @@ static Status check_list(const Reader *reader, const Field *field, const msgpack
 }
 
 static Status read_roots(const Reader *reader, const Field *field, const msgpack_object *from,
-                         const char **ret_roots, uint32_t *ret_count) {
+                         const char *const **ret_roots, uint32_t *ret_count) {
     Status status = check_list(reader, field, from);
     if (status != STATUS_OK) {
         return status;
     }
-    for (uint32_t i = 0; i < from->via.array.size && status == STATUS_OK; i++) {
-        status = read_text(reader, field, &from->via.array.ptr[i], field->least, &ret_roots[i]);
+    assert(reader->slot->rows == NULL); // no schema has two lists
+    const char **roots = mem_new(from->via.array.size, sizeof *roots);
+    if (roots == NULL) {
+        return STATUS_MEMORY;
     }
+    reader->slot->rows = roots;
+    for (uint32_t i = 0; i < from->via.array.size && status == STATUS_OK; i++) {
+        status = read_text(reader, field, &from->via.array.ptr[i], field->least, &roots[i]);
+    }
+    *ret_roots = roots;
     *ret_count = from->via.array.size;
     return status;
 }

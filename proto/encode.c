@@ -154,8 +154,7 @@ static void write_field(Writer *writer, const Field *field, const char *item) {
         write_bytes(writer, field, pointer_at(at), *(const size_t *)(const void *)count_at);
         return;
     case FIELD_ROOTS:
-        write_roots(writer, field, (const char *const *)(const void *)at,
-                    *(const uint32_t *)(const void *)count_at);
+        write_roots(writer, field, pointer_at(at), *(const uint32_t *)(const void *)count_at);
         return;
     case FIELD_ROWS:
         write_rows(writer, field, pointer_at(at), *(const uint32_t *)(const void *)count_at);

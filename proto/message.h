@@ -140,7 +140,7 @@ typedef struct Message {
             Digest token, run;
             uint32_t bulk_port;
             uint32_t alive_ms;
-            const char *roots[LIMIT_ROOTS];
+            const char *const *roots; // (root_count)
             uint32_t root_count;
         } welcome;
         struct {

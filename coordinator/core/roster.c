@@ -113,9 +113,7 @@ static void welcome(Core *core, const Session *session) {
     message.welcome.bulk_port = core->config.bulk_port;
     message.welcome.alive_ms = core->config.alive_ms;
     message.welcome.root_count = core->config.root_count;
-    for (uint32_t i = 0; i < core->config.root_count; i++) {
-        message.welcome.roots[i] = core->config.roots[i];
-    }
+    message.welcome.roots = core->config.roots;
     core_send(core, session->peer, &message);
 }
 

@@ -184,8 +184,10 @@ TEST(welcome_arrives_as_it_was_sent) {
         m.welcome.bulk_port = any_in(0, 65535);
         m.welcome.alive_ms = any_in(100, 60000);
         m.welcome.root_count = any_in(0, LIMIT_ROOTS);
+        const char *roots[LIMIT_ROOTS];
+        m.welcome.roots = roots;
         for (uint32_t k = 0; k < m.welcome.root_count; k++) {
-            m.welcome.roots[k] = any_text(i == 0 ? 4096 : 60);
+            roots[k] = any_text(i == 0 ? 4096 : 60);
         }
         const Message *r = through(&m);
         CHECK_INT(r->welcome.protocol, 1);
@@ -522,10 +524,11 @@ TEST(what_is_beyond_its_limit_is_not_sent) {
     m.tasks.count = PROTO_BUNDLE + 1;
     check_not_sent(&m, STATUS_LIMIT, "items");
     m = (Message){.type = MESSAGE_WELCOME, .welcome = {.protocol = 1, .alive_ms = 100}};
+    const char *roots[LIMIT_ROOTS + 1] = {large};
     m.welcome.root_count = 1;
-    m.welcome.roots[0] = large;
+    m.welcome.roots = roots;
     check_not_sent(&m, STATUS_LIMIT, "roots");
-    m.welcome.roots[0] = "\xff";
+    roots[0] = "\xff";
     check_not_sent(&m, STATUS_INVALID, "roots");
     m.welcome.root_count = LIMIT_ROOTS + 1;
     check_not_sent(&m, STATUS_LIMIT, "roots");
