@@ -29,7 +29,8 @@ static int serve(const Run *run) {
                            .fingerprint = &run->fingerprint,
                            .is_quiet = run->options.is_quiet,
                            .is_debug = run->options.is_verbose};
-    Status status = server_run(&config);
+    uint32_t alarms;
+    Status status = server_run(&config, &alarms);
     if (status == STATUS_STOPPED) {
         log_set_level(LOG_INFO);
         log_info("stopped; to continue: auscult %s --out %s", "run", run->options.out);
@@ -39,7 +40,14 @@ static int serve(const Run *run) {
         log_error("%s", status_message());
         return EXIT_FAILED;
     }
-    return run_finish(run);
+    int exit_code = run_finish(run);
+    if (alarms > 0) {
+        log_error("%u times two workers gave different answers to one task (see the log): one of "
+                  "them is broken, and the results may not be trusted",
+                  alarms);
+        return EXIT_FAILED;
+    }
+    return exit_code;
 }
 
 static int say_plan(const Run *run) {

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How it works. Inputs change sessions (roster.c) and leases (lease.c) and append actions to a ring
+// How it works. Inputs change sessions (roster.c), tasks that wait (queue.c) or fail (trouble.c),
+// leases (lease.c) and what they yield (answer.c, group.c), and append actions (action.c) to a ring
 // that the loop empties after each input. core_tick does everything that time makes due and gives
-// waiting tasks to workers that asked; it is the only place that dispatches, so that a loop which
-// drains its input first never judges a worker by a message that lies unread.
+// waiting tasks to workers that asked (dispatch.c); it is the only place that dispatches, so that a
+// loop which drains its input first never judges a worker by a message that lies unread.
 #include "coordinator/core/core.h"
 
 #include <assert.h>
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "common/base/mem.h"
 #include "coordinator/core/state.h"
@@ -21,8 +19,18 @@ Core *core_new(const CoreConfig *config) {
         return NULL;
     }
     core->config = *config;
-    core->trains = (Queue){NO_TASK, NO_TASK, 0};
-    core->batches = (Queue){NO_TASK, NO_TASK, 0};
+    core->remembered = mem_new(REMEMBERED_MOST, sizeof *core->remembered);
+    core->decoded = decoded_new();
+    if (core->remembered == NULL || core->decoded == NULL) {
+        core_free(core);
+        return NULL;
+    }
+    for (int name = 0; name < QUEUE_COUNT; name++) {
+        core->queues[name] = (Queue){NO_TASK, NO_TASK, 0};
+    }
+    core->trouble_free = NO_TROUBLE;
+    core->look_ms = core->due_ms = INT64_MAX;
+    core->judge_ms = INT64_MIN;
     core->counts.train_loss = NAN;
     return core;
 }
@@ -31,146 +39,76 @@ void core_free(Core *core) {
     if (core == NULL) {
         return;
     }
-    for (uint32_t i = 0; i < core->session_count; i++) {
-        Session *session = core->sessions[i];
-        for (uint32_t l = 0; l < session->lease_count; l++) {
-            buffer_done(&session->leases[l].answer);
-        }
-        mem_free(session->leases);
-        mem_free(session);
-    }
+    lease_free(core);
+    roster_free(core);
     CoreAction action;
     while (core_next_action(core, &action)) {
-        buffer_done(&action.blob);
+        core_action_done(&action);
     }
-    mem_free(core->sessions);
+    buffer_done(&core->body);
+    decoded_free(core->decoded);
+    mem_free(core->remembered);
     mem_free(core->tasks);
-    mem_free(core->failures);
-    mem_free(core->acknowledgements);
+    mem_free(core->troubles);
     mem_free(core->actions);
     mem_free(core);
 }
 
-Status core_grow(void **items, uint32_t count, uint32_t *capacity, size_t size) {
-    if (count < *capacity) {
-        return STATUS_OK;
-    }
-    uint32_t next = *capacity > 0 ? *capacity * 2 : 16;
-    void *grown = mem_resize(*items, next, size);
-    if (grown == NULL) {
-        return STATUS_MEMORY;
-    }
-    *items = grown;
-    *capacity = next;
-    return STATUS_OK;
-}
-
-// The ring grows when it is full. Running out of memory for an action cannot be told to anybody:
-// the core would lose an answer or a lease, so it ends the program, and the journal has the rest.
-CoreAction *core_act(Core *core, CoreActionKind kind) {
-    if (core->action_count == core->action_capacity) {
-        uint32_t capacity = core->action_capacity > 0 ? core->action_capacity * 2 : 64;
-        CoreAction *grown = mem_new(capacity, sizeof *grown);
-        assert(grown != NULL);
-        for (uint32_t i = 0; i < core->action_count; i++) {
-            grown[i] = core->actions[(core->action_first + i) % core->action_capacity];
-        }
-        mem_free(core->actions);
-        core->actions = grown;
-        core->action_capacity = capacity;
-        core->action_first = 0;
-    }
-    uint32_t slot = (core->action_first + core->action_count++) % core->action_capacity;
-    CoreAction *action = &core->actions[slot];
-    memset(action, 0, sizeof *action);
-    action->kind = kind;
-    return action;
-}
-
-bool core_next_action(Core *core, CoreAction *ret_action) {
-    if (core->action_count == 0) {
-        return false;
-    }
-    *ret_action = core->actions[core->action_first];
-    if (ret_action->message.type == MESSAGE_TASKS) {
-        ret_action->message.tasks.items = &ret_action->item.task;
-    } else if (ret_action->message.type == MESSAGE_ACKS) {
-        ret_action->message.acks.items = &ret_action->item.ack;
-    }
-    core->action_first = (core->action_first + 1) % core->action_capacity;
-    core->action_count--;
-    return true;
-}
-
-void core_send(Core *core, CorePeer peer, const Message *message) {
-    CoreAction *action = core_act(core, CORE_SEND);
-    action->peer = peer;
-    action->message = *message;
-}
-
-void core_note(Core *core, const char *format, ...) {
-    CoreAction *action = core_act(core, CORE_NOTE);
-    va_list args;
-    va_start(args, format);
-    vsnprintf(action->text, sizeof action->text, format, args);
-    va_end(args);
-}
-
-Status core_add_task(Core *core, TaskKind kind, TaskTag tag, uint32_t shards, int64_t now_ms) {
-    assert(tag == core->task_count); // tags are the owner's indices, given in order
+Status core_add_task(Core *core, const CoreTask *task, int64_t now_ms) {
+    assert(task->tag == core->task_count); // tags are the owner's indices, given in order
     Status status = core_grow((void **)&core->tasks, core->task_count, &core->task_capacity,
                               sizeof *core->tasks);
     if (status != STATUS_OK) {
         return status;
     }
     core->tasks[core->task_count++] =
-        (Task){.next = NO_TASK, .kind = (uint8_t)kind, .shards = shards};
-    lease_enqueue(core, tag, now_ms);
+        (Task){.kind = (uint8_t)task->kind, .shards = (uint8_t)task->shards, .trouble = NO_TROUBLE};
+    trouble_restore(core, task);
+    queue_push(core,
+               task->kind == TASK_TRAIN           ? QUEUE_TRAINS
+               : task->deaths + task->cannots > 0 ? QUEUE_TROUBLED
+                                                  : QUEUE_BATCHES,
+               task->tag, now_ms);
     return STATUS_OK;
 }
 
-static void forget_failures(Core *core, TaskTag tag) {
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < core->failure_count; i++) {
-        if (core->failures[i].tag != tag) {
-            core->failures[kept++] = core->failures[i];
-        }
-    }
-    core->failure_count = kept;
+static void check_doubted(const Core *core, TaskTag tag) {
+    assert(tag < core->task_count && core->tasks[tag].state == TASK_DOUBTED);
 }
 
 Status core_answer(Core *core, TaskTag tag, const void *bytes, size_t size, int64_t now_ms) {
     (void)now_ms;
-    assert(tag < core->task_count && core->tasks[tag].state == TASK_DOUBTED);
+    check_doubted(core, tag);
     Status status = core->config.hooks.take_answer(core->config.hooks.context, tag,
                                                    (CoreShare){0, 0}, bytes, size);
     if (status == STATUS_OK) {
-        lease_commit(core, tag, bytes, size);
+        answer_commit(core, tag, bytes, size);
     }
     return status;
 }
 
 void core_abandon(Core *core, TaskTag tag) {
-    assert(tag < core->task_count && core->tasks[tag].state == TASK_DOUBTED);
+    check_doubted(core, tag);
     core->tasks[tag].state = TASK_ABANDONED;
     core->counts.abandoned++;
-    forget_failures(core, tag);
+    trouble_forget(core, tag);
 }
 
 void core_retry(Core *core, TaskTag tag, int64_t now_ms) {
-    assert(tag < core->task_count && core->tasks[tag].state == TASK_DOUBTED);
-    forget_failures(core, tag);
-    core->tasks[tag].cannots = 0;
-    core->tasks[tag].deaths = 0;
-    lease_enqueue(core, tag, now_ms);
+    check_doubted(core, tag);
+    trouble_forget(core, tag);
+    trouble_settle(core, tag, now_ms);
 }
 
 // ---- input ----
 
 static void on_credit(Core *core, Session *session, const Message *message) {
-    (void)core;
     uint32_t room = LEASES_MOST - session->lease_count - session->credits;
     session->credits += message->credit.count < room ? message->credit.count : room;
+    if (session->stuck == STUCK_IN_TRAINING) {
+        session->stuck = STUCK_NOT;
+    }
+    dispatch_place(core, session);
 }
 
 // An answer that is not valid ends the session: those behind it are then nobody's.
@@ -178,7 +116,9 @@ static void on_results(Core *core, CorePeer peer, const Message *message, int64_
     for (uint32_t i = 0; i < message->results.count; i++) {
         Session *session = roster_find(core, peer);
         if (session != NULL) {
-            lease_result(core, session, &message->results.items[i], now_ms);
+            session->stuck = STUCK_NOT;
+            dispatch_place(core, session);
+            answer_result(core, session, &message->results.items[i], now_ms);
         }
     }
 }
@@ -193,8 +133,7 @@ void core_on_message(Core *core, CorePeer peer, const Message *message, int64_t 
         roster_refuse(core, peer, REFUSED_UNKNOWN, "unknown session: say HELLO again");
         return;
     }
-    session->heard_ms = now_ms;
-    session->state = SESSION_WELL;
+    roster_heard(core, session, now_ms);
     switch ((int)message->type) {
     case MESSAGE_CREDIT:
         on_credit(core, session, message);
@@ -209,7 +148,7 @@ void core_on_message(Core *core, CorePeer peer, const Message *message, int64_t 
         core_send(core, peer, &(Message){.type = MESSAGE_ECHO});
         break;
     case MESSAGE_GOODBYE:
-        roster_close(core, session, message->goodbye.text, false, now_ms);
+        roster_close(core, session, message->goodbye.text, ENDING_POLITE, now_ms);
         break;
     default:
         core_on_malformed(core, peer, "a message that only a coordinator sends", now_ms);
@@ -219,7 +158,7 @@ void core_on_message(Core *core, CorePeer peer, const Message *message, int64_t 
 void core_on_malformed(Core *core, CorePeer peer, const char *why, int64_t now_ms) {
     Session *session = roster_find(core, peer);
     if (session != NULL) {
-        roster_close(core, session, why, true, now_ms);
+        roster_close(core, session, why, ENDING_WRONG, now_ms);
     }
     roster_refuse(core, peer, REFUSED_MALFORMED, "malformed message");
     core_act(core, CORE_DROP)->peer = peer;
@@ -228,7 +167,7 @@ void core_on_malformed(Core *core, CorePeer peer, const char *why, int64_t now_m
 void core_on_closed(Core *core, CorePeer peer, int64_t now_ms) {
     Session *session = roster_find(core, peer);
     if (session != NULL) {
-        roster_close(core, session, "connection lost", true, now_ms);
+        roster_close(core, session, "connection lost", ENDING_LOST, now_ms);
     }
 }
 
@@ -236,43 +175,66 @@ void core_on_blob(Core *core, Digest token, const Message *header, const void *b
                   int64_t now_ms) {
     Session *session = roster_of_token(core, token);
     if (session != NULL) {
-        session->heard_ms = now_ms;
-        session->state = SESSION_WELL;
-        lease_blob(core, session, header, bytes, size, now_ms);
+        roster_heard(core, session, now_ms);
+        group_blob(core, session, header, bytes, size, now_ms);
+    }
+}
+
+// What was on the way is lost, and a training cannot go on without it.
+void core_on_bulk_closed(Core *core, Digest token, int64_t now_ms) {
+    Session *session = roster_of_token(core, token);
+    const Lease *lease = session != NULL ? session->given.first : NULL;
+    if (lease != NULL && core->tasks[lease->tag].kind == TASK_TRAIN) {
+        core_tell(core, CORE_NOTE, session->peer, "worker %s lost its bulk connection",
+                  session->worker->name);
+        group_broken(core, lease->tag, now_ms);
     }
 }
 
 void core_on_durable(Core *core, TaskTag tag, int64_t now_ms) {
-    (void)now_ms;
     assert(tag < core->task_count && core->tasks[tag].state == TASK_ANSWERED);
     core->tasks[tag].state = TASK_DONE;
     core->counts.answered--;
     core->counts.done++;
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < core->acknowledgement_count; i++) {
-        Acknowledgement a = core->acknowledgements[i];
-        if (a.tag != tag) {
-            core->acknowledgements[kept++] = a;
-        } else if (roster_find(core, a.peer) != NULL) {
-            lease_acknowledge(core, a.peer, a.tag, a.attempt);
+    trouble_forget(core, tag);
+    Lease *next;
+    for (Lease *lease = core->tasks[tag].leases; lease != NULL; lease = next) {
+        next = lease->next_of_task;
+        if (lease->state == LEASE_ANSWERED) {
+            core_gather_ack(core, lease->session, tag, lease->counter);
+            lease_end(core, lease, now_ms);
         }
     }
-    core->acknowledgement_count = kept;
-    forget_failures(core, tag);
+}
+
+// After a late tick (the machine slept, the disk was slow) everybody seems silent: what they said
+// may still be on its way through the kernel and the I/O threads.
+static bool may_judge(Core *core, int64_t now_ms) {
+    if (now_ms > core->due_ms && now_ms - core->due_ms > (int64_t)core->config.alive_ms) {
+        core->judge_ms = now_ms + core->config.alive_ms;
+    }
+    return now_ms >= core->judge_ms;
+}
+
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
 }
 
 int64_t core_tick(Core *core, int64_t now_ms) {
-    int64_t next = roster_tick(core, now_ms);
-    int64_t lease_next = lease_tick(core, now_ms);
-    lease_dispatch(core, now_ms);
-    // A TRAIN task that waits for more free workers is looked at again before long.
-    if (core->trains.count > 0 && now_ms + 100 < lease_next) {
-        lease_next = now_ms + 100;
+    if (may_judge(core, now_ms) && now_ms >= core->look_ms) {
+        roster_look(core, now_ms);
     }
-    return next < lease_next ? next : lease_next;
+    trouble_tick(core, now_ms);
+    dispatch_run(core, now_ms);
+    core_flush(core);
+    int64_t look_ms = core->look_ms > core->judge_ms ? core->look_ms : core->judge_ms;
+    core->due_ms =
+        least(look_ms, least(dispatch_due_ms(core, now_ms), trouble_due_ms(core, now_ms)));
+    return core->due_ms;
 }
 
 void core_end(Core *core, const char *text) {
+    core_flush(core);
     while (core->session_count > 0) {
         Session *session = core->sessions[0];
         CoreAction *action = core_act(core, CORE_SEND);
@@ -280,7 +242,7 @@ void core_end(Core *core, const char *text) {
         buffer_text(&action->blob, text);
         action->message = (Message){.type = MESSAGE_END};
         action->message.end.text = action->blob.bytes;
-        roster_close(core, session, "the run is over", false, 0);
+        roster_close(core, session, "the run is over", ENDING_POLITE, 0);
     }
 }
 
@@ -299,7 +261,7 @@ bool core_session(const Core *core, CorePeer peer, CoreSession *ret_session) {
     if (session == NULL) {
         return false;
     }
-    *ret_session = (CoreSession){.name = session->name,
+    *ret_session = (CoreSession){.name = session->worker->name,
                                  .token = session->token,
                                  .leases = session->lease_count,
                                  .tasks_done = session->tasks_done};
@@ -309,9 +271,8 @@ bool core_session(const Core *core, CorePeer peer, CoreSession *ret_session) {
 CoreCounts core_counts(const Core *core) {
     CoreCounts counts = core->counts;
     counts.sessions = core->session_count;
-    counts.waiting = core->trains.count + core->batches.count;
-    for (uint32_t i = 0; i < core->session_count; i++) {
-        counts.free_workers += core->sessions[i]->lease_count == 0;
+    for (int name = 0; name < QUEUE_COUNT; name++) {
+        counts.waiting += core->queues[name].count;
     }
     return counts;
 }

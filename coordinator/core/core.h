@@ -39,10 +39,11 @@ typedef struct CoreSum {
 // How the core asks its owner. All are pure with regard to time and sockets.
 typedef struct CoreHooks {
     void *context;
-    // Appends the body of the TASK message for this share of the task.
+    // Appends the body of this share of the task, as TASKS has it.
     void (*task_body)(void *context, TaskTag tag, CoreShare share, Buffer *out);
-    // A RESULT 0 arrived for this share: STATUS_OK takes it, STATUS_AGAIN waits for the task's
-    // STATE blob (which bulk may bring later), anything else means the answer is not valid.
+    // A result 0 arrived for this share: STATUS_OK takes it, STATUS_AGAIN waits for the task's
+    // STATE blob (which bulk may bring later), anything else means the answer is not valid. Asked
+    // for second answers to finished tasks too, unless they are TRAIN.
     Status (*take_answer)(void *context, TaskTag tag, CoreShare share, const void *bytes,
                           size_t size);
     // A STATE blob arrived for a TRAIN task held by one worker alone.
@@ -86,22 +87,21 @@ typedef enum CoreActionKind {
                  // core_answer or core_abandon
     CORE_IMPOSSIBLE, // nobody can do `tag`; `blob` as above
     CORE_POISON,     // workers died on `tag` too often: core_abandon or split it
-    CORE_JOINED,     // `peer` has a session now (name in core_session)
-    CORE_LEFT,       // `peer` has none any more; `text` says why
-    CORE_NOTE,       // a line for the log in `text`
+    CORE_FAILED,     // `deaths` and `cannots` of `tag` are now these: keep them for core_add_task
+    CORE_ALARM,  // two workers gave other bits for `tag`: results may not be trusted; `blob` is a
+                 // text that names both
+    CORE_JOINED, // `peer` has a session now (name in core_session)
+    CORE_LEFT,   // `peer` has none any more; `blob` is a text that says why
+    CORE_NOTE,   // `blob` is a line for the log
 } CoreActionKind;
 
 typedef struct CoreAction {
     CoreActionKind kind;
     CorePeer peer;
     TaskTag tag;
-    Message message; // its texts and bodies live in `blob` or are static
-    union {          // what a bundle of one points to, once the action is taken
-        WireTask task;
-        WireLease ack;
-    } item;
-    Buffer blob; // owned by the action
-    char text[512];
+    uint32_t deaths, cannots;
+    Message message; // its texts, items and bodies lie in `blob` and `items`, or outlive the core
+    Buffer blob, items; // owned by the action
 } CoreAction;
 
 typedef struct CoreSession {
@@ -112,19 +112,26 @@ typedef struct CoreSession {
 } CoreSession;
 
 typedef struct CoreCounts {
-    uint32_t sessions;                                   // workers connected and admitted
-    uint32_t free_workers;                               // of them without a lease
-    uint64_t waiting, leased, answered, done, abandoned; // tasks
-    uint64_t retries;                                    // leases that ended without an answer
-    double train_loss; // the last loss a worker told, NaN when none did
+    uint32_t sessions;                           // workers connected and admitted
+    uint32_t free_workers;                       // of them without a lease
+    uint64_t waiting, answered, done, abandoned; // tasks
+    uint64_t retries;                            // leases that ended without an answer
+    double train_loss;                           // the last loss a worker told, NaN when none did
 } CoreCounts;
 
 typedef struct Core Core;
 Core *core_new(const CoreConfig *config);
 void core_free(Core *core);
 
+typedef struct CoreTask {
+    TaskKind kind;
+    TaskTag tag;              // the owner's index: 0, 1, 2, ...
+    uint32_t shards;          // TRAIN: of the model, else 0
+    uint32_t deaths, cannots; // as the last CORE_FAILED for it had them, 0 for a new task
+} CoreTask;
+
 // Adds a task that waits for a worker. STATUS_MEMORY.
-Status core_add_task(Core *core, TaskKind kind, TaskTag tag, uint32_t shards, int64_t now_ms);
+Status core_add_task(Core *core, const CoreTask *task, int64_t now_ms);
 // The owner did the task by itself; `bytes` is its answer and goes the way of a worker's.
 Status core_answer(Core *core, TaskTag tag, const void *bytes, size_t size, int64_t now_ms);
 // Nobody will do the task: it is over without an answer.
@@ -139,15 +146,20 @@ void core_on_closed(Core *core, CorePeer peer, int64_t now_ms);
 // A complete blob from the session with this token, its digest checked.
 void core_on_blob(Core *core, Digest token, const Message *header, const void *bytes, size_t size,
                   int64_t now_ms);
+// The bulk connection of the session with this token is gone, and no other has taken its place.
+void core_on_bulk_closed(Core *core, Digest token, int64_t now_ms);
+// The task's answer is durable. Acknowledgements are gathered until the next core_tick.
 void core_on_durable(Core *core, TaskTag tag, int64_t now_ms);
 // Does what is due: quiet and lost sessions, expired leases, dispatch. Input first, then the tick.
-// Returns the time of the next thing that is due.
+// Returns the time of the next thing that is due. A tick that comes much later than that judges
+// nobody: what was said meanwhile may lie unread, and is drained before the next.
 int64_t core_tick(Core *core, int64_t now_ms);
 // Ends every session with END and drops it.
 void core_end(Core *core, const char *text);
 
-// The next action; the caller owns its blob (buffer_done). False when there is none.
+// The next action, which becomes the caller's (core_action_done). False when there is none.
 bool core_next_action(Core *core, CoreAction *ret_action);
+void core_action_done(CoreAction *action);
 
 // The peer whose session has this token, false when none has.
 bool core_peer_of_token(const Core *core, Digest token, CorePeer *ret_peer);

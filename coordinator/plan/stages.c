@@ -53,7 +53,8 @@ Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms) {
     }
     plan->tasks[plan->task_count] = copy;
     uint32_t shards = task->kind == TASK_TRAIN ? (uint32_t)plan->config.settings->shards : 0;
-    return core_add_task(core, task->kind, plan->task_count++, shards, now_ms);
+    CoreTask added = {.kind = task->kind, .tag = plan->task_count++, .shards = shards};
+    return core_add_task(core, &added, now_ms);
 }
 
 // ---- probing ----

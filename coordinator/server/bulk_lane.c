@@ -46,20 +46,6 @@ static void release_total(BulkLane *lane) {
     }
 }
 
-void bulk_lane_free(BulkLane *lane) {
-    if (lane == NULL) {
-        return;
-    }
-    while (lane->count > 0) {
-        bulk_lane_closed(lane, lane->peers[0].peer);
-    }
-    release_total(lane);
-    mem_free(lane->peers);
-    decoded_free(lane->decoded);
-    buffer_done(&lane->bytes);
-    mem_free(lane);
-}
-
 static BulkPeer *find_peer(BulkLane *lane, PeerId peer) {
     for (uint32_t i = 0; i < lane->count; i++) {
         if (lane->peers[i].peer == peer) {
@@ -78,11 +64,34 @@ static BulkPeer *find_token(BulkLane *lane, Digest token) {
     return NULL;
 }
 
-void bulk_lane_closed(BulkLane *lane, PeerId peer) {
+static void detach(BulkLane *lane, PeerId peer) {
     BulkPeer *gone = find_peer(lane, peer);
     if (gone != NULL) {
         blob_assembler_done(&gone->assembler);
         *gone = lane->peers[--lane->count];
+    }
+}
+
+void bulk_lane_free(BulkLane *lane) {
+    if (lane == NULL) {
+        return;
+    }
+    while (lane->count > 0) {
+        detach(lane, lane->peers[0].peer);
+    }
+    release_total(lane);
+    mem_free(lane->peers);
+    decoded_free(lane->decoded);
+    buffer_done(&lane->bytes);
+    mem_free(lane);
+}
+
+void bulk_lane_closed(BulkLane *lane, PeerId peer, int64_t now_ms) {
+    const BulkPeer *gone = find_peer(lane, peer);
+    if (gone != NULL) {
+        Digest token = gone->token;
+        detach(lane, peer);
+        core_on_bulk_closed(lane->core, token, now_ms);
     }
 }
 
@@ -136,14 +145,20 @@ void bulk_lane_total(BulkLane *lane, CoreAction *action, int64_t now_ms) {
         lane->total = shared_payload_take(&action->blob);
     }
     CoreSession session;
-    BulkPeer *peer =
-        core_session(lane->core, action->peer, &session) ? find_token(lane, session.token) : NULL;
-    if (lane->total == NULL || peer == NULL) {
-        return; // the member has gone, or its lease's deadline will tell
+    if (!core_session(lane->core, action->peer, &session)) {
+        return; // the member has gone
+    }
+    const BulkPeer *peer = find_token(lane, session.token);
+    if (peer == NULL || lane->total == NULL) {
+        core_on_bulk_closed(lane->core, session.token, now_ms);
+        return;
     }
     Emission emission = {lane->listener, peer->peer, lane->total};
     size_t size = action->message.blob.total_bytes;
-    if (blob_send(&action->message, size, emit, &emission) != STATUS_OK) {
+    Status status = blob_send(&action->message, size, emit, &emission);
+    if (status == STATUS_NOT_FOUND) {
+        core_on_bulk_closed(lane->core, session.token, now_ms);
+    } else if (status != STATUS_OK) {
         core_on_closed(lane->core, action->peer, now_ms);
     }
 }
@@ -151,7 +166,7 @@ void bulk_lane_total(BulkLane *lane, CoreAction *action, int64_t now_ms) {
 // ---- receiving ----
 
 static void refuse(BulkLane *lane, PeerId peer) {
-    bulk_lane_closed(lane, peer);
+    detach(lane, peer);
     Message refused = {.type = MESSAGE_REFUSED};
     refused.refused.code = REFUSED_MALFORMED;
     refused.refused.text = "malformed message or unknown token";
@@ -181,9 +196,9 @@ static void attach(BulkLane *lane, PeerId peer, Digest token) {
     }
     BulkPeer *old = find_token(lane, token);
     if (old != NULL) {
-        bulk_lane_closed(lane, old->peer);
+        detach(lane, old->peer);
     }
-    bulk_lane_closed(lane, peer); // attached before, under another token
+    detach(lane, peer); // attached before, under another token
     lane->peers[lane->count++] = (BulkPeer){.peer = peer, .token = token};
     send_message(lane, peer, &(Message){.type = MESSAGE_ATTACHED});
 }

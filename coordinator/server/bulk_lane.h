@@ -16,7 +16,7 @@ void bulk_lane_free(BulkLane *lane);
 
 // A message came on the bulk lane, or a connection of it is gone.
 void bulk_lane_message(BulkLane *lane, const ListenerEvent *event, int64_t now_ms);
-void bulk_lane_closed(BulkLane *lane, PeerId peer);
+void bulk_lane_closed(BulkLane *lane, PeerId peer, int64_t now_ms);
 // Sends the total that the core's action asks for (CORE_TOTAL). Members of one group get the same
 // bytes, which are taken from its first action and never copied.
 void bulk_lane_total(BulkLane *lane, CoreAction *action, int64_t now_ms);

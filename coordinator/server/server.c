@@ -43,6 +43,7 @@ typedef struct Server {
     bool is_stopped;
     char failure_text[LIMIT_MESSAGE_BYTES - 64];
     Status failure;    // what ended the loop early
+    uint32_t alarms;   // tasks that two workers answered differently
     int64_t nobody_ms; // since when no worker is there
 } Server;
 
@@ -114,10 +115,18 @@ static void act(Server *server, CoreAction *action, int64_t now_ms) {
         break;
     case CORE_LEFT:
         log_line(server->config->local_workers > 0 ? LOG_DEBUG : LOG_INFO, "worker left: %s",
-                 action->text);
+                 buffer_cstr(&action->blob));
         break;
     case CORE_NOTE:
-        log_warning("%s", action->text);
+        log_warning("%s", buffer_cstr(&action->blob));
+        break;
+    case CORE_ALARM:
+        log_error("%s: results may not be trusted", buffer_cstr(&action->blob));
+        server->alarms++;
+        break;
+    case CORE_FAILED:
+        log_debug("task %u: %u deaths, %u workers could not do it", action->tag, action->deaths,
+                  action->cannots);
         break;
     }
     if (status != STATUS_OK) {
@@ -129,7 +138,7 @@ static void do_actions(Server *server) {
     CoreAction action;
     while (server->failure == STATUS_OK && core_next_action(server->core, &action)) {
         act(server, &action, clock_ms());
-        buffer_done(&action.blob);
+        core_action_done(&action);
     }
 }
 
@@ -159,7 +168,7 @@ static void on_event(Server *server, const ListenerEvent *event) {
         if (event->lane == LANE_CONTROL) {
             core_on_closed(server->core, event->peer, now_ms);
         } else {
-            bulk_lane_closed(server->bulk, event->peer);
+            bulk_lane_closed(server->bulk, event->peer, now_ms);
         }
         break;
     case LISTENER_WAKE:
@@ -459,7 +468,7 @@ static Status serve(Server *server) {
     return STATUS_OK;
 }
 
-Status server_run(const ServerConfig *config) {
+Status server_run(const ServerConfig *config, uint32_t *ret_alarms) {
     Server server = {.config = config, .signal_fd = -1};
     char message[LIMIT_MESSAGE_BYTES];
     Status status = open_server(&server);
@@ -468,5 +477,6 @@ Status server_run(const ServerConfig *config) {
     }
     text_copy(message, sizeof message, status_message());
     close_server(&server);
+    *ret_alarms = server.alarms;
     return status == STATUS_OK ? STATUS_OK : status_set(status, "%s", message);
 }

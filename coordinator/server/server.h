@@ -24,7 +24,8 @@ typedef struct ServerConfig {
 } ServerConfig;
 
 // Serves until the plan is over. STATUS_STOPPED: a signal asked to stop, the run can be continued;
-// anything else is a failure that status_message tells.
-Status server_run(const ServerConfig *config);
+// anything else is a failure that status_message tells. `*ret_alarms`: answers of one worker that
+// another contradicted; with any, the results may not be trusted.
+Status server_run(const ServerConfig *config, uint32_t *ret_alarms);
 
 #endif

@@ -103,6 +103,7 @@ typedef struct Job {
     bool has_state;        // the STATE blob came
     uint32_t share_mask;   // shards that were given out to the group
     uint64_t restarts;
+    uint32_t deaths, cannots; // as the core last told
 } Job;
 
 typedef struct Sim {
@@ -371,8 +372,12 @@ static void start_core(void) {
         // the beginning.
         job->round = 0;
         job->value = (uint64_t)i;
-        CHECK_OK(core_add_task(sim.core, job->kind, job->tag, job->kind == TASK_TRAIN ? SHARDS : 0,
-                               sim.now_ms));
+        CoreTask task = {.kind = job->kind,
+                         .tag = job->tag,
+                         .shards = job->kind == TASK_TRAIN ? SHARDS : 0,
+                         .deaths = job->deaths,
+                         .cannots = job->cannots};
+        CHECK_OK(core_add_task(sim.core, &task, sim.now_ms));
     }
 }
 
@@ -651,11 +656,23 @@ static int worker_of_peer(CorePeer peer) {
     return -1;
 }
 
+// Tasks of a bundle arrive one after the other.
+static void send_tasks(int worker, const CoreAction *action) {
+    for (uint32_t i = 0; i < action->message.tasks.count; i++) {
+        const WireTask *task = &action->message.tasks.items[i];
+        Event *event = add_message(TO_WORKER, worker);
+        event->message = action->message;
+        event->item.task = *task;
+        keep_bytes(event, task->body, task->body_bytes);
+    }
+}
+
 static void send_to_worker(const CoreAction *action) {
     int worker = worker_of_peer(action->peer);
-    if (action->kind == CORE_SEND && action->message.type == MESSAGE_ACKS) {
+    for (uint32_t i = 0; action->message.type == MESSAGE_ACKS && i < action->message.acks.count;
+         i++) {
         // Either durable now or committed by the coordinator before.
-        CHECK(job_of((TaskTag)action->message.acks.items[0].task)->is_done);
+        CHECK(job_of((TaskTag)action->message.acks.items[i].task)->is_done);
     }
     // Every member gets a total, but only its first action carries it.
     static Event total;
@@ -665,12 +682,13 @@ static void send_to_worker(const CoreAction *action) {
     if (worker < 0) {
         return;
     }
+    TRACE("core sends %d to worker %d (peer %u)", (int)action->message.type, worker, action->peer);
+    if (action->message.type == MESSAGE_TASKS) {
+        send_tasks(worker, action);
+        return;
+    }
     Event *event = add_message(action->kind == CORE_SEND ? TO_WORKER : TO_WORKER_TOTAL, worker);
     event->message = action->message;
-    if (action->message.type == MESSAGE_TASKS) {
-        event->item.task = action->message.tasks.items[0];
-    }
-    TRACE("core sends %d to worker %d (peer %u)", (int)action->message.type, worker, action->peer);
     if (action->kind == CORE_TOTAL) {
         keep_bytes(event, total.bytes, total.size);
     } else {
@@ -725,12 +743,18 @@ static void do_actions(void) {
             break;
         case CORE_LEFT:
         case CORE_NOTE:
-            TRACE("core: %s", action.text);
+            TRACE("core: %s", buffer_cstr(&action.blob));
             break;
+        case CORE_FAILED:
+            job_of(action.tag)->deaths = action.deaths;
+            job_of(action.tag)->cannots = action.cannots;
+            break;
+        case CORE_ALARM:
+            TEST_FAIL("%s", buffer_cstr(&action.blob));
         case CORE_JOINED:
             break;
         }
-        buffer_done(&action.blob);
+        core_action_done(&action);
     }
 }
 

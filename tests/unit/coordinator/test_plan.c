@@ -451,8 +451,11 @@ static Status act(const CoreAction *action) {
     size_t size = action->blob.size;
     switch ((int)action->kind) {
     case CORE_SEND:
-        if (action->message.type == MESSAGE_TASKS && action->peer == peer) {
-            do_task(&action->message.tasks.items[0]);
+        // A worker that dies on one of the tasks does no more.
+        for (uint32_t i = 0; action->message.type == MESSAGE_TASKS && action->peer == peer &&
+                             i < action->message.tasks.count;
+             i++) {
+            do_task(&action->message.tasks.items[i]);
         }
         return STATUS_OK;
     case CORE_COMMIT:
@@ -486,12 +489,13 @@ static Status turn(void) {
     CoreAction action;
     Status status = STATUS_OK;
     now_ms += 10;
+    say(&(Message){.type = MESSAGE_ALIVE});
     core_tick(core, now_ms);
     while (core_next_action(core, &action)) {
         if (status == STATUS_OK) {
             status = act(&action);
         }
-        buffer_done(&action.blob);
+        core_action_done(&action);
     }
     if (core_counts(core).answered > 0) {
         struct pollfd fd = {.fd = journal_fd(journal), .events = POLLIN};

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Tasks that fail. How it works: a worker that says it cannot do a task, or gives an answer that is
+// not valid, is not asked again while there are others; when three could not, or nobody is left
+// that could, the owner looks. A session that is lost may have died on the one task that was under
+// work there. Its worker is blamed until it comes back, for then it did not die. After two deaths
+// the task gets a worker for itself, so that a further death says for certain what killed; after
+// three it is condemned, and poison once nobody has come back in time. TRAIN tasks are never
+// poison: whoever trains them reads clips that were probed.
+#include <assert.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "coordinator/core/state.h"
+
+static const Trouble NO_FAILURES;
+
+const Trouble *trouble_of(const Core *core, TaskTag tag) {
+    uint32_t index = core->tasks[tag].trouble;
+    return index != NO_TROUBLE ? &core->troubles[index] : &NO_FAILURES;
+}
+
+static Trouble *make(Core *core, TaskTag tag) {
+    Task *task = &core->tasks[tag];
+    if (task->trouble != NO_TROUBLE) {
+        return &core->troubles[task->trouble];
+    }
+    uint32_t index = core->trouble_free;
+    if (index != NO_TROUBLE) {
+        core->trouble_free = core->troubles[index].next_free;
+    } else {
+        Status status = core_grow((void **)&core->troubles, core->trouble_count,
+                                  &core->trouble_capacity, sizeof *core->troubles);
+        assert(status == STATUS_OK); // as for actions: nobody could be told
+        index = core->trouble_count++;
+    }
+    core->troubles[index] = (Trouble){0};
+    task->trouble = index;
+    return &core->troubles[index];
+}
+
+void trouble_forget(Core *core, TaskTag tag) {
+    uint32_t index = core->tasks[tag].trouble;
+    if (index != NO_TROUBLE) {
+        core->troubles[index].next_free = core->trouble_free;
+        core->trouble_free = index;
+        core->tasks[tag].trouble = NO_TROUBLE;
+    }
+}
+
+void trouble_forgive(Core *core, TaskTag tag) {
+    if (core->tasks[tag].trouble != NO_TROUBLE) {
+        core->troubles[core->tasks[tag].trouble].failed_count = 0;
+    }
+}
+
+void trouble_restore(Core *core, const CoreTask *task) {
+    if (task->deaths > 0 || task->cannots > 0) {
+        Trouble *trouble = make(core, task->tag);
+        trouble->deaths = task->deaths;
+        trouble->cannots = task->cannots;
+    }
+}
+
+// ---- who failed ----
+
+static bool has_failed(const Trouble *trouble, const Worker *worker) {
+    for (uint32_t i = 0; i < trouble->failed_count; i++) {
+        if (trouble->failed[i] == worker->serial) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool trouble_has_failed(const Core *core, TaskTag tag, const Session *session) {
+    return has_failed(trouble_of(core, tag), session->worker);
+}
+
+bool trouble_somebody_could(const Core *core, TaskTag tag) {
+    const Trouble *trouble = trouble_of(core, tag);
+    for (uint32_t i = 0; i < core->session_count; i++) {
+        if (!has_failed(trouble, core->sessions[i]->worker)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_failed(Trouble *trouble, const Worker *worker) {
+    if (has_failed(trouble, worker)) {
+        return;
+    }
+    if (trouble->failed_count == FAILED_MOST) {
+        memmove(trouble->failed, trouble->failed + 1,
+                --trouble->failed_count * sizeof *trouble->failed);
+    }
+    trouble->failed[trouble->failed_count++] = worker->serial;
+}
+
+static void remove_failed(Trouble *trouble, const Worker *worker) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < trouble->failed_count; i++) {
+        if (trouble->failed[i] != worker->serial) {
+            trouble->failed[kept++] = trouble->failed[i];
+        }
+    }
+    trouble->failed_count = kept;
+}
+
+static void tell_counts(Core *core, TaskTag tag) {
+    const Trouble *trouble = trouble_of(core, tag);
+    CoreAction *action = core_act(core, CORE_FAILED);
+    action->tag = tag;
+    action->deaths = trouble->deaths;
+    action->cannots = trouble->cannots;
+}
+
+void trouble_cannot(Core *core, TaskTag tag, const Worker *worker) {
+    Trouble *trouble = make(core, tag);
+    trouble->cannots++;
+    add_failed(trouble, worker);
+    tell_counts(core, tag);
+}
+
+// One broken worker more or less says nothing about a training, which the owner could not do
+// itself.
+void trouble_wrong(Core *core, TaskTag tag, const Worker *worker) {
+    if (core->tasks[tag].kind == TASK_TRAIN) {
+        add_failed(make(core, tag), worker);
+    } else {
+        trouble_cannot(core, tag, worker);
+    }
+}
+
+void trouble_death(Core *core, TaskTag tag, const Worker *worker) {
+    Trouble *trouble = make(core, tag);
+    trouble->deaths++;
+    add_failed(trouble, worker);
+    tell_counts(core, tag);
+}
+
+void trouble_take_back(Core *core, Worker *worker, int64_t now_ms) {
+    TaskTag tag = worker->blamed;
+    worker->blamed = NO_TASK;
+    if (tag == NO_TASK || core->tasks[tag].trouble == NO_TROUBLE) {
+        return;
+    }
+    Trouble *trouble = &core->troubles[core->tasks[tag].trouble];
+    if (!has_failed(trouble, worker) || trouble->deaths == 0) {
+        return; // forgiven meanwhile
+    }
+    trouble->deaths--;
+    remove_failed(trouble, worker);
+    tell_counts(core, tag);
+    uint8_t state = core->tasks[tag].state;
+    if (state == TASK_WAITING || state == TASK_CONDEMNED) {
+        queue_remove(core, tag);
+        trouble_settle(core, tag, now_ms);
+    }
+}
+
+// ---- what becomes of the task ----
+
+void trouble_doubt(Core *core, TaskTag tag, CoreActionKind why, const void *bytes, size_t size) {
+    core->tasks[tag].state = TASK_DOUBTED;
+    CoreAction *action = core_act(core, why);
+    action->tag = tag;
+    if (size > 0) {
+        buffer_append(&action->blob, bytes, size);
+        assert(action->blob.status == STATUS_OK);
+    }
+}
+
+void trouble_settle(Core *core, TaskTag tag, int64_t now_ms) {
+    const Trouble *trouble = trouble_of(core, tag);
+    if (core->tasks[tag].kind == TASK_TRAIN) {
+        queue_push_front(core, QUEUE_TRAINS, tag, now_ms);
+    } else if (trouble->deaths >= DEATHS_POISON) {
+        queue_push(core, QUEUE_CONDEMNED, tag, now_ms);
+    } else if (trouble->deaths > 0 || trouble->cannots > 0) {
+        queue_push_front(core, QUEUE_TROUBLED, tag, now_ms);
+    } else {
+        trouble_forget(core, tag);
+        queue_push_front(core, QUEUE_BATCHES, tag, now_ms);
+    }
+}
+
+void trouble_tick(Core *core, int64_t now_ms) {
+    for (;;) {
+        TaskTag tag = core->queues[QUEUE_CONDEMNED].first;
+        if (tag == NO_TASK || (uint32_t)now_ms - core->tasks[tag].since_ms < POISON_GRACE_MS) {
+            return;
+        }
+        queue_remove(core, tag);
+        trouble_doubt(core, tag, CORE_POISON, NULL, 0);
+    }
+}
+
+int64_t trouble_due_ms(const Core *core, int64_t now_ms) {
+    TaskTag tag = core->queues[QUEUE_CONDEMNED].first;
+    return tag == NO_TASK
+               ? INT64_MAX
+               : now_ms + POISON_GRACE_MS - ((uint32_t)now_ms - core->tasks[tag].since_ms);
+}
