@@ -83,8 +83,8 @@ typedef enum CoreActionKind {
                 // first such action, those for the other members of the group follow without
     CORE_COMMIT, // the answer `blob` of `tag` is complete: make it durable, then core_on_durable
     CORE_DROP,   // forget `peer`
-    CORE_CANNOT, // no worker could do `tag`; `blob` is the last CannotBody: look yourself, then
-                 // core_answer or core_abandon
+    CORE_CANNOT, // no worker could do `tag`; `blob` is the last CannotBody or empty: look yourself,
+                 // then core_answer or core_abandon
     CORE_IMPOSSIBLE, // nobody can do `tag`; `blob` as above
     CORE_POISON,     // workers died on `tag` too often: core_abandon or split it
     CORE_FAILED,     // `deaths` and `cannots` of `tag` are now these: keep them for core_add_task

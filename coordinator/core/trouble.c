@@ -178,6 +178,8 @@ void trouble_settle(Core *core, TaskTag tag, int64_t now_ms) {
         queue_push_front(core, QUEUE_TRAINS, tag, now_ms);
     } else if (trouble->deaths >= DEATHS_POISON) {
         queue_push(core, QUEUE_CONDEMNED, tag, now_ms);
+    } else if (trouble->cannots >= CANNOTS_MOST) {
+        trouble_doubt(core, tag, CORE_CANNOT, NULL, 0);
     } else if (trouble->deaths > 0 || trouble->cannots > 0) {
         queue_push_front(core, QUEUE_TROUBLED, tag, now_ms);
     } else {

@@ -203,6 +203,28 @@ TEST(one_of_two_holders_may_be_lost) {
     end();
 }
 
+TEST(a_third_that_cannot_is_remembered_while_another_holds_the_task) {
+    begin(4);
+    CoreTask task = {.kind = TASK_SCORE, .tag = 0, .cannots = 2};
+    CHECK_OK(core_add_task(core, &task, now_ms));
+    join(1, 1);
+    after(0);
+    CHECK(given(1, 0) != 0);
+    join(2, 1);
+    join(3, 1);
+    after(STRAGGLER_MS);
+    CorePeer other = given(2, 0) != 0 ? 2 : 3;
+    cannot(other, 0, given(other, 0), RESULT_CANNOT);
+    after(0);
+    CHECK(find(CORE_CANNOT, 0, 0) == NULL);
+    say(1, &(Message){.type = MESSAGE_GOODBYE, .goodbye = {""}});
+    is_speaking[1] = false;
+    after(0);
+    CHECK(find(CORE_CANNOT, 0, 0) != NULL);
+    CHECK_INT(count_given(2) + count_given(3), 0);
+    end();
+}
+
 TEST(both_holders_may_be_lost) {
     double_it(0);
     lose(2);
@@ -215,15 +237,15 @@ TEST(both_holders_may_be_lost) {
 }
 
 TEST_MAIN_LIST(
-    T(a_straggler_is_doubled_once) T(nothing_is_doubled_while_work_waits)
-        T(what_usually_takes_long_is_no_straggler) T(trainings_are_not_doubled)
-            T(what_a_worker_died_on_is_not_doubled)
-                T(the_first_answer_wins_and_the_second_is_compared)
-                    T(other_bits_raise_an_alarm_that_names_both)
-                        T(answers_are_compared_after_one_worker_has_left)
-                            T(an_answer_whose_lease_is_gone_is_compared_too)
-                                T(an_answer_that_is_not_valid_raises_no_alarm)
-                                    T(what_was_not_begun_yet_is_spared_the_slower_worker)
-                                        T(who_is_only_compared_is_neither_blamed_nor_waited_for)
-                                            T(one_of_two_holders_may_be_lost)
-                                                T(both_holders_may_be_lost))
+    T(a_straggler_is_doubled_once) T(nothing_is_doubled_while_work_waits) T(
+        what_usually_takes_long_is_no_straggler) T(trainings_are_not_doubled)
+        T(what_a_worker_died_on_is_not_doubled) T(the_first_answer_wins_and_the_second_is_compared)
+            T(other_bits_raise_an_alarm_that_names_both)
+                T(answers_are_compared_after_one_worker_has_left)
+                    T(an_answer_whose_lease_is_gone_is_compared_too)
+                        T(an_answer_that_is_not_valid_raises_no_alarm)
+                            T(what_was_not_begun_yet_is_spared_the_slower_worker) T(
+                                who_is_only_compared_is_neither_blamed_nor_waited_for)
+                                T(one_of_two_holders_may_be_lost) T(
+                                    a_third_that_cannot_is_remembered_while_another_holds_the_task)
+                                    T(both_holders_may_be_lost))
