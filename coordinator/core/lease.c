@@ -75,7 +75,10 @@ static int64_t length_ms(const Core *core, TaskTag tag) {
     const Usual *usual = &core->usual[core->tasks[tag].kind];
     double ms = LEASE_FACTOR * (usual->mean_ms + 4 * usual->deviation_ms);
     ms = fmax(ms, LEASE_LEAST_MS);
-    ms = ldexp(ms, (int)(LEASE_GROWTH_BITS * trouble_of(core, tag)->deaths));
+    uint32_t deaths = trouble_of(core, tag)->deaths;
+    if (deaths > 0) {
+        ms = ldexp(ms, (int)(LEASE_GROWTH_BITS * deaths));
+    }
     return (int64_t)fmin(ms, LEASE_MOST_MS);
 }
 
