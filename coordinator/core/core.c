@@ -207,11 +207,16 @@ void core_on_durable(Core *core, TaskTag tag, int64_t now_ms) {
     }
 }
 
-// After a late tick (the machine slept, the disk was slow) everybody seems silent: what they said
-// may still be on its way through the kernel and the I/O threads.
+// After a late tick (the machine slept) everybody seems silent: what they said may still be on its
+// way through the kernel and the I/O threads. A loop that is always late is only slow, and has read
+// what there was.
 static bool may_judge(Core *core, int64_t now_ms) {
-    if (now_ms > core->due_ms && now_ms - core->due_ms > (int64_t)core->config.alive_ms) {
+    bool is_late = now_ms > core->due_ms && now_ms - core->due_ms > (int64_t)core->config.alive_ms;
+    if (is_late && core->late_ticks < LATE_TICKS_MOST) {
+        core->late_ticks++;
         core->judge_ms = now_ms + core->config.alive_ms;
+    } else {
+        core->late_ticks = 0;
     }
     return now_ms >= core->judge_ms;
 }

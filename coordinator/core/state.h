@@ -16,6 +16,7 @@ enum {
     ANSWERED_MOST = 65536, // answers on the way to the disk: beyond, no more work until it keeps up
     QUIET_ALIVES = 3,      // nothing heard for so many alive_ms: no new leases
     LOST_ALIVES = 30,      // nothing heard for so many alive_ms: session closed
+    LATE_TICKS_MOST = 3,   // in a row that judge nobody
     AGAIN_MS = 100,        // what could not be placed is looked at again so soon
 
     // An answer or progress is due within LEASE_FACTOR x (mean + 4 x deviation) of what such tasks
@@ -180,11 +181,12 @@ struct Core {
     Session *of_peer[HASH_SLOTS], *of_token[HASH_SLOTS];
     Worker *of_id[HASH_SLOTS];
     WorkerList absent;
-    uint32_t serials; // given to workers so far
-    uint64_t tokens;  // made so far
-    int64_t look_ms;  // no session has anything due before
-    int64_t judge_ms; // nobody is judged before: the loop was late
-    int64_t due_ms;   // what the last tick returned
+    uint32_t serials;    // given to workers so far
+    uint64_t tokens;     // made so far
+    int64_t look_ms;     // no session has anything due before
+    int64_t judge_ms;    // nobody is judged before: the loop was late
+    int64_t due_ms;      // what the last tick returned
+    uint32_t late_ticks; // in a row, far behind that
     // queue.c
     Task *tasks;
     uint32_t task_count, task_capacity;
