@@ -234,6 +234,14 @@ Status plan_on_cannot(Plan *plan, Core *core, TaskTag tag, const void *bytes, si
 
 // ---- poison ----
 
+// Who could not train a model is a matter of the workers that are there now.
+Status plan_on_failed(Plan *plan, TaskTag tag, uint32_t deaths, uint32_t cannots) {
+    const PlanTask *task = &plan->tasks[tag];
+    return task->kind != TASK_TRAIN
+               ? journal_put_failure(plan->config.journal, task->key, deaths, cannots)
+               : STATUS_OK;
+}
+
 static Status give_up(Plan *plan, Core *core, const PlanTask *single, uint32_t clip,
                       int64_t now_ms) {
     plan_warn(plan,

@@ -69,6 +69,8 @@ Status plan_start(Plan *plan, Core *core, int64_t now_ms);
 Status plan_commit(Plan *plan, TaskTag tag, const void *bytes, size_t size);
 // The journal has it. Adds the tasks that it lets begin.
 Status plan_on_durable(Plan *plan, Core *core, TaskTag tag, int64_t now_ms);
+// Workers died on the task, or could not do it, so often by now: outlives this coordinator.
+Status plan_on_failed(Plan *plan, TaskTag tag, uint32_t deaths, uint32_t cannots);
 // No worker could do the task, or workers died on it: decides by looking itself. STATUS_IO: workers
 // cannot read what this machine can, and the run must not go on without it.
 Status plan_on_cannot(Plan *plan, Core *core, TaskTag tag, const void *bytes, size_t size,

@@ -54,6 +54,9 @@ Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms) {
     plan->tasks[plan->task_count] = copy;
     uint32_t shards = task->kind == TASK_TRAIN ? (uint32_t)plan->config.settings->shards : 0;
     CoreTask added = {.kind = task->kind, .tag = plan->task_count++, .shards = shards};
+    if (task->kind != TASK_TRAIN) {
+        journal_failures(plan->config.journal, copy.key, &added.deaths, &added.cannots);
+    }
     return core_add_task(core, &added, now_ms);
 }
 

@@ -127,6 +127,7 @@ static void act(Server *server, CoreAction *action, int64_t now_ms) {
     case CORE_FAILED:
         log_debug("task %u: %u deaths, %u workers could not do it", action->tag, action->deaths,
                   action->cannots);
+        status = plan_on_failed(config->plan, action->tag, action->deaths, action->cannots);
         break;
     }
     if (status != STATUS_OK) {

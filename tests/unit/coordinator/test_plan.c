@@ -33,6 +33,7 @@ static CorePeer peer; // of the worker; a new number for each of its lives
 // What the worker does wrong, by parts of clips' paths; NULL ends the lists.
 static const char *unreadable[LIST_MOST + 1]; // it cannot read them
 static const char *deadly[LIST_MOST + 1];     // it dies of probing or scoring them
+static int deaths_of_many;                    // so often with others in the same task
 static int given[4];                          // tasks given, by TaskKind
 static int dirty_trainings;                   // trainings that it says nobody can do
 
@@ -100,6 +101,7 @@ static void begin(void) {
     CHECK_OK(file_make_folders(run_folder));
     memset(unreadable, 0, sizeof unreadable);
     memset(deadly, 0, sizeof deadly);
+    deaths_of_many = 0;
     dirty_trainings = 0;
     arithmetic = (Digest){{0}};
     now_ms = 1000;
@@ -202,6 +204,7 @@ static bool may_do(const WireTask *task, const WireClip *clips, uint32_t count) 
     for (uint32_t i = 0; i < count; i++) {
         if (is_among(deadly, clips[i].path)) {
             core_on_closed(core, peer, now_ms);
+            deaths_of_many += count > 1;
             join();
             return false;
         }
@@ -464,6 +467,8 @@ static Status act(const CoreAction *action) {
         return plan_on_cannot(plan, core, action->tag, bytes, size, now_ms);
     case CORE_IMPOSSIBLE:
         return plan_on_impossible(plan, core, action->tag, bytes, size);
+    case CORE_FAILED:
+        return plan_on_failed(plan, action->tag, action->deaths, action->cannots);
     case CORE_POISON:
         return plan_on_poison(plan, core, action->tag, now_ms);
     default:
@@ -1276,6 +1281,22 @@ TEST(a_clip_that_kills_workers_is_found_and_left_out_alone) {
     end();
 }
 
+TEST(what_workers_died_on_is_known_to_the_next_coordinator) {
+    begin();
+    put_machine("fan", 40);
+    open_run(STAGE_EXTRACT);
+    deadly[0] = "fan/train/normal_0017";
+    join();
+    while (deaths_of_many < 2) {
+        CHECK_OK(turn());
+    }
+    close_run();
+    open_run(STAGE_EXTRACT);
+    CHECK_OK(run_to_end());
+    CHECK_INT(deaths_of_many, 3);
+    end();
+}
+
 TEST(a_clip_that_kills_workers_when_scored_is_left_out_alone) {
     begin();
     put_machine("fan", 5);
@@ -1340,6 +1361,7 @@ static const TestCase CASES[] = {
     T(an_answer_that_cannot_be_is_not_taken)
     T(a_score_below_zero_or_of_other_clips_is_not_taken)
     T(a_clip_that_kills_workers_is_found_and_left_out_alone)
+    T(what_workers_died_on_is_known_to_the_next_coordinator)
     T(a_clip_that_kills_workers_when_scored_is_left_out_alone)
     T(a_run_frees_all_it_had_wherever_it_ends)
     {NULL, NULL}};
