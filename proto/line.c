@@ -101,7 +101,9 @@ Status line_receive(Line *line, int wake_fd, int64_t timeout_ms, LineMessage *re
     *ret_woken = false;
     for (;;) {
         int64_t wait_ms = left_ms(deadline_ms);
-        socket_wait(&wait, wait_ms); // first of all, so that messages do not keep a waker out
+        if (wake_fd >= 0 || wait_ms != 0) {
+            socket_wait(&wait, wait_ms); // first of all, so that messages do not keep a waker out
+        }
         if (wait.fd_is_ready) {
             *ret_woken = true;
             return STATUS_AGAIN;

@@ -8,19 +8,33 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 
-enum { QUEUE_MOST = 64 }; // credits that a worker can ever give
+enum {
+    QUEUE_MOST = PROTO_CREDITS, // tasks that wait, are under work, or whose answers do
+    TELL_MOST = 128,            // so many answers are told, however quick the next one will be
+    QUICK_NS = 100000, // a task that takes less lets the answers before it wait for its own
+};
+
+// At most QUEUE_MOST entries from `first` on, in a circle.
+typedef struct Ring {
+    uint32_t first, count;
+} Ring;
 
 struct Desk {
     pthread_mutex_t lock;
     pthread_cond_t more;
     DeskTask waiting[QUEUE_MOST];
-    uint32_t waiting_count;
-    DeskTask current; // its body has been handed out
-    bool has_current, is_cancelled, is_stopped;
+    Ring waiting_ring;
+    DeskTask current;                // its body has been handed out
+    int64_t begun_ns;                // the one under work
+    int64_t took_ns[TASK_EMPTY + 1]; // by kind, of the last one; 0: none was done yet
+    bool has_current, is_cancelled, is_leaving, is_stopped;
+    bool is_asleep; // the computing thread waits for `more`
     DeskAnswer answers[QUEUE_MOST];
-    uint32_t answer_count;
+    Ring answer_ring;
+    bool is_told; // answer_fd was raised since answers were last taken
     DeskProgress progress;
     bool has_progress;
     DeskSession session;      // the newest
@@ -45,16 +59,40 @@ Desk *desk_new(void) {
     return desk;
 }
 
+static uint32_t ring_at(const Ring *ring, uint32_t i) {
+    return (ring->first + i) % QUEUE_MOST;
+}
+
+static uint32_t ring_push(Ring *ring) {
+    assert(ring->count < QUEUE_MOST);
+    return ring_at(ring, ring->count++);
+}
+
+static uint32_t ring_take(Ring *ring) {
+    uint32_t at = ring->first;
+    ring->first = ring_at(ring, 1);
+    ring->count--;
+    return at;
+}
+
+static void drop_waiting(Desk *desk) {
+    while (desk->waiting_ring.count > 0) {
+        buffer_done(&desk->waiting[ring_take(&desk->waiting_ring)].body);
+    }
+}
+
+static void drop_answers(Desk *desk) {
+    while (desk->answer_ring.count > 0) {
+        buffer_done(&desk->answers[ring_take(&desk->answer_ring)].body);
+    }
+}
+
 void desk_free(Desk *desk) {
     if (desk == NULL) {
         return;
     }
-    for (uint32_t i = 0; i < desk->waiting_count; i++) {
-        buffer_done(&desk->waiting[i].body);
-    }
-    for (uint32_t i = 0; i < desk->answer_count; i++) {
-        buffer_done(&desk->answers[i].body);
-    }
+    drop_waiting(desk);
+    drop_answers(desk);
     if (desk->answer_fd >= 0) {
         close(desk->answer_fd);
     }
@@ -83,33 +121,62 @@ static void lower_fd(int fd) {
 void desk_open_session(Desk *desk, const DeskSession *session) {
     pthread_mutex_lock(&desk->lock);
     desk->session = *session;
-    for (uint32_t i = 0; i < desk->answer_count; i++) {
-        buffer_done(&desk->answers[i].body);
-    }
-    desk->answer_count = 0;
+    drop_answers(desk);
     pthread_mutex_unlock(&desk->lock);
 }
 
-Status desk_put_task(Desk *desk, const DeskTask *task) {
+Status desk_put_tasks(Desk *desk, const DeskTask *tasks, uint32_t count) {
     Status status = STATUS_OK;
     pthread_mutex_lock(&desk->lock);
     // A task counts until its answer, and so its credit, is taken: cancelled ones too.
-    uint32_t held = desk->waiting_count + desk->has_current + desk->answer_count;
-    if (held >= QUEUE_MOST) {
+    uint32_t held = desk->waiting_ring.count + desk->has_current + desk->answer_ring.count;
+    if (count > QUEUE_MOST - held) {
         status = status_set(STATUS_LIMIT, "more tasks than credits were given for");
-    } else {
-        desk->waiting[desk->waiting_count++] = *task;
+    }
+    for (uint32_t i = 0; i < count && status == STATUS_OK; i++) {
+        desk->waiting[ring_push(&desk->waiting_ring)] = tasks[i];
+    }
+    if (desk->is_leaving && status == STATUS_OK) {
+        drop_waiting(desk);
+    }
+    if (desk->is_asleep && desk->waiting_ring.count > 0) {
+        desk->is_asleep = false;
         pthread_cond_signal(&desk->more);
     }
     pthread_mutex_unlock(&desk->lock);
     return status;
 }
 
-// Room for an answer is certain: desk_put_task keeps it for each task.
-static void push_answer(Desk *desk, const DeskAnswer *answer) {
-    assert(desk->answer_count < QUEUE_MOST);
-    desk->answers[desk->answer_count++] = *answer;
+// Wakes the session thread when there are answers, unless the next task will be done before it
+// could send them: where tasks are that quick, a bundle of answers is worth waiting for.
+static void tell_answers(Desk *desk) {
+    const Ring *waiting = &desk->waiting_ring;
+    if (desk->answer_ring.count == 0 || desk->is_told) {
+        return;
+    }
+    if (waiting->count > 0 && desk->answer_ring.count < TELL_MOST) {
+        int64_t usual_ns = desk->took_ns[desk->waiting[waiting->first].kind];
+        if (usual_ns > 0 && usual_ns < QUICK_NS) {
+            return;
+        }
+    }
+    desk->is_told = true;
     raise_fd(desk->answer_fd);
+}
+
+// Room for an answer is certain: desk_put_tasks keeps it for each task.
+static void push_answer(Desk *desk, const DeskAnswer *answer) {
+    desk->answers[ring_push(&desk->answer_ring)] = *answer;
+    tell_answers(desk);
+}
+
+static void remove_waiting(Desk *desk, uint32_t i) {
+    Ring *ring = &desk->waiting_ring;
+    buffer_done(&desk->waiting[ring_at(ring, i)].body);
+    for (; i + 1 < ring->count; i++) {
+        desk->waiting[ring_at(ring, i)] = desk->waiting[ring_at(ring, i + 1)];
+    }
+    ring->count--;
 }
 
 void desk_cancel(Desk *desk, uint64_t task, uint64_t attempt) {
@@ -118,12 +185,10 @@ void desk_cancel(Desk *desk, uint64_t task, uint64_t attempt) {
         desk->is_cancelled = true;
         raise_fd(desk->wake_fd);
     }
-    for (uint32_t i = 0; i < desk->waiting_count; i++) {
-        if (desk->waiting[i].task == task && desk->waiting[i].attempt == attempt) {
-            buffer_done(&desk->waiting[i].body);
-            memmove(desk->waiting + i, desk->waiting + i + 1,
-                    (desk->waiting_count - i - 1) * sizeof *desk->waiting);
-            desk->waiting_count--;
+    for (uint32_t i = 0; i < desk->waiting_ring.count; i++) {
+        const DeskTask *waiting = &desk->waiting[ring_at(&desk->waiting_ring, i)];
+        if (waiting->task == task && waiting->attempt == attempt) {
+            remove_waiting(desk, i);
             push_answer(desk, &(DeskAnswer){.task = task, .is_cancelled = true});
             break;
         }
@@ -133,17 +198,21 @@ void desk_cancel(Desk *desk, uint64_t task, uint64_t attempt) {
 
 void desk_cancel_all(Desk *desk) {
     pthread_mutex_lock(&desk->lock);
-    for (uint32_t i = 0; i < desk->waiting_count; i++) {
-        buffer_done(&desk->waiting[i].body);
-    }
-    desk->waiting_count = 0;
-    for (uint32_t i = 0; i < desk->answer_count; i++) {
-        buffer_done(&desk->answers[i].body);
-    }
-    desk->answer_count = 0;
+    drop_waiting(desk);
+    drop_answers(desk);
     desk->has_progress = false;
-    desk->is_cancelled = desk->has_current;
-    raise_fd(desk->wake_fd);
+    if (desk->has_current) {
+        desk->is_cancelled = true;
+        raise_fd(desk->wake_fd);
+    }
+    pthread_mutex_unlock(&desk->lock);
+}
+
+void desk_leave(Desk *desk) {
+    pthread_mutex_lock(&desk->lock);
+    desk->is_leaving = true;
+    drop_waiting(desk);
+    tell_answers(desk);
     pthread_mutex_unlock(&desk->lock);
 }
 
@@ -160,16 +229,18 @@ int desk_answer_fd(const Desk *desk) {
     return desk->answer_fd;
 }
 
-bool desk_take_answer(Desk *desk, DeskAnswer *ret_answer) {
+uint32_t desk_take_answers(Desk *desk, DeskAnswer *ret_answers, uint32_t most) {
+    uint32_t count = 0;
     pthread_mutex_lock(&desk->lock);
-    lower_fd(desk->answer_fd);
-    bool has = desk->answer_count > 0;
-    if (has) {
-        *ret_answer = desk->answers[0];
-        memmove(desk->answers, desk->answers + 1, --desk->answer_count * sizeof *desk->answers);
+    if (desk->answer_ring.count <= most) {
+        lower_fd(desk->answer_fd); // what a signal raised as well
+        desk->is_told = false;
+    }
+    while (count < most && desk->answer_ring.count > 0) {
+        ret_answers[count++] = desk->answers[ring_take(&desk->answer_ring)];
     }
     pthread_mutex_unlock(&desk->lock);
-    return has;
+    return count;
 }
 
 bool desk_take_progress(Desk *desk, DeskProgress *ret_progress) {
@@ -185,28 +256,40 @@ bool desk_take_progress(Desk *desk, DeskProgress *ret_progress) {
 
 bool desk_is_idle(Desk *desk) {
     pthread_mutex_lock(&desk->lock);
-    bool idle = !desk->has_current && desk->waiting_count == 0;
+    bool idle = !desk->has_current && desk->waiting_ring.count == 0;
     pthread_mutex_unlock(&desk->lock);
     return idle;
 }
 
 // ---- the computing thread ----
 
+static void begin_task(Desk *desk, DeskTask *ret_task) {
+    *ret_task = desk->waiting[ring_take(&desk->waiting_ring)];
+    desk->current = *ret_task;
+    desk->has_current = true;
+    desk->has_progress = false;
+    desk->begun_ns = clock_ns();
+    if (desk->is_cancelled) {
+        desk->is_cancelled = false;
+        lower_fd(desk->wake_fd);
+    }
+    // A quarter of a megabyte, and the same for all tasks of a session.
+    if (!digest_equal(desk->task_session.token, desk->session.token)) {
+        desk->task_session = desk->session;
+    }
+}
+
 bool desk_next_task(Desk *desk, DeskTask *ret_task) {
     pthread_mutex_lock(&desk->lock);
-    while (desk->waiting_count == 0 && !desk->is_stopped) {
+    tell_answers(desk);
+    while (desk->waiting_ring.count == 0 && !desk->is_stopped) {
+        desk->is_asleep = true;
         pthread_cond_wait(&desk->more, &desk->lock);
     }
+    desk->is_asleep = false;
     bool has = !desk->is_stopped;
     if (has) {
-        *ret_task = desk->waiting[0];
-        memmove(desk->waiting, desk->waiting + 1, --desk->waiting_count * sizeof *desk->waiting);
-        desk->current = *ret_task;
-        desk->has_current = true;
-        desk->is_cancelled = false;
-        desk->has_progress = false;
-        desk->task_session = desk->session;
-        lower_fd(desk->wake_fd);
+        begin_task(desk, ret_task);
     }
     pthread_mutex_unlock(&desk->lock);
     return has;
@@ -223,6 +306,13 @@ bool desk_is_cancelled(Desk *desk) {
     return cancelled;
 }
 
+bool desk_is_leaving(Desk *desk) {
+    pthread_mutex_lock(&desk->lock);
+    bool leaving = desk->is_leaving;
+    pthread_mutex_unlock(&desk->lock);
+    return leaving;
+}
+
 int desk_wake_fd(const Desk *desk) {
     return desk->wake_fd;
 }
@@ -236,10 +326,15 @@ void desk_tell_progress(Desk *desk, uint64_t done, uint64_t total, double loss) 
 
 void desk_answer(Desk *desk, ResultOutcome outcome, Buffer *body) {
     pthread_mutex_lock(&desk->lock);
+    int64_t took_ns = clock_ns() - desk->begun_ns;
+    if (!desk->is_cancelled) {
+        desk->took_ns[desk->current.kind] = took_ns;
+    }
     DeskAnswer answer = {.task = desk->current.task,
                          .attempt = desk->current.attempt,
                          .outcome = outcome,
                          .is_cancelled = desk->is_cancelled,
+                         .took_ns = took_ns,
                          .body = *body};
     *body = BUFFER_EMPTY;
     // After desk_cancel_all nobody wants even the credit.

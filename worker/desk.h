@@ -3,7 +3,8 @@
 // Where the worker's two threads meet: the session thread puts tasks and cancellations on the desk,
 // the computing thread takes tasks and puts answers and progress there. The session thread is woken
 // by a descriptor, the computing thread by a condition or, while it waits on the bulk lane, by a
-// descriptor of its own. Any thread may call anything here.
+// descriptor of its own; both by many tasks or answers at once where these take next to no time.
+// Any thread may call anything here.
 #ifndef AUSCULT_WORKER_DESK_H
 #define AUSCULT_WORKER_DESK_H
 
@@ -24,6 +25,7 @@ typedef struct DeskAnswer {
     uint64_t task, attempt;
     ResultOutcome outcome;
     bool is_cancelled; // nobody wants it: only the credit goes back
+    int64_t took_ns;   // from desk_next_task to desk_answer; 0 when it was not begun
     Buffer body;
 } DeskAnswer;
 
@@ -46,15 +48,19 @@ void desk_free(Desk *desk);
 
 // ---- the session thread ----
 void desk_open_session(Desk *desk, const DeskSession *session);
-// Takes the body. STATUS_LIMIT: more tasks than a worker ever gives credits for.
-Status desk_put_task(Desk *desk, const DeskTask *task);
+// Takes the bodies, or none of them. STATUS_LIMIT: more tasks than a worker ever gives credits for.
+Status desk_put_tasks(Desk *desk, const DeskTask *tasks, uint32_t count);
 void desk_cancel(Desk *desk, uint64_t task, uint64_t attempt);
 // Voids all tasks, as when the session is lost.
 void desk_cancel_all(Desk *desk);
+// No other task is begun, those that wait are dropped: GOODBYE gives them back. Whoever works on a
+// long one may look at desk_is_leaving and end it where nothing is lost.
+void desk_leave(Desk *desk);
 // Ends the computing thread once it looks.
 void desk_stop(Desk *desk);
-int desk_answer_fd(const Desk *desk); // readable when there is an answer
-bool desk_take_answer(Desk *desk, DeskAnswer *ret_answer);
+int desk_answer_fd(const Desk *desk); // readable when there are answers to take
+// Takes up to `most`, in the order of their ends; the bodies are the caller's. Returns how many.
+uint32_t desk_take_answers(Desk *desk, DeskAnswer *ret_answers, uint32_t most);
 // The newest progress if it is news.
 bool desk_take_progress(Desk *desk, DeskProgress *ret_progress);
 bool desk_is_idle(Desk *desk); // nothing waits and nothing is worked on
@@ -66,6 +72,7 @@ bool desk_next_task(Desk *desk, DeskTask *ret_task);
 const DeskSession *desk_session(const Desk *desk);
 // Whether the task under work is no longer wanted.
 bool desk_is_cancelled(Desk *desk);
+bool desk_is_leaving(Desk *desk);
 int desk_wake_fd(const Desk *desk); // readable when it may be cancelled
 void desk_tell_progress(Desk *desk, uint64_t done, uint64_t total, double loss);
 // Takes the body; ends the task under work.

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,8 @@
 #include "worker/compute.h"
 #include "worker/session.h"
 
-enum { EXIT_USAGE = 2, EXIT_FAILED = 3 };
+// A coordinator that started this worker tells EXIT_REFUSED from an accident: another try is vain.
+enum { EXIT_USAGE = 2, EXIT_FAILED = 3, EXIT_REFUSED = 4 };
 
 static const char HELP[] =
     "usage: auscult-worker --connect ENDPOINT [options]\n"
@@ -37,12 +39,16 @@ static const char HELP[] =
     "  --kernel NAME        BLAS kernel to run: prescott, haswell or skylakex (by default the\n"
     "                       best one, or the run's if that is another that can run here)\n"
     "  --give-up-after S    seconds without a coordinator after which to leave (default 60)\n"
+    "  --leave-after S      seconds that the task under work may go on once SIGTERM or SIGINT "
+    "asks\n"
+    "                       this worker to leave (default 30); a second signal ends it at once\n"
     "  -v, --verbose        say more\n"
     "  -q, --quiet          say only errors\n"
     "  -h, --help           this text\n"
     "  --version            version\n"
     "\n"
-    "Exit status: 0 the run is over, 2 usage, 3 refused or given up.\n";
+    "Exit status: 0 the run is over or the worker was asked to leave, 2 usage, 3 failed or given\n"
+    "up, 4 refused for good.\n";
 
 typedef struct Options {
     const char *endpoint;
@@ -50,18 +56,20 @@ typedef struct Options {
     const char *roots[LIMIT_ROOTS];
     uint32_t root_count;
     Kernel kernel;
-    double give_up_seconds;
+    double give_up_seconds, leave_seconds;
     bool is_local;
 } Options;
 
-static volatile sig_atomic_t stop_asked;
-static int stop_fd = -1;
+static atomic_int stop_asked; // signals so far
+static int stop_fd = -1;      // stays readable
+static int desk_fd = -1;      // the desk's answer_fd: wakes the session
 
 static void on_signal(int number) {
     (void)number;
     uint64_t one = 1;
-    stop_asked = 1;
+    atomic_fetch_add(&stop_asked, 1);
     ssize_t written = write(stop_fd, &one, sizeof one);
+    written = write(desk_fd, &one, sizeof one);
     (void)written;
 }
 
@@ -94,6 +102,16 @@ static bool parse_kernel(const char *text, Kernel *ret_kernel) {
     return false;
 }
 
+// At most a thousand years, so that milliseconds fit.
+static bool parse_seconds(const char *text, double *ret_seconds) {
+    double seconds;
+    bool good = text_to_double(text, &seconds) == STATUS_OK && seconds >= 0;
+    if (good) {
+        *ret_seconds = seconds < 3e10 ? seconds : 3e10;
+    }
+    return good;
+}
+
 static int usage_error(const char *what, const char *value) {
     fprintf(stderr, "auscult-worker: %s%s; see auscult-worker --help\n", what, value);
     return EXIT_USAGE;
@@ -101,12 +119,13 @@ static int usage_error(const char *what, const char *value) {
 
 // Returns -1 to go on, else the exit status.
 static int parse_options(int argc, char **argv, Options *options) {
-    enum { CONNECT = 256, RUN, DATA, KERNEL, GIVE_UP, LOCAL, VERSION };
+    enum { CONNECT = 256, RUN, DATA, KERNEL, GIVE_UP, LEAVE, LOCAL, VERSION };
     static const struct option LONG[] = {{"connect", required_argument, NULL, CONNECT},
                                          {"run", required_argument, NULL, RUN},
                                          {"data", required_argument, NULL, DATA},
                                          {"kernel", required_argument, NULL, KERNEL},
                                          {"give-up-after", required_argument, NULL, GIVE_UP},
+                                         {"leave-after", required_argument, NULL, LEAVE},
                                          {"local", required_argument, NULL, LOCAL},
                                          {"verbose", no_argument, NULL, 'v'},
                                          {"quiet", no_argument, NULL, 'q'},
@@ -138,9 +157,13 @@ static int parse_options(int argc, char **argv, Options *options) {
             }
             break;
         case GIVE_UP:
-            if (text_to_double(optarg, &options->give_up_seconds) != STATUS_OK ||
-                !(options->give_up_seconds >= 0)) {
+            if (!parse_seconds(optarg, &options->give_up_seconds)) {
                 return usage_error("--give-up-after accepts seconds, 0 or more, not ", optarg);
+            }
+            break;
+        case LEAVE:
+            if (!parse_seconds(optarg, &options->leave_seconds)) {
+                return usage_error("--leave-after accepts seconds, 0 or more, not ", optarg);
             }
             break;
         case LOCAL:
@@ -181,8 +204,9 @@ static Status random_digest(Digest *out) {
                : status_set(STATUS_IO, "no random numbers: %s", strerror(errno));
 }
 
-static void catch_signals(void) {
+static void catch_signals(const Desk *desk) {
     stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    desk_fd = desk_answer_fd(desk);
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
@@ -264,18 +288,22 @@ static int work(const Options *options, int argc, char **argv) {
     char name[128];
     gethostname(host, sizeof host - 1);
     snprintf(name, sizeof name, "%s:%ld", host, (long)getpid());
+    ZmqContext *context = zmq_context_new();
+    Desk *desk = desk_new();
+    Compute *compute = NULL;
+    if (desk != NULL) {
+        catch_signals(desk);
+    }
     SessionConfig config = {.endpoint = options->endpoint,
                             .roots = options->roots,
                             .root_count = options->root_count,
                             .kernel = linalg_kernel_name(linalg_kernel()),
                             .name = name,
                             .stop = &stop_asked,
-                            .stop_fd = stop_fd};
+                            .stop_fd = stop_fd,
+                            .leave_seconds = options->leave_seconds};
     Fingerprint fingerprint = {0};
     config.fingerprint = &fingerprint;
-    ZmqContext *context = zmq_context_new();
-    Desk *desk = desk_new();
-    Compute *compute = NULL;
     Status status = context != NULL && desk != NULL ? STATUS_OK : STATUS_MEMORY;
     if (status == STATUS_OK) {
         status = linalg_self_check();
@@ -303,7 +331,7 @@ static int work(const Options *options, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    Options options = {.give_up_seconds = 60};
+    Options options = {.give_up_seconds = 60, .leave_seconds = 30};
     log_set_program("auscult-worker");
     int parsed = parse_options(argc, argv, &options);
     if (parsed >= 0) {
@@ -313,6 +341,5 @@ int main(int argc, char **argv) {
         log_error("%s", status_message());
         return EXIT_FAILED;
     }
-    catch_signals();
     return work(&options, argc, argv);
 }

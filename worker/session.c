@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// How it works. The coordinator may have sent, or still send, as many tasks as credits were given
+// and not used up by an answer: `asked`. It is held at a window that is worth AHEAD_NS of work, so
+// that the computing thread has the next task at hand, and yet nobody hoards what others could do
+// at the end of a stage. What tasks take is only known afterwards, so the window moves by a factor
+// of two at most with each bundle of answers.
 #include "worker/session.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,11 +17,13 @@
 
 enum {
     WELCOME_MS = 5000, // after HELLO; beyond, the coordinator is not there
-    CREDITS = 2,       // one task under work, one waiting: the next begins without a round trip
-    LOST_ALIVES = 10,  // nothing heard for so many alive_ms: the coordinator is gone
-    PROGRESS_MS = 500, // between progress messages
-    SEND_MS = 5000,    // a control message that cannot be sent for so long: lost
-    LEAVE_MS = 1500,   // to finish the task under work when asked to leave
+    WINDOW_LEAST = 2,  // one task under work, one waiting: the next begins without a round trip
+    WINDOW_MOST = 64,
+    AHEAD_NS = 20000000, // of work: far beyond a round trip, far below a stage
+    LOST_ALIVES = 10,    // nothing heard for so many alive_ms: the coordinator is gone
+    PROGRESS_MS = 500,   // between progress messages
+    SEND_MS = 5000,      // a control message that cannot be sent for so long: lost
+    LEAVE_LOOK_MS = 50,  // between looks at the task under work when asked to leave
 };
 
 typedef struct Session {
@@ -27,7 +34,12 @@ typedef struct Session {
     Buffer bytes; // of the message being sent
     uint32_t alive_ms;
     int64_t heard_ms, sent_ms, progress_ms;
-    int64_t leave_ms; // when it leaves at the latest; 0: not asked to
+    int64_t leave_ms;                 // when it leaves at the latest; 0: not asked to
+    uint32_t asked;                   // credits given whose answers have not been taken
+    uint32_t window;                  // what `asked` may be
+    double usual_ns;                  // that a task takes, of late
+    DeskAnswer answers[PROTO_BUNDLE]; // being sent
+    WireResult results[PROTO_BUNDLE];
 } Session;
 
 static Status send_message(Session *session, const Message *message) {
@@ -141,23 +153,24 @@ static bool greet(Session *session, SessionEnd *ret_end, char kernel[32]) {
     return false;
 }
 
-static Status take_task(Session *session, const WireTask *given) {
-    DeskTask task = {.task = given->task, .attempt = given->attempt, .kind = given->kind};
-    buffer_append(&task.body, given->body, given->body_bytes);
-    Status status = task.body.status;
-    if (status == STATUS_OK) {
-        status = desk_put_task(session->desk, &task);
-    }
-    if (status != STATUS_OK) {
-        buffer_done(&task.body);
-    }
-    return status;
-}
-
 static Status take_tasks(Session *session, const Message *message) {
+    DeskTask tasks[PROTO_BUNDLE];
+    uint32_t count = 0;
     Status status = STATUS_OK;
-    for (uint32_t i = 0; i < message->tasks.count && status == STATUS_OK; i++) {
-        status = take_task(session, &message->tasks.items[i]);
+    while (count < message->tasks.count && status == STATUS_OK) {
+        const WireTask *given = &message->tasks.items[count];
+        DeskTask *task = &tasks[count++];
+        *task = (DeskTask){.task = given->task, .attempt = given->attempt, .kind = given->kind};
+        if (given->body_bytes > 0) {
+            buffer_append(&task->body, given->body, given->body_bytes);
+        }
+        status = task->body.status;
+    }
+    if (status == STATUS_OK) {
+        status = desk_put_tasks(session->desk, tasks, count);
+    }
+    for (uint32_t i = 0; i < count && status != STATUS_OK; i++) {
+        buffer_done(&tasks[i].body);
     }
     return status;
 }
@@ -186,29 +199,75 @@ static bool handle(Session *session, const Message *message, SessionEnd *ret_end
     }
 }
 
-static Status send_answers(Session *session) {
-    DeskAnswer answer;
-    while (desk_take_answer(session->desk, &answer)) {
-        Status status = STATUS_OK;
-        if (!answer.is_cancelled) {
-            WireResult result = {.task = answer.task,
-                                 .attempt = answer.attempt,
-                                 .outcome = answer.outcome,
-                                 .body = answer.body.bytes,
-                                 .body_bytes = answer.body.size};
-            status = send_message(session, &(Message){.type = MESSAGE_RESULTS,
-                                                      .results = {.items = &result, .count = 1}});
-        }
-        buffer_done(&answer.body);
-        Message credit = {.type = MESSAGE_CREDIT, .credit = {1}};
-        if (status == STATUS_OK && session->leave_ms == 0) {
-            status = send_message(session, &credit);
-        }
-        if (status != STATUS_OK) {
-            return status;
+static Status ask_for_more(Session *session) {
+    if (session->asked >= session->window || session->leave_ms > 0) {
+        return STATUS_OK;
+    }
+    Message credit = {.type = MESSAGE_CREDIT, .credit = {session->window - session->asked}};
+    session->asked = session->window;
+    return send_message(session, &credit);
+}
+
+static uint32_t within(double value, uint32_t least, uint32_t most) {
+    return value < least ? least : value > most ? most : (uint32_t)value;
+}
+
+static void adapt_window(Session *session, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (!session->answers[i].is_cancelled) {
+            session->usual_ns += ((double)session->answers[i].took_ns - session->usual_ns) / 8;
         }
     }
-    return STATUS_OK;
+    double fits = session->usual_ns > 0 ? AHEAD_NS / session->usual_ns : WINDOW_LEAST;
+    uint32_t wanted = within(fits, session->window / 2, session->window * 2);
+    session->window = within(wanted, WINDOW_LEAST, WINDOW_MOST);
+}
+
+static Status send_results(Session *session, uint32_t count) {
+    return count == 0 ? STATUS_OK
+                      : send_message(session, &(Message){.type = MESSAGE_RESULTS,
+                                                         .results = {session->results, count}});
+}
+
+// As many to a message as fit.
+static Status send_bundles(Session *session, uint32_t count) {
+    uint32_t bundled = 0;
+    size_t bytes = 0;
+    Status status = STATUS_OK;
+    for (uint32_t i = 0; i < count && status == STATUS_OK; i++) {
+        const DeskAnswer *answer = &session->answers[i];
+        if (answer->is_cancelled) {
+            continue;
+        }
+        size_t more = answer->body.size + PROTO_ITEM_BYTES;
+        if (bytes + more > PROTO_BODY_BYTES) {
+            status = send_results(session, bundled);
+            bundled = 0;
+            bytes = 0;
+        }
+        bytes += more;
+        session->results[bundled++] = (WireResult){.task = answer->task,
+                                                   .attempt = answer->attempt,
+                                                   .outcome = answer->outcome,
+                                                   .body = answer->body.bytes,
+                                                   .body_bytes = answer->body.size};
+    }
+    return status == STATUS_OK ? send_results(session, bundled) : status;
+}
+
+static Status send_answers(Session *session) {
+    Status status = STATUS_OK;
+    uint32_t count;
+    while (status == STATUS_OK &&
+           (count = desk_take_answers(session->desk, session->answers, PROTO_BUNDLE)) > 0) {
+        session->asked -= count < session->asked ? count : session->asked;
+        status = send_bundles(session, count);
+        for (uint32_t i = 0; i < count; i++) {
+            buffer_done(&session->answers[i].body);
+        }
+        adapt_window(session, count);
+    }
+    return status == STATUS_OK ? ask_for_more(session) : status;
 }
 
 static Status send_signs(Session *session, int64_t now_ms) {
@@ -231,24 +290,47 @@ static Status send_signs(Session *session, int64_t now_ms) {
 }
 
 // Waits for the coordinator, the computing thread or a signal.
-static void wait_for_something(Session *session, LineMessage *raw, Status *ret_status) {
+static Status wait_for_something(Session *session, LineMessage *raw) {
     bool woken = false;
-    int64_t wait_ms = session->alive_ms < PROGRESS_MS ? session->alive_ms : PROGRESS_MS;
-    if (session->leave_ms > 0) {
-        wait_ms = 20;
+    int64_t most_ms = session->leave_ms > 0 ? LEAVE_LOOK_MS : PROGRESS_MS;
+    int64_t wait_ms = session->alive_ms < most_ms ? session->alive_ms : most_ms;
+    Status status =
+        line_receive(session->line, desk_answer_fd(session->desk), wait_ms, raw, &woken);
+    // What was read so far is not kept waiting by a desk that always has something.
+    return woken ? line_receive(session->line, -1, 0, raw, &woken) : status;
+}
+
+// False: the session has ended, *ret_end says how.
+static bool read_all(Session *session, SessionEnd *ret_end, char kernel[32]) {
+    LineMessage raw;
+    Status status = wait_for_something(session, &raw);
+    while (status == STATUS_OK) {
+        const Message *message;
+        session->heard_ms = clock_ms();
+        if (message_decode(session->decoded, raw.bytes, raw.size, &message) != STATUS_OK) {
+            log_warning("from the coordinator: %s", status_message());
+            return false;
+        }
+        if (!handle(session, message, ret_end, kernel)) {
+            return false;
+        }
+        bool woken;
+        status = line_receive(session->line, -1, 0, &raw, &woken);
     }
-    *ret_status = line_receive(session->line, desk_answer_fd(session->desk), wait_ms, raw, &woken);
+    return status == STATUS_AGAIN;
 }
 
 // Asked to leave: what is under work may end, then GOODBYE.
 static bool has_left(Session *session, int64_t now_ms) {
-    if (!*session->config->stop) {
+    int asked = *session->config->stop;
+    if (asked == 0) {
         return false;
     }
     if (session->leave_ms == 0) {
-        session->leave_ms = now_ms + LEAVE_MS;
+        session->leave_ms = now_ms + (int64_t)(1000 * session->config->leave_seconds);
+        desk_leave(session->desk);
     }
-    if (!desk_is_idle(session->desk) && now_ms < session->leave_ms) {
+    if (asked == 1 && !desk_is_idle(session->desk) && now_ms < session->leave_ms) {
         return false;
     }
     if (send_answers(session) == STATUS_OK) {
@@ -260,32 +342,18 @@ static bool has_left(Session *session, int64_t now_ms) {
 }
 
 static SessionEnd converse(Session *session, char kernel[32]) {
-    Message credit = {.type = MESSAGE_CREDIT, .credit = {CREDITS}};
-    if (send_message(session, &credit) != STATUS_OK) {
+    session->heard_ms = clock_ms();
+    session->window = WINDOW_LEAST;
+    if (ask_for_more(session) != STATUS_OK) {
         return SESSION_LOST;
     }
-    session->heard_ms = clock_ms();
     for (;;) {
-        LineMessage raw;
-        Status status;
         SessionEnd end = SESSION_LOST;
-        wait_for_something(session, &raw, &status);
-        int64_t now_ms = clock_ms();
-        while (status == STATUS_OK) {
-            const Message *message;
-            session->heard_ms = now_ms;
-            if (message_decode(session->decoded, raw.bytes, raw.size, &message) != STATUS_OK) {
-                log_warning("from the coordinator: %s", status_message());
-                return SESSION_LOST;
-            }
-            if (!handle(session, message, &end, kernel)) {
-                return end;
-            }
-            bool woken;
-            status = line_receive(session->line, -1, 0, &raw, &woken);
+        if (!read_all(session, &end, kernel)) {
+            return end;
         }
-        if (status != STATUS_AGAIN || send_answers(session) != STATUS_OK ||
-            send_signs(session, now_ms) != STATUS_OK) {
+        int64_t now_ms = clock_ms();
+        if (send_answers(session) != STATUS_OK || send_signs(session, now_ms) != STATUS_OK) {
             return SESSION_LOST;
         }
         if (has_left(session, now_ms)) {

@@ -6,7 +6,7 @@
 #ifndef AUSCULT_WORKER_SESSION_H
 #define AUSCULT_WORKER_SESSION_H
 
-#include <signal.h>
+#include <stdatomic.h>
 
 #include "common/engine/fingerprint.h"
 #include "worker/desk.h"
@@ -19,8 +19,10 @@ typedef struct SessionConfig {
     const Fingerprint *fingerprint; // of this program
     Digest worker_id;
     const char *name;
-    int stop_fd;                       // readable once a signal asks this worker to leave
-    const volatile sig_atomic_t *stop; // set by then
+    int stop_fd;          // readable once a signal asks this worker to leave; the
+                          // desk's answer_fd must be, too, at each signal
+    atomic_int *stop;     // signals so far: asked to leave, to leave at once
+    double leave_seconds; // for the task under work to end, once asked to leave
 } SessionConfig;
 
 typedef enum SessionEnd {

@@ -179,7 +179,9 @@ void local_stop(Local *local) {
         return;
     }
     if (local->workers != NULL) {
+        // Asked twice a worker leaves at once: nobody takes the answer any more that it works on.
         signal_all(local, SIGTERM);
+        signal_all(local, SIGINT);
         int64_t until_ms = clock_ms() + STOP_WAIT_MS;
         for (uint32_t i = 0; i < local->config.workers; i++) {
             Worker *worker = &local->workers[i];

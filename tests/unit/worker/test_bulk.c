@@ -164,7 +164,7 @@ static void open_session(uint64_t number) {
 
 static void take_task(uint64_t number) {
     DeskTask task = {.task = number, .attempt = number};
-    CHECK_OK(desk_put_task(desk, &task));
+    CHECK_OK(desk_put_tasks(desk, &task, 1));
     CHECK(desk_next_task(desk, &task));
 }
 
@@ -172,7 +172,7 @@ static void answer_task(void) {
     Buffer body = BUFFER_EMPTY;
     desk_answer(desk, RESULT_DONE, &body);
     DeskAnswer answer;
-    while (desk_take_answer(desk, &answer)) {
+    while (desk_take_answers(desk, &answer, 1) > 0) {
         buffer_done(&answer.body);
     }
 }

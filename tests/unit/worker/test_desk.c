@@ -35,7 +35,7 @@ static void end(void) {
 static Status put(uint64_t number) {
     DeskTask task = {.task = number, .attempt = number + 100, .kind = TASK_PROBE};
     buffer_format(&task.body, "body %llu", (unsigned long long)number);
-    Status status = desk_put_task(desk, &task);
+    Status status = desk_put_tasks(desk, &task, 1);
     if (status != STATUS_OK) {
         buffer_done(&task.body);
     }
@@ -67,7 +67,7 @@ static bool is_readable(int fd) {
 // The next answer that the session thread finds.
 static void check_answer(uint64_t number, bool is_cancelled, const char *text) {
     DeskAnswer found;
-    CHECK(desk_take_answer(desk, &found));
+    CHECK_INT(desk_take_answers(desk, &found, 1), 1);
     CHECK_INT(found.task, number);
     CHECK_INT(found.is_cancelled, is_cancelled);
     CHECK_TEXT(buffer_cstr(&found.body), text);
@@ -76,7 +76,7 @@ static void check_answer(uint64_t number, bool is_cancelled, const char *text) {
 
 static void check_no_answer(void) {
     DeskAnswer found;
-    CHECK(!desk_take_answer(desk, &found));
+    CHECK_INT(desk_take_answers(desk, &found, 1), 0);
 }
 
 // ---- tasks and answers ----
@@ -108,10 +108,37 @@ TEST(more_tasks_than_credits_can_be_are_refused) {
     begin();
     uint64_t taken = 0;
     while (put(taken) == STATUS_OK) {
-        CHECK(++taken <= 64);
+        CHECK(++taken <= PROTO_CREDITS);
     }
-    CHECK_INT(taken, 64);
+    CHECK_INT(taken, PROTO_CREDITS);
     CHECK_HAS(status_message(), "credits");
+    end();
+}
+
+TEST(a_bundle_that_does_not_fit_is_refused_whole) {
+    begin();
+    DeskTask tasks[PROTO_CREDITS];
+    for (uint64_t i = 0; i < PROTO_CREDITS; i++) {
+        tasks[i] = (DeskTask){.task = i, .attempt = i + 100, .kind = TASK_EMPTY};
+    }
+    CHECK_OK(desk_put_tasks(desk, tasks, PROTO_CREDITS - 1));
+    CHECK_INT(desk_put_tasks(desk, tasks, 2), STATUS_LIMIT);
+    CHECK_OK(desk_put_tasks(desk, tasks + PROTO_CREDITS - 1, 1));
+    DeskTask task;
+    for (uint64_t i = 0; i < PROTO_CREDITS; i++) {
+        CHECK(desk_next_task(desk, &task));
+        CHECK_INT(task.task, i);
+        answer("");
+    }
+    DeskAnswer answers[PROTO_CREDITS];
+    CHECK_INT(desk_take_answers(desk, answers, 3), 3);
+    CHECK(is_readable(desk_answer_fd(desk)));
+    CHECK_INT(desk_take_answers(desk, answers + 3, PROTO_CREDITS), PROTO_CREDITS - 3);
+    for (uint64_t i = 0; i < PROTO_CREDITS; i++) {
+        CHECK_INT(answers[i].task, i);
+        buffer_done(&answers[i].body);
+    }
+    CHECK(!is_readable(desk_answer_fd(desk)));
     end();
 }
 
@@ -121,14 +148,14 @@ TEST(tasks_sent_and_cancelled_without_end_are_refused) {
     begin();
     Status status = STATUS_OK;
     for (uint64_t i = 0; status == STATUS_OK; i++) {
-        CHECK(i <= 200);
+        CHECK(i <= 2 * PROTO_CREDITS);
         status = put(i);
         desk_cancel(desk, i, i + 100);
     }
     CHECK(status == STATUS_LIMIT);
     // Once they are told there is room again.
     DeskAnswer found;
-    while (desk_take_answer(desk, &found)) {
+    while (desk_take_answers(desk, &found, 1) > 0) {
         CHECK(found.is_cancelled);
     }
     CHECK_OK(put(1000));
@@ -165,7 +192,7 @@ TEST(a_cancelled_task_under_work_gives_its_credit_back_without_an_answer) {
     CHECK(is_readable(desk_wake_fd(desk)));
     answer("nobody wants this");
     DeskAnswer found;
-    CHECK(desk_take_answer(desk, &found));
+    CHECK_INT(desk_take_answers(desk, &found, 1), 1);
     CHECK(found.is_cancelled && found.task == 0);
     buffer_done(&found.body);
     // The next task knows nothing of it.
@@ -192,6 +219,27 @@ TEST(cancelling_another_attempt_or_an_answered_task_changes_nothing) {
     take(1);
     answer("done");
     check_answer(1, false, "done");
+    check_no_answer();
+    end();
+}
+
+// ---- leaving ----
+
+TEST(a_worker_that_leaves_ends_its_task_and_begins_no_other) {
+    begin();
+    CHECK_OK(put(0));
+    CHECK_OK(put(1));
+    take(0);
+    CHECK(!desk_is_leaving(desk));
+    desk_leave(desk);
+    CHECK(desk_is_leaving(desk));
+    CHECK(!desk_is_cancelled(desk));
+    CHECK(!desk_is_idle(desk));
+    answer("done");
+    CHECK(desk_is_idle(desk));
+    CHECK_OK(put(2)); // sent before the coordinator knew
+    CHECK(desk_is_idle(desk));
+    check_answer(0, false, "done");
     check_no_answer();
     end();
 }
@@ -314,7 +362,7 @@ TEST(every_credit_comes_back_whatever_is_cancelled_when) {
         struct pollfd look = {.fd = desk_answer_fd(desk), .events = POLLIN};
         CHECK(poll(&look, 1, 20000) == 1);
         DeskAnswer found;
-        while (desk_take_answer(desk, &found)) {
+        while (desk_take_answers(desk, &found, 1) > 0) {
             CHECK(!found.is_cancelled || found.task % 3 == 0);
             cancelled += found.is_cancelled;
             buffer_done(&found.body);
@@ -327,6 +375,40 @@ TEST(every_credit_comes_back_whatever_is_cancelled_when) {
     CHECK_INT(credits, CREDITS);
     CHECK(done + cancelled >= TASKS);
     CHECK(desk_is_idle(desk));
+    end();
+}
+
+// Two threads that wake each other for every task would do little else.
+TEST(answers_to_quick_tasks_are_told_many_at_once) {
+    enum { TASKS = 50000 };
+    begin();
+    uint64_t done = 0;
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, work, &done) == 0);
+    static DeskAnswer found[PROTO_CREDITS];
+    static DeskTask tasks[PROTO_CREDITS];
+    uint32_t given = 0, answered = 0, wakes = 0, credits = PROTO_CREDITS;
+    while (answered < TASKS) {
+        uint32_t count = 0;
+        for (; credits > 0 && given < TASKS; credits--) {
+            tasks[count++] = (DeskTask){.task = given++, .kind = TASK_EMPTY};
+        }
+        CHECK_OK(desk_put_tasks(desk, tasks, count));
+        struct pollfd look = {.fd = desk_answer_fd(desk), .events = POLLIN};
+        CHECK(poll(&look, 1, 20000) == 1);
+        uint32_t taken = desk_take_answers(desk, found, PROTO_CREDITS);
+        for (uint32_t i = 0; i < taken; i++) {
+            CHECK_INT(found[i].task, answered + i);
+            buffer_done(&found[i].body);
+        }
+        answered += taken;
+        credits += taken;
+        wakes++;
+    }
+    desk_stop(desk);
+    pthread_join(thread, NULL);
+    CHECK_INT(done, TASKS);
+    CHECK(wakes < TASKS / 4);
     end();
 }
 
@@ -376,14 +458,17 @@ TEST(a_desk_frees_all_it_holds) {
 
 TEST_MAIN_LIST(
     T(tasks_are_taken_and_answered_in_order) T(more_tasks_than_credits_can_be_are_refused)
-        T(tasks_sent_and_cancelled_without_end_are_refused)
-            T(a_cancelled_waiting_task_gives_its_credit_back_and_is_not_done)
-                T(a_cancelled_task_under_work_gives_its_credit_back_without_an_answer)
-                    T(cancelling_another_attempt_or_an_answered_task_changes_nothing)
-                        T(a_lost_session_voids_waiting_tasks_answers_and_the_task_under_work)
-                            T(an_answer_between_two_sessions_reaches_neither)
-                                T(a_task_sees_the_session_that_it_came_by)
-                                    T(progress_is_told_once_and_only_while_its_task_is_under_work)
+        T(a_bundle_that_does_not_fit_is_refused_whole)
+            T(tasks_sent_and_cancelled_without_end_are_refused)
+                T(a_worker_that_leaves_ends_its_task_and_begins_no_other)
+                    T(answers_to_quick_tasks_are_told_many_at_once)
+                        T(a_cancelled_waiting_task_gives_its_credit_back_and_is_not_done) T(
+                            a_cancelled_task_under_work_gives_its_credit_back_without_an_answer)
+                            T(cancelling_another_attempt_or_an_answered_task_changes_nothing) T(
+                                a_lost_session_voids_waiting_tasks_answers_and_the_task_under_work)
+                                T(an_answer_between_two_sessions_reaches_neither)
+                                    T(a_task_sees_the_session_that_it_came_by) T(
+                                        progress_is_told_once_and_only_while_its_task_is_under_work)
                                         T(every_credit_comes_back_whatever_is_cancelled_when)
                                             T(a_stopped_desk_sends_the_computing_thread_home)
                                                 T(stopping_cancels_the_task_under_work)
