@@ -95,13 +95,14 @@ Status line_open(ZmqContext *context, const char *endpoint, Lane lane, Line **re
 void line_close(Line *line);
 // "tcp://HOST:PORT" with another port, or the ipc path with ".bulk": the bulk lane's endpoint.
 Status line_bulk_endpoint(const char *control, uint32_t bulk_port, char out[CHANNEL_ADDRESS_BYTES]);
-// STATUS_AGAIN when the queue stays full, or there is no connection, for `timeout_ms` (-1: for
-// ever, 0: does not wait). A lost connection is made again by itself; nothing that was queued for
-// the old one is sent over the new one, and the coordinator answers it with REFUSED 7 until HELLO.
+// STATUS_AGAIN when the queue stays full, or there is no connection yet, for `timeout_ms` (-1: for
+// ever, 0: does not wait). STATUS_NOT_FOUND: the connection that there was is lost, and with it
+// what was queued; from then on the line only needs closing.
 Status line_send(Line *line, const void *bytes, size_t size, const void *payload,
                  size_t payload_size, int64_t timeout_ms);
 // Receives one message; contents borrowed until the next call. STATUS_AGAIN after `timeout_ms`, and
 // also as soon as `wake_fd` (or -1) is readable: then *ret_woken is true, also when messages wait.
+// STATUS_NOT_FOUND as above, after the last message.
 typedef struct LineMessage {
     const void *bytes;   // not aligned
     size_t size;         // 0: a number or size of frames that the lane does not allow

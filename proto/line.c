@@ -9,6 +9,7 @@
 
 struct Line {
     Socket *socket;
+    bool is_lost; // its connection ended; libzmq makes another, which nobody asked for
 };
 
 // Milliseconds left until a deadline (-1: never).
@@ -77,12 +78,24 @@ Status line_bulk_endpoint(const char *control, uint32_t bulk_port,
     return status;
 }
 
+static bool is_lost(Line *line) {
+    int fd;
+    line->is_lost = line->is_lost || socket_take_lost(line->socket, &fd);
+    if (line->is_lost) {
+        status_set(STATUS_NOT_FOUND, "the connection to the coordinator was lost");
+    }
+    return line->is_lost;
+}
+
 Status line_send(Line *line, const void *bytes, size_t size, const void *payload,
                  size_t payload_size, int64_t timeout_ms) {
     const Outgoing message = {
         .bytes = bytes, .size = size, .payload = payload, .payload_size = payload_size};
     int64_t deadline_ms = deadline_after(timeout_ms);
     for (;;) {
+        if (is_lost(line)) {
+            return STATUS_NOT_FOUND;
+        }
         Status status = socket_send(line->socket, &message);
         int64_t wait_ms = left_ms(deadline_ms);
         if (status != STATUS_AGAIN || wait_ms == 0) {
@@ -112,6 +125,9 @@ Status line_receive(Line *line, int wake_fd, int64_t timeout_ms, LineMessage *re
             *ret = (LineMessage){received.bytes, received.size, received.payload,
                                  received.payload_size};
             return STATUS_OK;
+        }
+        if (is_lost(line)) {
+            return STATUS_NOT_FOUND;
         }
         if (wait_ms == 0) {
             return STATUS_AGAIN;

@@ -27,14 +27,15 @@ static const struct QueueSizes {
     [LANE_BULK] = {8192, 32, 32, 8192},
 };
 
-// Signs of life of libzmq's own. Control: a stopped process is noticed in three seconds. Bulk: a
+// Signs of life of libzmq's own. Control: a stopped process is noticed in the interval and the
+// timeout, 3.3 s at most. Bulk: a
 // connection whose receiver is busy with something else stands still when the receiver's queue is
 // full, and does not hear heartbeats then, so they are slow; they only clear away connections whose
 // host has vanished, long after the control lane has told.
 static const struct Heartbeat {
     int interval_ms, timeout_ms, ttl_ms;
 } HEARTBEATS[LANES] = {
-    [LANE_CONTROL] = {1000, 3000, 10000},
+    [LANE_CONTROL] = {500, 2800, 10000},
     [LANE_BULK] = {1000, 30000, 60000},
 };
 
@@ -78,7 +79,7 @@ static bool set_int(void *socket, int option, int value) {
 
 struct Socket {
     void *handle;
-    void *monitor; // PAIR to a ROUTER's events, NULL otherwise
+    void *monitor; // PAIR to the handle's events
     Lane lane;
     SocketRole role;
     zmq_msg_t route, header, payload, excess; // of the message last received; always initialised
@@ -99,32 +100,37 @@ static bool set_common(const Socket *socket, int linger_ms) {
            set_int(handle, ZMQ_HANDSHAKE_IVL, 10000);
 }
 
-static bool set_up_router(Socket *socket, void *context) {
+// The monitor's queue has no bound: at a full one libzmq's I/O thread would wait for us. An event
+// has 60 bytes, and there are no more of them than connections were made.
+static bool set_up_monitor(Socket *socket, void *context) {
     static atomic_uint monitors;
     char name[64];
     snprintf(name, sizeof name, "inproc://monitor-%u", atomic_fetch_add(&monitors, 1));
     socket->monitor = zmq_socket(context, ZMQ_PAIR);
-    // The monitor's queue has no bound: at a full one libzmq's I/O thread would wait for us. An
-    // event has 60 bytes, and there are no more of them than connections were made.
-    return socket->monitor != NULL && set_common(socket, socket->lane == LANE_CONTROL ? 2000 : 0) &&
-           set_int(socket->handle, ZMQ_ROUTER_MANDATORY, 1) &&
-           set_int(socket->handle, ZMQ_SNDHWM, QUEUES[socket->lane].router_send) &&
-           set_int(socket->handle, ZMQ_RCVHWM, QUEUES[socket->lane].router_receive) &&
-           set_int(socket->handle, ZMQ_BACKLOG, 1024) &&
+    return socket->monitor != NULL &&
            zmq_socket_monitor(socket->handle, name, ZMQ_EVENT_DISCONNECTED) == 0 &&
            set_int(socket->monitor, ZMQ_LINGER, 0) && set_int(socket->monitor, ZMQ_RCVHWM, 0) &&
            zmq_connect(socket->monitor, name) == 0;
 }
 
+static bool set_up_router(Socket *socket) {
+    return set_common(socket, socket->lane == LANE_CONTROL ? 2000 : 0) &&
+           set_int(socket->handle, ZMQ_ROUTER_MANDATORY, 1) &&
+           set_int(socket->handle, ZMQ_SNDHWM, QUEUES[socket->lane].router_send) &&
+           set_int(socket->handle, ZMQ_RCVHWM, QUEUES[socket->lane].router_receive) &&
+           set_int(socket->handle, ZMQ_BACKLOG, 1024);
+}
+
 static bool set_up_dealer(Socket *socket) {
     // ZMQ_IMMEDIATE: nothing is queued for a connection that is not there, and what was queued is
-    // not carried over to the next one, which has to begin with HELLO.
+    // not carried over to the next one, which has to begin with HELLO. A coordinator that comes
+    // back is found within the longest time between tries.
     return set_common(socket, socket->lane == LANE_CONTROL ? 1000 : 0) &&
            set_int(socket->handle, ZMQ_IMMEDIATE, 1) &&
            set_int(socket->handle, ZMQ_SNDHWM, QUEUES[socket->lane].dealer_send) &&
            set_int(socket->handle, ZMQ_RCVHWM, QUEUES[socket->lane].dealer_receive) &&
            set_int(socket->handle, ZMQ_RECONNECT_IVL, 100) &&
-           set_int(socket->handle, ZMQ_RECONNECT_IVL_MAX, 2000) &&
+           set_int(socket->handle, ZMQ_RECONNECT_IVL_MAX, 500) &&
            set_int(socket->handle, ZMQ_CONNECT_TIMEOUT, 5000);
 }
 
@@ -142,7 +148,8 @@ Status socket_new(ZmqContext *context, Lane lane, SocketRole role, Socket **ret)
     bool is_router = role == SOCKET_ROUTER;
     socket->handle = zmq_socket(context->handle, is_router ? ZMQ_ROUTER : ZMQ_DEALER);
     bool good = socket->handle != NULL &&
-                (is_router ? set_up_router(socket, context->handle) : set_up_dealer(socket));
+                (is_router ? set_up_router(socket) : set_up_dealer(socket)) &&
+                set_up_monitor(socket, context->handle);
     if (!good) {
         Status status = status_set(STATUS_IO, "cannot make a socket: %s", zmq_strerror(errno));
         socket_close(socket);
@@ -406,10 +413,8 @@ void socket_wait(SocketWait *wait, int64_t timeout_ms) {
     for (int i = 0; i < 2 && wait->sockets[i] != NULL; i++) {
         short events = wait->to_send ? ZMQ_POLLOUT : ZMQ_POLLIN;
         items[count++] = (zmq_pollitem_t){.socket = wait->sockets[i]->handle, .events = events};
-        if (wait->sockets[i]->monitor != NULL) {
-            items[count++] =
-                (zmq_pollitem_t){.socket = wait->sockets[i]->monitor, .events = ZMQ_POLLIN};
-        }
+        items[count++] =
+            (zmq_pollitem_t){.socket = wait->sockets[i]->monitor, .events = ZMQ_POLLIN};
     }
     wait->fd_is_ready = false;
     long most_ms = 3600000; // so that it fits a long anywhere; callers come again

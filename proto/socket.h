@@ -52,7 +52,7 @@ Status socket_send(Socket *socket, const Outgoing *message);
 // The first byte of a shared block; borrowed from it.
 const unsigned char *shared_payload_bytes(const SharedPayload *shared);
 
-// A ROUTER's next lost connection: its former descriptor. false: there is none.
+// The next lost connection: its former descriptor. false: there is none.
 bool socket_take_lost(Socket *socket, int *ret_fd);
 // Makes libzmq note now which peers have gone; sends put that off.
 void socket_settle(Socket *socket);

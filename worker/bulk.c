@@ -8,6 +8,7 @@
 enum {
     ANSWER_MS = 30000, // for an ATTACH or a GET; beyond, the session is as good as lost
     SEND_MS = 30000,
+    TRIES = 3, // connections for one blob: beyond, something else is wrong
 };
 
 struct Bulk {
@@ -155,25 +156,43 @@ static Status close_on_error(Bulk *bulk, Status status) {
     return status;
 }
 
+// Whether to begin a blob again, over a new connection: the old one was lost, and what was under
+// way on it. Whatever had arrived all the same, the coordinator can tell by the blob's header.
+static bool is_worth_a_try(Bulk *bulk, Status status, int *tries) {
+    close_on_error(bulk, status);
+    return status == STATUS_NOT_FOUND && ++*tries < TRIES && !desk_is_cancelled(bulk->desk);
+}
+
+// What a caller is told: which connection it was is not its affair.
+static Status outcome(Status status) {
+    return status == STATUS_NOT_FOUND ? STATUS_IO : status;
+}
+
 static bool is_object(const Message *header, const Message *asked) {
     return header->blob.kind == BLOB_OBJECT && digest_equal(header->blob.digest, asked->get.digest);
 }
 
-Status bulk_get(Bulk *bulk, Digest digest, Buffer *out) {
+static Status ask(Bulk *bulk, const Message *get) {
     Status status = attach(bulk);
+    if (status == STATUS_OK) {
+        status = send_message(bulk, get);
+    }
+    return status == STATUS_OK ? receive_blob(bulk, ANSWER_MS, is_object, get) : status;
+}
+
+Status bulk_get(Bulk *bulk, Digest digest, Buffer *out) {
     Message get = {.type = MESSAGE_GET, .get = {digest}};
-    if (status == STATUS_OK) {
-        status = send_message(bulk, &get);
-    }
-    if (status == STATUS_OK) {
-        status = receive_blob(bulk, ANSWER_MS, is_object, &get);
-    }
+    Status status;
+    int tries = 0;
+    do {
+        status = ask(bulk, &get);
+    } while (is_worth_a_try(bulk, status, &tries));
     if (status == STATUS_OK) {
         buffer_clear(out);
         buffer_append(out, bulk->assembler.bytes.bytes, bulk->assembler.bytes.size);
         status = out->status;
     }
-    return close_on_error(bulk, status);
+    return outcome(status);
 }
 
 typedef struct Emission {
@@ -192,14 +211,20 @@ static Status emit(void *context, const void *bytes, size_t size, size_t payload
                      SEND_MS);
 }
 
-Status bulk_put(Bulk *bulk, const Message *header, const void *bytes, size_t size) {
+static Status put(Bulk *bulk, const Message *header, const void *bytes, size_t size) {
     Status status = attach(bulk);
-    if (status == STATUS_OK) {
-        Message filled = *header;
-        filled.blob.digest = digest_of(bytes, size);
-        status = blob_send(&filled, size, emit, &(Emission){bulk, bytes});
-    }
-    return close_on_error(bulk, status);
+    return status == STATUS_OK ? blob_send(header, size, emit, &(Emission){bulk, bytes}) : status;
+}
+
+Status bulk_put(Bulk *bulk, const Message *header, const void *bytes, size_t size) {
+    Message filled = *header;
+    filled.blob.digest = digest_of(bytes, size);
+    Status status;
+    int tries = 0;
+    do {
+        status = put(bulk, &filled, bytes, size);
+    } while (is_worth_a_try(bulk, status, &tries));
+    return outcome(status);
 }
 
 static bool is_total(const Message *header, const Message *asked) {
@@ -209,16 +234,21 @@ static bool is_total(const Message *header, const Message *asked) {
 
 Status bulk_exchange(Bulk *bulk, const Message *header, const void *bytes, size_t size,
                      BlobKind total_kind, const Buffer **ret_total) {
-    Status status = bulk_put(bulk, header, bytes, size);
-    if (status != STATUS_OK) {
-        return status;
-    }
+    Message sum = *header;
+    sum.blob.digest = digest_of(bytes, size);
     Message asked = *header;
     asked.blob.kind = total_kind;
-    // Without a limit: others may be slow, and a lost group comes as a cancellation.
-    status = receive_blob(bulk, -1, is_total, &asked);
+    Status status;
+    int tries = 0;
+    do {
+        status = put(bulk, &sum, bytes, size);
+        if (status == STATUS_OK) {
+            // Without a limit: others may be slow, and a lost group comes as a cancellation.
+            status = receive_blob(bulk, -1, is_total, &asked);
+        }
+    } while (is_worth_a_try(bulk, status, &tries));
     if (status == STATUS_OK) {
         *ret_total = &bulk->assembler.bytes;
     }
-    return close_on_error(bulk, status);
+    return outcome(status);
 }

@@ -18,6 +18,7 @@ typedef struct Script {
     bool spoils_digest; // the blob's bytes are not what its digest says
     bool is_silent;     // no answer to GET and sums; the task is cancelled meanwhile
     bool echoes;        // ECHO between header and pieces
+    bool breaks_once;   // the connection ends at the first GET or blob
 } Script;
 
 static Script script;
@@ -113,6 +114,17 @@ static void on_sum(PeerId peer, const BlobAssembler *sum) {
     mem_free(total);
 }
 
+// A new listener at the old place.
+static void break_connections(void) {
+    char endpoint[512];
+    snprintf(endpoint, sizeof endpoint, "%s", listener_endpoint(listener));
+    listener_close(listener);
+    Status status;
+    do { // until libzmq has closed the old sockets
+        status = listener_open(context, endpoint, 4, &listener);
+    } while (status != STATUS_OK);
+}
+
 static void on_message(PeerId peer, const Message *message, BlobAssembler *assembler,
                        const ListenerEvent *event) {
     if (message->type == MESSAGE_ATTACH) {
@@ -122,6 +134,10 @@ static void on_message(PeerId peer, const Message *message, BlobAssembler *assem
         refused.refused.text = "unknown token";
         reply(peer, script.refuses_attach ? &refused : &(Message){.type = MESSAGE_ATTACHED}, NULL,
               0);
+    } else if (script.breaks_once) {
+        script.breaks_once = false;
+        blob_assembler_done(assembler);
+        break_connections();
     } else if (message->type == MESSAGE_GET) {
         on_get(peer, message->get.digest);
     } else if (blob_take(assembler, message, event->payload, event->payload_size) == STATUS_OK) {
@@ -324,6 +340,16 @@ TEST(cancelling_wakes_a_member_that_waits_for_its_total) {
     end();
 }
 
+TEST(what_a_lost_connection_had_under_way_begins_again_over_a_new_one) {
+    begin((Script){.breaks_once = true});
+    CHECK_OK(get());
+    CHECK_INT(attaches, 2);
+    script.breaks_once = true;
+    CHECK_OK(exchange(0));
+    CHECK_INT(attaches, 3);
+    end();
+}
+
 TEST(a_new_session_gets_a_connection_of_its_own) {
     begin((Script){0});
     CHECK_OK(get());
@@ -345,13 +371,14 @@ TEST(a_state_is_put_without_waiting_for_an_answer) {
     end();
 }
 
-TEST_MAIN_LIST(T(blobs_are_fetched_and_sums_exchanged_over_one_connection)
-                   T(echoes_between_pieces_are_passed_over)
-                       T(what_is_left_of_cancelled_tasks_is_passed_over)
-                           T(a_missing_blob_of_a_cancelled_task_does_not_fail_the_next)
-                               T(a_blob_that_the_coordinator_has_no_more_stops_the_task)
-                                   T(a_blob_that_is_not_what_its_digest_says_is_refused)
-                                       T(a_refused_bulk_lane_is_an_error_and_tried_again)
-                                           T(cancelling_wakes_a_member_that_waits_for_its_total)
-                                               T(a_new_session_gets_a_connection_of_its_own)
-                                                   T(a_state_is_put_without_waiting_for_an_answer))
+TEST_MAIN_LIST(
+    T(blobs_are_fetched_and_sums_exchanged_over_one_connection)
+        T(echoes_between_pieces_are_passed_over) T(what_is_left_of_cancelled_tasks_is_passed_over)
+            T(a_missing_blob_of_a_cancelled_task_does_not_fail_the_next)
+                T(a_blob_that_the_coordinator_has_no_more_stops_the_task)
+                    T(a_blob_that_is_not_what_its_digest_says_is_refused)
+                        T(a_refused_bulk_lane_is_an_error_and_tried_again)
+                            T(cancelling_wakes_a_member_that_waits_for_its_total)
+                                T(what_a_lost_connection_had_under_way_begins_again_over_a_new_one)
+                                    T(a_new_session_gets_a_connection_of_its_own)
+                                        T(a_state_is_put_without_waiting_for_an_answer))
