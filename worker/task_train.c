@@ -2,7 +2,7 @@
 //
 // TRAIN: a piece of one model's training, from a state to the end of an epoch, on an aligned
 // subtree of its shards: alone if that is all of them, else as a member of a group, exchanging sums
-// for totals each round.
+// for totals each round. A lone worker that is asked to leave ends the piece where it stands.
 //
 // How it works. Three things are kept from task to task, each named by what it was made from: the
 // plan (by digest), the trainer with its clips' features (by plan and share) and the replica (by
@@ -175,6 +175,15 @@ static bool owns(const TaskTrain *train, const WireClip *clip) {
     return shard >= train->body.first && shard < train->body.first + train->body.count;
 }
 
+// Whether to go on. A worker that is asked to leave drops its task where the next one loses
+// nothing.
+static Status go_on(TaskTrain *train) {
+    if (desk_is_leaving(train->desk)) {
+        desk_cancel(train->desk, train->task->task, train->task->attempt);
+    }
+    return desk_is_cancelled(train->desk) ? status_set(STATUS_STOPPED, "cancelled") : STATUS_OK;
+}
+
 static void tell(TaskTrain *train, double loss) {
     uint64_t epochs = train->body.until_epoch - train->body.from_epoch;
     uint64_t total = train->plan.clip_count + epochs * (uint64_t)train->shards.rounds;
@@ -230,8 +239,8 @@ static Status load_clips(TaskTrain *train, CannotList *cannot) {
         if (!owns(train, clip)) {
             continue;
         }
-        if (desk_is_cancelled(train->desk)) {
-            status = status_set(STATUS_STOPPED, "cancelled");
+        status = go_on(train);
+        if (status != STATUS_OK) {
             break;
         }
         if (load_clip(train, extractor, clip) != STATUS_OK) {
@@ -424,8 +433,12 @@ static double loss_now(const TaskTrain *train) {
 static Status do_epochs(TaskTrain *train) {
     Status status = do_scaler(train);
     while (status == STATUS_OK && replica_epoch(train->replica) < train->body.until_epoch) {
-        if (desk_is_cancelled(train->desk)) {
-            return status_set(STATUS_STOPPED, "cancelled");
+        if (runs_alone(train) && train->rounds > 0 && desk_is_leaving(train->desk)) {
+            return STATUS_OK; // the state is as good here as at the end
+        }
+        status = go_on(train);
+        if (status != STATUS_OK) {
+            return status;
         }
         if (replica_round(train->replica) < train->shards.rounds) {
             status = do_round(train);
@@ -449,7 +462,8 @@ static Status answer_piece(TaskTrain *train, Buffer *answer) {
         header.blob.kind = BLOB_STATE;
         header.blob.task = train->task->task;
         header.blob.attempt = train->task->attempt;
-        header.blob.epoch = train->body.until_epoch;
+        header.blob.epoch = (uint32_t)replica_epoch(train->replica);
+        header.blob.round = (uint32_t)replica_round(train->replica);
         status = bulk_put(train->bulk, &header, bytes.bytes, bytes.size);
     }
     if (status == STATUS_OK) {

@@ -197,10 +197,12 @@ Status plan_model_folder(const Plan *plan, uint32_t model, char *out, size_t siz
 static Status commit_piece(Plan *plan, TaskTag tag) {
     uint32_t model = plan->tasks[tag].owner;
     ModelWork *work = &plan->work[model];
+    uint32_t before = training_epoch(work->training);
     Status status = training_end_piece(work->training);
     if (status != STATUS_OK) {
         return status;
     }
+    work->piece_epochs = training_epoch(work->training) - before;
     char folder[LIMIT_PATH_BYTES];
     status = plan_model_folder(plan, model, folder, sizeof folder);
     if (status != STATUS_OK) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How it works. `state` is where the next group starts. A worker alone sends back the state at the
-// end of the piece, which waits in `answer` until the piece is over. A group sends sums: they are
-// expected in one fixed order (scaler once, then rounds, then validation, epoch by epoch), each
-// exchange is complete when all members have sent theirs, and the replica follows: after a round's
-// total is on its way, since members wait for that and not for this replica. Whatever breaks the
-// group, the replica's state becomes `state`.
+// end of the piece, or where it stood when it was asked to leave; `answer` holds it until its
+// RESULT. A group sends sums: they are expected in one fixed order (scaler once, then rounds, then
+// validation, epoch by epoch), each exchange is complete when all members have sent theirs, and the
+// replica follows: after a round's total is on its way, since members wait for that and not for
+// this replica. Whatever breaks the group, the replica's state becomes `state`.
 #include "coordinator/plan/training.h"
 
 #include <assert.h>
@@ -26,6 +26,7 @@ struct Training {
     uint32_t until;        // epoch at which the piece ends
     Buffer answer;         // state that a lone worker sent
     Digest answer_digest;
+    uint32_t answer_epoch, answer_round; // where it stands
     // A group's:
     uint32_t members;      // 0: none, 1: a lone worker
     Replica *replica;      // the coordinator's own
@@ -256,14 +257,18 @@ Status training_take_state(Training *training, const void *bytes, size_t size) {
     if (status != STATUS_OK) {
         return status;
     }
-    bool is_end = replica_epoch(replica) == training->until && replica_round(replica) == 0;
+    uint32_t epoch = (uint32_t)replica_epoch(replica), round = (uint32_t)replica_round(replica);
     replica_free(replica);
-    if (!is_end) {
-        return status_set(STATUS_FORMAT, "a training state that is not the end of its task");
+    bool is_end = epoch == training->until && round == 0;
+    bool is_on = epoch > training->epoch || (epoch == training->epoch && round > training->round);
+    if (!is_end && !(is_on && epoch < training->until)) {
+        return status_set(STATUS_FORMAT, "a training state from outside its task");
     }
     buffer_clear(&training->answer);
     buffer_append(&training->answer, bytes, size);
     training->answer_digest = digest_of(bytes, size);
+    training->answer_epoch = epoch;
+    training->answer_round = round;
     return training->answer.status;
 }
 
@@ -437,8 +442,8 @@ Status training_end_piece(Training *training) {
     Status status;
     training_catch_up(training);
     if (training->members == 1) {
-        status =
-            set_state(training, training->answer.bytes, training->answer.size, training->until, 0);
+        status = set_state(training, training->answer.bytes, training->answer.size,
+                           training->answer_epoch, training->answer_round);
     } else {
         status = keep_replica(training);
     }

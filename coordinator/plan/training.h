@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The coordinator's end of one model's training: where it stands, what the next piece of it is, and
-// the adding of sums when several workers share it. Pieces end at whole epochs and are what is
-// journalled. For a spread model the coordinator keeps a replica of its own, applies every round's
-// total to it like each member, and starts the next group from it when one breaks. Pure: no
-// sockets, no clock, no disk. The coordinator's loop alone.
+// the adding of sums when several workers share it. Pieces end at whole epochs, or earlier
+// where a lone worker leaves, and are what is journalled. For a spread model the coordinator keeps
+// a replica of its own, applies every round's total to it like each member, and starts the next
+// group from it when one breaks. Pure: no sockets, no clock, no disk. The coordinator's loop alone.
 #ifndef AUSCULT_COORDINATOR_PLAN_TRAINING_H
 #define AUSCULT_COORDINATOR_PLAN_TRAINING_H
 

@@ -425,7 +425,7 @@ TEST(damaged_and_foreign_states_are_refused) {
     end();
 }
 
-TEST(a_state_that_is_not_the_end_of_the_piece_is_refused) {
+TEST(a_state_from_outside_the_piece_is_refused) {
     begin();
     Training *training = new_training();
     training_plan_piece(training, 2);
@@ -433,13 +433,41 @@ TEST(a_state_that_is_not_the_end_of_the_piece_is_refused) {
     Member m = new_member(training, (CoreShare){0, 4});
     Buffer bytes = BUFFER_EMPTY;
     while (replica_epoch(m.replica) < 2 || replica_round(m.replica) < 1) {
-        bool is_end = replica_epoch(m.replica) == 2;
+        bool is_start = replica_epoch(m.replica) == 0 && replica_round(m.replica) == 0;
         (void)member_digest(&m, &bytes);
         Status status = training_take_state(training, bytes.bytes, bytes.size);
-        CHECK(status == (is_end ? STATUS_OK : STATUS_FORMAT));
+        CHECK(status == (is_start ? STATUS_FORMAT : STATUS_OK)); // no step was done
         step_alone(&m);
     }
     (void)member_digest(&m, &bytes);
+    CHECK(training_take_state(training, bytes.bytes, bytes.size) == STATUS_FORMAT);
+    buffer_done(&bytes);
+    member_done(&m);
+    training_free(training);
+    end();
+}
+
+TEST(the_next_piece_goes_on_where_a_worker_that_left_stood) {
+    begin();
+    Training *training = new_training();
+    training_plan_piece(training, 2);
+    CHECK_OK(training_group_changed(training, 1));
+    Member m = new_member(training, (CoreShare){0, 4});
+    while (replica_epoch(m.replica) < 1 || replica_round(m.replica) < 1) {
+        step_alone(&m);
+    }
+    Buffer bytes = BUFFER_EMPTY;
+    Digest digest = member_digest(&m, &bytes);
+    CHECK_OK(training_take_state(training, bytes.bytes, bytes.size));
+    CHECK_OK(training_take_answer(training, m.share, digest));
+    CHECK_OK(training_end_piece(training));
+    CHECK_INT(training_epoch(training), 1);
+    CHECK_INT(training_round(training), 1);
+    CHECK(digest_equal(digest_of(training_state(training)->bytes, training_state(training)->size),
+                       digest));
+    // A state that was there already brings nothing on.
+    training_plan_piece(training, 2);
+    CHECK_OK(training_group_changed(training, 1));
     CHECK(training_take_state(training, bytes.bytes, bytes.size) == STATUS_FORMAT);
     buffer_done(&bytes);
     member_done(&m);
@@ -672,10 +700,11 @@ MODEL_TEST_MAIN(
                     T(a_group_broken_again_and_again_ends_alike) T(
                         a_group_lost_before_its_answers_has_lost_nothing)
                         T(a_stored_state_is_gone_on_from) T(damaged_and_foreign_states_are_refused)
-                            T(a_state_that_is_not_the_end_of_the_piece_is_refused)
-                                T(an_answer_of_other_bits_is_refused)
-                                    T(wrong_sums_are_refused_and_change_nothing)
-                                        T(a_sum_after_the_end_of_a_piece_is_refused)
-                                            T(sums_from_a_lone_worker_are_refused)
-                                                T(a_total_beyond_all_numbers_ends_the_training)
-                                                    T(every_failing_allocation_is_survived))
+                            T(a_state_from_outside_the_piece_is_refused)
+                                T(the_next_piece_goes_on_where_a_worker_that_left_stood)
+                                    T(an_answer_of_other_bits_is_refused)
+                                        T(wrong_sums_are_refused_and_change_nothing)
+                                            T(a_sum_after_the_end_of_a_piece_is_refused)
+                                                T(sums_from_a_lone_worker_are_refused)
+                                                    T(a_total_beyond_all_numbers_ends_the_training)
+                                                        T(every_failing_allocation_is_survived))
