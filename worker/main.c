@@ -51,8 +51,8 @@ static const char HELP[] =
     "up, 4 refused for good.\n";
 
 typedef struct Options {
-    const char *endpoint;
-    char from_run[CHANNEL_ADDRESS_BYTES];
+    const char *run;                      // --run, NULL without
+    char endpoint[CHANNEL_ADDRESS_BYTES]; // --connect, or as the run's folder says now
     const char *roots[LIMIT_ROOTS];
     uint32_t root_count;
     Kernel kernel;
@@ -136,14 +136,17 @@ static int parse_options(int argc, char **argv, Options *options) {
     for (int o; (o = getopt_long(argc, argv, "vqh", LONG, NULL)) != -1;) {
         switch (o) {
         case CONNECT:
-            options->endpoint = optarg;
+            if (!text_copy(options->endpoint, sizeof options->endpoint, optarg)) {
+                return usage_error("--connect is too long: ", optarg);
+            }
+            options->run = NULL;
             break;
         case RUN:
-            if (read_endpoint(optarg, options->from_run) != STATUS_OK) {
+            options->run = optarg;
+            if (read_endpoint(optarg, options->endpoint) != STATUS_OK) {
                 log_error("%s", status_message());
                 return EXIT_FAILED;
             }
-            options->endpoint = options->from_run;
             break;
         case DATA:
             if (options->root_count == LIMIT_ROOTS) {
@@ -188,7 +191,7 @@ static int parse_options(int argc, char **argv, Options *options) {
     if (optind < argc) {
         return usage_error("what is this: ", argv[optind]);
     }
-    if (options->endpoint == NULL) {
+    if (options->endpoint[0] == '\0') {
         return usage_error("--connect or --run is missing", "");
     }
     bool known =
@@ -233,16 +236,17 @@ static Status restart_with(const char *kernel, int argc, char **argv) {
     return status;
 }
 
-// Waits before the next try: doubling, with jitter so that a thousand workers do not come at once.
+// Waits before the next try: doubling up to a second, with jitter so that a thousand workers do not
+// come at once.
 static void back_off(uint32_t tries, Rng *rng) {
-    double seconds = 0.1 * (double)(1u << (tries < 5 ? tries : 5)) * (0.5 + rng_uniform(rng));
+    double seconds = 0.1 * (double)(1u << (tries < 3 ? tries : 3)) * (0.75 + rng_uniform(rng) / 2);
     for (int i = 0; i < 10 && !stop_asked; i++) {
         usleep((useconds_t)(seconds * 1e5));
     }
 }
 
-static int serve(ZmqContext *context, const SessionConfig *config, Desk *desk,
-                 const Options *options, int argc, char **argv) {
+static int serve(ZmqContext *context, const SessionConfig *config, Desk *desk, Options *options,
+                 int argc, char **argv) {
     Rng rng = rng_of((uint64_t)getpid(), "back-off", (uint64_t)clock_ns(), 0);
     int64_t seen_ms = clock_ms();
     for (uint32_t tries = 0;; tries++) {
@@ -259,7 +263,7 @@ static int serve(ZmqContext *context, const SessionConfig *config, Desk *desk,
         case SESSION_KERNEL:
             if (options->kernel != KERNEL_AUTO) {
                 log_error("%s", status_message());
-                return EXIT_FAILED;
+                return EXIT_REFUSED;
             }
             log_info("%s; starting again with it", status_message());
             if (restart_with(kernel, argc, argv) != STATUS_OK) {
@@ -267,8 +271,9 @@ static int serve(ZmqContext *context, const SessionConfig *config, Desk *desk,
             }
             return EXIT_FAILED;
         case SESSION_REFUSED:
+        case SESSION_FAILED:
             log_error("%s", status_message());
-            return EXIT_FAILED;
+            return end == SESSION_REFUSED ? EXIT_REFUSED : EXIT_FAILED;
         case SESSION_LOST:
             break;
         }
@@ -280,10 +285,13 @@ static int serve(ZmqContext *context, const SessionConfig *config, Desk *desk,
             return stop_asked ? 0 : EXIT_FAILED;
         }
         back_off(tries, &rng);
+        if (options->run != NULL) {
+            (void)read_endpoint(options->run, options->endpoint); // or the old one once more
+        }
     }
 }
 
-static int work(const Options *options, int argc, char **argv) {
+static int work(Options *options, int argc, char **argv) {
     char host[64] = "";
     char name[128];
     gethostname(host, sizeof host - 1);

@@ -16,6 +16,7 @@
 #include "common/base/text.h"
 
 enum {
+    HELLO_MS = 1000,   // for a connection; beyond, see whether the endpoint is still that
     WELCOME_MS = 5000, // after HELLO; beyond, the coordinator is not there
     WINDOW_LEAST = 2,  // one task under work, one waiting: the next begins without a round trip
     WINDOW_MOST = 64,
@@ -42,14 +43,18 @@ typedef struct Session {
     WireResult results[PROTO_BUNDLE];
 } Session;
 
-static Status send_message(Session *session, const Message *message) {
+static Status send_within(Session *session, const Message *message, int64_t timeout_ms) {
     buffer_clear(&session->bytes);
     message_encode(message, &session->bytes);
     if (session->bytes.status != STATUS_OK) {
         return session->bytes.status;
     }
     session->sent_ms = clock_ms();
-    return line_send(session->line, session->bytes.bytes, session->bytes.size, NULL, 0, SEND_MS);
+    return line_send(session->line, session->bytes.bytes, session->bytes.size, NULL, 0, timeout_ms);
+}
+
+static Status send_message(Session *session, const Message *message) {
+    return send_within(session, message, SEND_MS);
 }
 
 static Status say_hello(Session *session) {
@@ -64,7 +69,7 @@ static Status say_hello(Session *session) {
     hello.hello.kernel = config->kernel;
     hello.hello.fingerprint = config->fingerprint->digest;
     hello.hello.libraries = config->fingerprint->parts;
-    return send_message(session, &hello);
+    return send_within(session, &hello, HELLO_MS);
 }
 
 // Where the data lie: this worker's own roots if it was given any, else the coordinator's.
@@ -110,10 +115,21 @@ static SessionEnd refused(const Message *message, char kernel[32]) {
         snprintf(kernel, 32, "%.*s", (int)(quote - start), start);
         return SESSION_KERNEL;
     }
-    bool again = message->refused.code == REFUSED_UNKNOWN || message->refused.code == REFUSED_FULL;
-    return again                                   ? SESSION_LOST
-           : message->refused.code == REFUSED_OVER ? SESSION_OVER
-                                                   : SESSION_REFUSED;
+    switch (message->refused.code) {
+    case REFUSED_UNKNOWN:
+    case REFUSED_FULL:
+        return SESSION_LOST;
+    case REFUSED_OVER:
+        return SESSION_OVER;
+    case REFUSED_MALFORMED:
+        return SESSION_FAILED;
+    case REFUSED_PROTOCOL:
+    case REFUSED_KERNEL:
+    case REFUSED_FINGERPRINT:
+    case REFUSED_ADMISSION:
+        break;
+    }
+    return SESSION_REFUSED;
 }
 
 // HELLO and what answers it.

@@ -28,7 +28,8 @@ typedef struct SessionConfig {
 typedef enum SessionEnd {
     SESSION_OVER,    // the run is over, or this worker was asked to leave: exit 0
     SESSION_LOST,    // connection or coordinator lost: try again
-    SESSION_REFUSED, // it will not have this worker; status_message has its text
+    SESSION_REFUSED, // it will never have this worker; status_message has its text
+    SESSION_FAILED,  // it found a fault with this worker; status_message as above
     SESSION_KERNEL,  // it needs another BLAS kernel, named in `kernel`
 } SessionEnd;
 

@@ -22,8 +22,13 @@ typedef struct LocalConfig {
 typedef struct Local Local;
 // Finds auscult-worker beside this program (or in PATH) and starts the workers.
 Status local_start(const LocalConfig *config, Local **ret);
-// Reaps those that ended and starts them again, each a bounded number of times. STATUS_STOPPED: all
-// have ended and none may be started any more.
+// A session began, of a worker that gave this name (HOST:PROCESS_ID), or one has ended: whoever has
+// none for long while its process lives is ended by local_tick, and another started in its place.
+void local_joined(Local *local, uint32_t peer, const char *name);
+void local_left(Local *local, uint32_t peer, int64_t now_ms);
+// Reaps those that ended and starts them again, each a bounded number of times in a row.
+// STATUS_STOPPED: all have ended and none may be started any more; STATUS_MISMATCH: one was refused
+// for good, as any other would be.
 Status local_tick(Local *local, int64_t now_ms);
 uint32_t local_alive(const Local *local);
 // Asks all to end, waits for a moment, ends them.

@@ -73,9 +73,12 @@ static void send_control(Server *server, PeerId peer, const Message *message) {
 
 // ---- what the core asks for ----
 
-static void say_joined(Server *server, CorePeer peer) {
+static void on_joined(Server *server, CorePeer peer) {
     CoreSession session;
     if (core_session(server->core, peer, &session)) {
+        if (server->local != NULL) {
+            local_joined(server->local, peer, session.name);
+        }
         log_line(server->config->local_workers > 0 ? LOG_DEBUG : LOG_INFO, "worker %s joined",
                  session.name);
     }
@@ -111,9 +114,12 @@ static void act(Server *server, CoreAction *action, int64_t now_ms) {
         status = plan_on_poison(config->plan, server->core, action->tag, now_ms);
         break;
     case CORE_JOINED:
-        say_joined(server, action->peer);
+        on_joined(server, action->peer);
         break;
     case CORE_LEFT:
+        if (server->local != NULL) {
+            local_left(server->local, action->peer, now_ms);
+        }
         log_line(server->config->local_workers > 0 ? LOG_DEBUG : LOG_INFO, "worker left: %s",
                  buffer_cstr(&action->blob));
         break;
@@ -257,19 +263,48 @@ static void note_nobody(Server *server, int64_t now_ms) {
 
 // ---- opening and closing ----
 
-static Status open_endpoint(Server *server) {
+static bool ends_with(const char *text, const char *end) {
+    size_t size = strlen(text), end_size = strlen(end);
+    return size >= end_size && strcmp(text + size - end_size, end) == 0;
+}
+
+// Any free port is best the one that the run was served at before: its workers look for it there.
+static Status open_any_port(Server *server) {
+    const char *bind = server->config->bind;
     char endpoint[CHANNEL_ADDRESS_BYTES];
-    uint32_t workers_most = LIMIT_WORKERS;
-    if (server->config->bind != NULL) {
-        text_copy(endpoint, sizeof endpoint, server->config->bind);
-    } else {
-        Status status = ipc_folder_make(server->config->journal, server->ipc_folder);
-        if (status != STATUS_OK) {
-            return status;
-        }
-        snprintf(endpoint, sizeof endpoint, "ipc://%s/" IPC_FOLDER_SOCKET, server->ipc_folder);
-        workers_most = server->config->local_workers + 16;
+    Buffer port = BUFFER_EMPTY;
+    Status status = journal_fact(server->config->journal, "port", &port);
+    if (status == STATUS_OK) {
+        snprintf(endpoint, sizeof endpoint, "%.*s%s", (int)strlen(bind) - 1, bind,
+                 buffer_cstr(&port));
+        status = listener_open(server->context, endpoint, LIMIT_WORKERS, &server->listener);
     }
+    buffer_done(&port);
+    if (status == STATUS_OK) {
+        return STATUS_OK;
+    }
+    status = listener_open(server->context, bind, LIMIT_WORKERS, &server->listener);
+    if (status == STATUS_OK) {
+        const char *taken = strrchr(listener_endpoint(server->listener), ':') + 1;
+        status = journal_set_fact(server->config->journal, "port", taken, strlen(taken));
+    }
+    return status;
+}
+
+static Status open_endpoint(Server *server) {
+    const char *bind = server->config->bind;
+    if (bind != NULL) {
+        return ends_with(bind, ":0")
+                   ? open_any_port(server)
+                   : listener_open(server->context, bind, LIMIT_WORKERS, &server->listener);
+    }
+    Status status = ipc_folder_make(server->config->journal, server->ipc_folder);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    char endpoint[CHANNEL_ADDRESS_BYTES];
+    snprintf(endpoint, sizeof endpoint, "ipc://%s/" IPC_FOLDER_SOCKET, server->ipc_folder);
+    uint32_t workers_most = server->config->local_workers + 16;
     return listener_open(server->context, endpoint, workers_most, &server->listener);
 }
 
@@ -417,7 +452,8 @@ static void turn(Server *server) {
     now_ms = clock_ms();
     if (server->local != NULL) {
         Status status = local_tick(server->local, now_ms);
-        if (status != STATUS_OK && core_counts(server->core).sessions == 0) {
+        if (status == STATUS_MISMATCH ||
+            (status != STATUS_OK && core_counts(server->core).sessions == 0)) {
             fail(server, status_set(STATUS_IO, "%s", status_message()));
         }
     }
