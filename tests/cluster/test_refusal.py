@@ -125,7 +125,7 @@ def test_a_refused_worker_prints_why_and_leaves(folder):
     check(message[1] <= message[2], str(message))
     peer.send(zmtp.REFUSED, 1, "it speaks protocol 1 to 1, this coordinator 7 to 9")
     result = worker.wait(30)
-    check(result.code == 3, str(result))
+    check(result.code == 4, str(result))
     check_has(result.err, "7 to 9")
     peer.close()
     server.close()
