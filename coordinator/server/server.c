@@ -25,7 +25,8 @@ enum {
     ALIVE_MS = 1000,   // between signs of life
     LOOP_MS = 200,     // the longest wait: local workers and progress are looked at so often
     HANG_UP_MS = 2000, // for workers to go once they know that the run is over
-    NOBODY_MS = 10000, // without any worker for so long: say so
+    EVENTS_MOST = 8 * LIMIT_WORKERS, // between two ticks: what is due is done under any load
+    NOBODY_MS = 10000,               // without any worker for so long: say so
 };
 
 typedef struct Server {
@@ -68,6 +69,11 @@ static void send_control(Server *server, PeerId peer, const Message *message) {
     if (status != STATUS_OK) {
         log_debug("%s to a worker: %s", message_type_name(message->type), status_message());
         core_on_closed(server->core, peer, clock_ms());
+    }
+    // A refusal is the last word on a connection: who floods us with what is refused is refused
+    // once.
+    if (message->type == MESSAGE_REFUSED) {
+        listener_drop(server->listener, LANE_CONTROL, peer);
     }
 }
 
@@ -156,6 +162,11 @@ static void on_control(Server *server, const ListenerEvent *event, int64_t now_m
     if (message_decode(server->decoded, event->bytes, event->size, &message) != STATUS_OK) {
         log_warning("malformed message from a worker: %s", status_message());
         core_on_malformed(server->core, event->peer, status_message(), now_ms);
+        return;
+    }
+    CoreSession session;
+    if (message->type == MESSAGE_HELLO && core_session(server->core, event->peer, &session)) {
+        core_on_malformed(server->core, event->peer, "a second HELLO", now_ms);
         return;
     }
     core_on_message(server->core, event->peer, message, now_ms);
@@ -441,7 +452,10 @@ static void turn(Server *server) {
     int64_t wait_ms = due_ms - now_ms < LOOP_MS ? due_ms - now_ms : LOOP_MS;
     listener_wait(server->listener, wait_ms > 0 ? wait_ms : 0);
     ListenerEvent event;
-    while (server->failure == STATUS_OK && listener_next(server->listener, &event)) {
+    // Connections take turns, so that who never ends keeps nobody else's messages from being read.
+    for (int events = 0; events < EVENTS_MOST && server->failure == STATUS_OK &&
+                         listener_next(server->listener, &event);
+         events++) {
         on_event(server, &event);
         do_actions(server);
         plan_catch_up(server->config->plan);

@@ -5,15 +5,21 @@ order of magnitude: the figures are the benchmark's."""
 
 import os
 import re
+import resource
+import selectors
 import shutil
 import signal
+import threading
 import time
+import urllib.parse
 
+import zmtp
 from harness import (
     AUSCULT,
     TINY,
     WORKER,
     Process,
+    Skip,
     auscult,
     check,
     check_has,
@@ -182,6 +188,102 @@ def test_killed_and_stopped_workers_are_noticed_on_ipc(folder):
     wait_for_text(coordinator, "worker .* joined", 2)
     check_noticed(coordinator, workers_of(coordinator.process.pid))
     stop(coordinator)
+
+
+def true_hello():
+    """What a worker of this build says, to a coordinator that only wants to know."""
+    server = zmtp.listen()
+    worker = Process(WORKER, "--connect", f"tcp://127.0.0.1:{server.getsockname()[1]}")
+    connection, _ = server.accept()
+    hello = zmtp.Peer(connection, "ROUTER").receive()
+    worker.signal(signal.SIGTERM)
+    worker.wait(10)
+    connection.close()
+    server.close()
+    return hello
+
+
+def resident_kib(process):
+    with open(f"/proc/{process.process.pid}/status", encoding="utf-8") as file:
+        return int(re.search(r"VmRSS:\s+(\d+) kB", file.read()).group(1))
+
+
+def join(place, hello, selector):
+    """A worker that never asks for work; the others get their signs of life meanwhile."""
+    hello[4] = os.urandom(16)
+    peer = zmtp.connect(*place)
+    peer.send(*hello)
+    answer = peer.receive()
+    check(answer[0] == zmtp.WELCOME, str(answer))
+    selector.register(peer.socket, selectors.EVENT_READ, peer)
+    for key, _ in selector.select(0):
+        key.data.serve()
+    return peer
+
+
+def test_a_thousand_workers_take_less_than_64_kib_each(folder):
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if most < 4000:
+        raise Skip(f"the system allows {most} open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    hello = true_hello()
+    coordinator = start_on_tcp(folder, settings=TINY)
+    address = urllib.parse.urlsplit(wait_for_endpoint(coordinator, f"{folder}/run"))
+    place = (address.hostname, address.port)
+    selector = selectors.DefaultSelector()
+    peers = [join(place, hello, selector) for _ in range(20)]
+    before = resident_kib(coordinator)
+    peers += [join(place, hello, selector) for _ in range(1000)]
+    each = (resident_kib(coordinator) - before) / 1000
+    print(f"{each:.1f} KiB each")
+    check(each < 64, f"{each} KiB each")
+    worker = start_worker(folder, coordinator)
+    wait_for_text(coordinator, f"worker [^ ]*:{worker.process.pid} joined")
+    for peer in peers:
+        peer.close()
+    check(coordinator.wait().code == 0, "the run failed")
+    check(worker.wait(30).code == 0, "the worker failed")
+
+
+def flood(place, messages, stopped):
+    """As fast as they are taken, over and over; hung up on or not."""
+    while not stopped.is_set():
+        try:
+            peer = zmtp.connect(*place)
+            peer.socket.settimeout(1)
+            for _ in range(20000):
+                peer.send_bytes(messages)
+            peer.close()
+        except OSError:
+            pass
+
+
+def test_floods_harm_nobody(folder):
+    """Of HELLOs that would be welcome, of such that are refused, of messages without a session."""
+    hello = true_hello()
+    coordinator = start_on_tcp(folder, settings=TINY)
+    address = urllib.parse.urlsplit(wait_for_endpoint(coordinator, f"{folder}/run"))
+    stopped = threading.Event()
+    stranger = [*hello[:7], "abacus", *hello[8:]]
+    threads = []
+    for message in (hello, stranger, [zmtp.CREDIT, 1]):
+        place = (address.hostname, address.port)
+        threads.append(threading.Thread(target=flood, args=(place, zmtp.pack(message), stopped)))
+        threads[-1].start()
+    try:
+        wait_for_text(coordinator, "a second HELLO")
+        worker = start_worker(folder, coordinator)
+        result = coordinator.wait()
+        check(result.code == 0, str(result)[:3000])
+        check(worker.wait(30).code == 0, "the worker failed")
+        print(f"{len(result.err)} bytes were logged")
+        check(len(result.err) < 4 << 20, "the log was flooded")
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join()
+    auscult("run", "--data", f"{folder}/data", "--out", f"{folder}/reference", "--local", "1", *TINY)
+    check_same_results(f"{folder}/run", f"{folder}/reference")
 
 
 def test_a_run_whose_only_local_worker_hangs_goes_on(folder):

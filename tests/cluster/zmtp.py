@@ -115,13 +115,24 @@ class Peer:
             if body.startswith(b"\x04PING"):
                 self._send_frame(0x04, b"\x04PONG" + body[7:])
 
+    def serve(self):
+        """Takes what is there: answers PINGs, drops messages."""
+        while True:
+            flags, body = self._take_frame()
+            if flags & 0x04 and body.startswith(b"\x04PING"):
+                self._send_frame(0x04, b"\x04PONG" + body[7:])
+            if not self.buffer:
+                return
+
     def close(self):
         self.socket.close()
 
 
 def connect(host, port):
     """As a worker does, on control."""
-    return Peer(socket.create_connection((host, port), 20), "DEALER")
+    connection = socket.create_connection((host, port), 20)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return Peer(connection, "DEALER")
 
 
 def listen():
