@@ -24,6 +24,7 @@ enum {
     LOST_ALIVES = 10,    // nothing heard for so many alive_ms: the coordinator is gone
     PROGRESS_MS = 500,   // between progress messages
     SEND_MS = 5000,      // a control message that cannot be sent for so long: lost
+    ACK_MS = 2000,       // for what was done to be acknowledged when asked to leave
     LEAVE_LOOK_MS = 50,  // between looks at the task under work when asked to leave
 };
 
@@ -35,10 +36,12 @@ typedef struct Session {
     Buffer bytes; // of the message being sent
     uint32_t alive_ms;
     int64_t heard_ms, sent_ms, progress_ms;
-    int64_t leave_ms;                 // when it leaves at the latest; 0: not asked to
-    uint32_t asked;                   // credits given whose answers have not been taken
-    uint32_t window;                  // what `asked` may be
-    double usual_ns;                  // that a task takes, of late
+    int64_t leave_ms;   // when it leaves at the latest; 0: not asked to
+    uint32_t asked;     // credits given whose answers have not been taken
+    uint32_t window;    // what `asked` may be
+    uint32_t owed_acks; // results sent that have not been acknowledged
+    int64_t idle_ms;    // since when nothing is under work, once asked to leave; 0: something is
+    double usual_ns;    // that a task takes, of late
     DeskAnswer answers[PROTO_BUNDLE]; // being sent
     WireResult results[PROTO_BUNDLE];
 } Session;
@@ -210,7 +213,11 @@ static bool handle(Session *session, const Message *message, SessionEnd *ret_end
     case MESSAGE_REFUSED:
         *ret_end = refused(message, kernel);
         return false;
-    default: // ACK, ECHO: signs of life
+    case MESSAGE_ACKS: // of a result that crossed a CANCEL none may come, or one too many
+        session->owed_acks -=
+            message->acks.count < session->owed_acks ? message->acks.count : session->owed_acks;
+        return true;
+    default: // ECHO: a sign of life
         return true;
     }
 }
@@ -262,6 +269,7 @@ static Status send_bundles(Session *session, uint32_t count) {
             bytes = 0;
         }
         bytes += more;
+        session->owed_acks += answer->outcome == RESULT_DONE;
         session->results[bundled++] = (WireResult){.task = answer->task,
                                                    .attempt = answer->attempt,
                                                    .outcome = answer->outcome,
@@ -336,6 +344,19 @@ static bool read_all(Session *session, SessionEnd *ret_end, char kernel[32]) {
     return status == STATUS_AGAIN;
 }
 
+// Whether what it has is done and in safe hands: a state is still under way on the bulk lane when
+// its result is, and GOODBYE would overtake both.
+static bool is_done(Session *session, int64_t now_ms) {
+    bool idle = desk_is_idle(session->desk); // first: its last answer is then among those sent here
+    if (send_answers(session) != STATUS_OK) {
+        return true;
+    }
+    if (idle && session->idle_ms == 0) {
+        session->idle_ms = now_ms;
+    }
+    return idle && (session->owed_acks == 0 || now_ms - session->idle_ms >= ACK_MS);
+}
+
 // Asked to leave: what is under work may end, then GOODBYE.
 static bool has_left(Session *session, int64_t now_ms) {
     int asked = *session->config->stop;
@@ -346,14 +367,12 @@ static bool has_left(Session *session, int64_t now_ms) {
         session->leave_ms = now_ms + (int64_t)(1000 * session->config->leave_seconds);
         desk_leave(session->desk);
     }
-    if (asked == 1 && !desk_is_idle(session->desk) && now_ms < session->leave_ms) {
+    if (asked == 1 && now_ms < session->leave_ms && !is_done(session, now_ms)) {
         return false;
     }
-    if (send_answers(session) == STATUS_OK) {
-        Message goodbye = {.type = MESSAGE_GOODBYE};
-        goodbye.goodbye.text = "asked to leave";
-        (void)send_message(session, &goodbye);
-    }
+    Message goodbye = {.type = MESSAGE_GOODBYE};
+    goodbye.goodbye.text = "asked to leave";
+    (void)send_message(session, &goodbye);
     return true;
 }
 

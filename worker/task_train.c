@@ -175,10 +175,9 @@ static bool owns(const TaskTrain *train, const WireClip *clip) {
     return shard >= train->body.first && shard < train->body.first + train->body.count;
 }
 
-// Whether to go on. A worker that is asked to leave drops its task where the next one loses
-// nothing.
-static Status go_on(TaskTrain *train) {
-    if (desk_is_leaving(train->desk)) {
+// A worker that is asked to leave drops its task where nothing is lost by it.
+static Status go_on(TaskTrain *train, bool may_leave) {
+    if (may_leave && desk_is_leaving(train->desk)) {
         desk_cancel(train->desk, train->task->task, train->task->attempt);
     }
     return desk_is_cancelled(train->desk) ? status_set(STATUS_STOPPED, "cancelled") : STATUS_OK;
@@ -239,7 +238,7 @@ static Status load_clips(TaskTrain *train, CannotList *cannot) {
         if (!owns(train, clip)) {
             continue;
         }
-        status = go_on(train);
+        status = go_on(train, true);
         if (status != STATUS_OK) {
             break;
         }
@@ -436,7 +435,7 @@ static Status do_epochs(TaskTrain *train) {
         if (runs_alone(train) && train->rounds > 0 && desk_is_leaving(train->desk)) {
             return STATUS_OK; // the state is as good here as at the end
         }
-        status = go_on(train);
+        status = go_on(train, !runs_alone(train));
         if (status != STATUS_OK) {
             return status;
         }

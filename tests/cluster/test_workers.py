@@ -123,7 +123,7 @@ def test_a_worker_follows_the_endpoint_file_of_a_run(folder):
 
 
 def test_a_worker_that_leaves_hands_its_training_over(folder):
-    settings = ["--set", "epochs=60", "--set", "batch_size=32"]
+    settings = ["--set", "epochs=20", "--set", "batch_size=32"]
     coordinator = start_on_tcp(folder, settings=settings)
     first = start_worker(folder, coordinator)
     wait_for_training(first)
@@ -236,7 +236,9 @@ def test_a_thousand_workers_take_less_than_64_kib_each(folder):
     peers += [join(place, hello, selector) for _ in range(1000)]
     each = (resident_kib(coordinator) - before) / 1000
     print(f"{each:.1f} KiB each")
-    check(each < 64, f"{each} KiB each")
+    with open(AUSCULT, "rb") as file:
+        is_checked = b"__asan_init" in file.read()
+    check(each < 64 or is_checked, f"{each} KiB each")
     worker = start_worker(folder, coordinator)
     wait_for_text(coordinator, f"worker [^ ]*:{worker.process.pid} joined")
     for peer in peers:
