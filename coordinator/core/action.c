@@ -80,8 +80,9 @@ void core_cancel(Core *core, const Lease *lease) {
 static void open_bundle(Core *core, Session *session) {
     if (!session->is_open) {
         session->is_open = true;
-        session->next_open = core->open;
-        core->open = session;
+        session->next_open = NULL;
+        *(core->open != NULL ? &core->open_last->next_open : &core->open) = session;
+        core->open_last = session;
     }
 }
 
@@ -145,11 +146,12 @@ void core_close_bundles(Core *core, Session *session) {
     close_acks(core, session);
     close_tasks(core, session);
     if (session->is_open) {
-        Session **link = &core->open;
-        while (*link != session) {
-            link = &(*link)->next_open;
+        Session *before = NULL;
+        for (Session *s = core->open; s != session; s = s->next_open) {
+            before = s;
         }
-        *link = session->next_open;
+        *(before != NULL ? &before->next_open : &core->open) = session->next_open;
+        core->open_last = core->open_last == session ? before : core->open_last;
         session->is_open = false;
     }
 }

@@ -208,15 +208,11 @@ void core_on_durable(Core *core, TaskTag tag, int64_t now_ms) {
 }
 
 // After a late tick (the machine slept) everybody seems silent: what they said may still be on its
-// way through the kernel and the I/O threads. A loop that is always late is only slow, and has read
-// what there was.
+// way through the kernel and the I/O threads. Closed connections are noticed all the same. Ticks
+// are asked for often enough to tell that one is late.
 static bool may_judge(Core *core, int64_t now_ms) {
-    bool is_late = now_ms > core->due_ms && now_ms - core->due_ms > (int64_t)core->config.alive_ms;
-    if (is_late && core->late_ticks < LATE_TICKS_MOST) {
-        core->late_ticks++;
+    if (now_ms - core->due_ms > (int64_t)core->config.alive_ms / 2) {
         core->judge_ms = now_ms + core->config.alive_ms;
-    } else {
-        core->late_ticks = 0;
     }
     return now_ms >= core->judge_ms;
 }
@@ -233,8 +229,9 @@ int64_t core_tick(Core *core, int64_t now_ms) {
     dispatch_run(core, now_ms);
     core_flush(core);
     int64_t look_ms = core->look_ms > core->judge_ms ? core->look_ms : core->judge_ms;
-    core->due_ms =
-        least(look_ms, least(dispatch_due_ms(core, now_ms), trouble_due_ms(core, now_ms)));
+    core->due_ms = least(look_ms, now_ms + core->config.alive_ms / 2);
+    core->due_ms = least(core->due_ms, dispatch_due_ms(core, now_ms));
+    core->due_ms = least(core->due_ms, trouble_due_ms(core, now_ms));
     return core->due_ms;
 }
 

@@ -16,7 +16,6 @@ enum {
     ANSWERED_MOST = 65536, // answers on the way to the disk: beyond, no more work until it keeps up
     QUIET_ALIVES = 3,      // nothing heard for so many alive_ms: no new leases
     LOST_ALIVES = 30,      // nothing heard for so many alive_ms: session closed
-    LATE_TICKS_MOST = 3,   // in a row that judge nobody
     AGAIN_MS = 100,        // what could not be placed is looked at again so soon
 
     // An answer or progress is due within LEASE_FACTOR x (mean + 4 x deviation) of what such tasks
@@ -181,12 +180,11 @@ struct Core {
     Session *of_peer[HASH_SLOTS], *of_token[HASH_SLOTS];
     Worker *of_id[HASH_SLOTS];
     WorkerList absent;
-    uint32_t serials;    // given to workers so far
-    uint64_t tokens;     // made so far
-    int64_t look_ms;     // no session has anything due before
-    int64_t judge_ms;    // nobody is judged before: the loop was late
-    int64_t due_ms;      // what the last tick returned
-    uint32_t late_ticks; // in a row, far behind that
+    uint32_t serials; // given to workers so far
+    uint64_t tokens;  // made so far
+    int64_t look_ms;  // no session has anything due before
+    int64_t judge_ms; // nobody is judged before: the loop was late
+    int64_t due_ms;   // what the last tick returned
     // queue.c
     Task *tasks;
     uint32_t task_count, task_capacity;
@@ -209,8 +207,8 @@ struct Core {
     // action.c
     CoreAction *actions; // ring of those not taken yet
     uint32_t action_first, action_count, action_capacity;
-    Session *open; // sessions with something gathered
-    Buffer body;   // of the task being given
+    Session *open, *open_last; // sessions with something gathered, in that order
+    Buffer body;               // of the task being given
     CoreCounts counts;
 };
 
