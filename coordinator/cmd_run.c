@@ -17,7 +17,8 @@ static int serve(const Run *run) {
     if (local == UINT32_MAX) {
         local = run->options.bind != NULL ? 0 : cores > 0 ? (uint32_t)cores : 1;
     }
-    ServerConfig config = {.plan = run->plan,
+    Owner owner = plan_owner(run->plan);
+    ServerConfig config = {.owner = &owner,
                            .journal = run->journal,
                            .blobs = run->blobs,
                            .run_folder = run->options.out,

@@ -376,14 +376,14 @@ PlanCounts plan_counts(const Plan *plan) {
     return counts;
 }
 
-bool plan_pace(const Plan *plan, TaskTag tag, PlanPace *ret_pace) {
+bool plan_pace(const Plan *plan, TaskTag tag, OwnerPace *ret_pace) {
     const PlanTask *task = &plan->tasks[tag];
     if (task->kind != TASK_TRAIN || plan->work[task->owner].piece_rounds == 0) {
         return false;
     }
     const ModelWork *work = &plan->work[task->owner];
-    *ret_pace = (PlanPace){plan->models.models[task->owner].label, work->members,
-                           work->piece_rounds, work->piece_round_ns};
+    *ret_pace = (OwnerPace){plan->models.models[task->owner].label, work->members,
+                            work->piece_rounds, work->piece_round_ns};
     return true;
 }
 

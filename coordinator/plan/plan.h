@@ -16,6 +16,7 @@
 #include "coordinator/journal/journal.h"
 #include "coordinator/plan/models.h"
 #include "coordinator/server/blobs.h"
+#include "coordinator/server/owner.h"
 
 typedef enum Stage { STAGE_EXTRACT, STAGE_TRAIN, STAGE_SCORE, STAGE_REPORT } Stage;
 
@@ -62,6 +63,8 @@ typedef struct Plan Plan;
 Status plan_new(const PlanConfig *config, Plan **ret);
 void plan_free(Plan *plan);
 CoreHooks plan_hooks(Plan *plan);
+// For the server, by the functions below.
+Owner plan_owner(Plan *plan);
 
 // Adds the first tasks, or what the journal says is left to do. Errors are the journal's.
 Status plan_start(Plan *plan, Core *core, int64_t now_ms);
@@ -90,15 +93,8 @@ typedef struct PlanCounts {
 } PlanCounts;
 PlanCounts plan_counts(const Plan *plan);
 
-// How fast a piece of training went.
-typedef struct PlanPace {
-    const char *model; // its label; borrowed for the plan's life
-    uint32_t members;  // workers that trained it together
-    uint64_t rounds;
-    double round_ns; // time of a round, waiting for the others included
-} PlanPace;
 // Of a TRAIN task that is complete and not yet applied. False for others, and without any round.
-bool plan_pace(const Plan *plan, TaskTag tag, PlanPace *ret_pace);
+bool plan_pace(const Plan *plan, TaskTag tag, OwnerPace *ret_pace);
 
 const Models *plan_models(const Plan *plan);
 const ModelState *plan_model_state(const Plan *plan, uint32_t model);

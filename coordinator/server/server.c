@@ -2,7 +2,6 @@
 #include "coordinator/server/server.h"
 
 #include <errno.h>
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,7 +90,7 @@ static void on_joined(Server *server, CorePeer peer) {
 }
 
 static void act(Server *server, CoreAction *action, int64_t now_ms) {
-    const ServerConfig *config = server->config;
+    const Owner *owner = server->config->owner;
     Status status = STATUS_OK;
     switch (action->kind) {
     case CORE_SEND:
@@ -101,23 +100,23 @@ static void act(Server *server, CoreAction *action, int64_t now_ms) {
         bulk_lane_total(server->bulk, action, now_ms);
         break;
     case CORE_COMMIT:
-        status = plan_commit(config->plan, action->tag, action->blob.bytes, action->blob.size);
+        status = owner->commit(owner->context, action->tag, action->blob.bytes, action->blob.size);
         break;
     case CORE_DROP:
         listener_drop(server->listener, LANE_CONTROL, action->peer);
         break;
     case CORE_CANNOT:
         log_warning("no worker could do task %u; looking at it here", action->tag);
-        status = plan_on_cannot(config->plan, server->core, action->tag, action->blob.bytes,
-                                action->blob.size, now_ms);
+        status = owner->on_cannot(owner->context, server->core, action->tag, action->blob.bytes,
+                                  action->blob.size, now_ms);
         break;
     case CORE_IMPOSSIBLE:
-        status = plan_on_impossible(config->plan, server->core, action->tag, action->blob.bytes,
-                                    action->blob.size);
+        status = owner->on_impossible(owner->context, server->core, action->tag, action->blob.bytes,
+                                      action->blob.size);
         break;
     case CORE_POISON:
         log_warning("workers died on task %u", action->tag);
-        status = plan_on_poison(config->plan, server->core, action->tag, now_ms);
+        status = owner->on_poison(owner->context, server->core, action->tag, now_ms);
         break;
     case CORE_JOINED:
         on_joined(server, action->peer);
@@ -139,7 +138,7 @@ static void act(Server *server, CoreAction *action, int64_t now_ms) {
     case CORE_FAILED:
         log_debug("task %u: %u deaths, %u workers could not do it", action->tag, action->deaths,
                   action->cannots);
-        status = plan_on_failed(config->plan, action->tag, action->deaths, action->cannots);
+        status = owner->on_failed(owner->context, action->tag, action->deaths, action->cannots);
         break;
     }
     if (status != STATUS_OK) {
@@ -196,21 +195,23 @@ static void on_event(Server *server, const ListenerEvent *event) {
 
 // tests/bench reads this line.
 static void say_pace(const Server *server, TaskTag tag) {
-    PlanPace pace;
-    if (plan_pace(server->config->plan, tag, &pace)) {
+    const Owner *owner = server->config->owner;
+    OwnerPace pace;
+    if (owner->pace(owner->context, tag, &pace)) {
         log_debug("model %s: %u members, %llu rounds, %.1f us per round", pace.model, pace.members,
                   (unsigned long long)pace.rounds, pace.round_ns / 1e3);
     }
 }
 
 static void drain_journal(Server *server) {
+    const Owner *owner = server->config->owner;
     uint64_t ticket;
     Status status;
     while ((status = journal_next(server->config->journal, &ticket)) == STATUS_OK) {
         core_on_durable(server->core, (TaskTag)ticket, clock_ms());
         say_pace(server, (TaskTag)ticket);
         Status applied =
-            plan_on_durable(server->config->plan, server->core, (TaskTag)ticket, clock_ms());
+            owner->on_durable(owner->context, server->core, (TaskTag)ticket, clock_ms());
         if (applied != STATUS_OK) {
             fail(server, applied);
         }
@@ -232,32 +233,10 @@ static void drain_signals(Server *server) {
 // ---- progress ----
 
 static void show_progress(Server *server, int64_t now_ms) {
-    PlanCounts counts = plan_counts(server->config->plan);
-    CoreCounts core = core_counts(server->core);
-    ProgressFacts facts = {.workers = core.sessions, .loss = NAN};
-    switch (counts.stage) {
-    case STAGE_EXTRACT:
-        facts.stage = "extract";
-        facts.unit = "clips";
-        facts.done = counts.clips_probed;
-        facts.total = counts.clips;
-        break;
-    case STAGE_TRAIN:
-        facts.stage = "train";
-        facts.unit = "epochs";
-        facts.done = counts.epochs_trained;
-        facts.total = counts.epochs;
-        facts.loss = core.train_loss;
-        break;
-    case STAGE_SCORE:
-        facts.stage = "score";
-        facts.unit = "clips";
-        facts.done = counts.clips_scored;
-        facts.total = counts.clips_to_score;
-        break;
-    case STAGE_REPORT:
-        break;
-    }
+    const Owner *owner = server->config->owner;
+    CoreCounts counts = core_counts(server->core);
+    ProgressFacts facts = {.workers = counts.sessions, .loss = counts.train_loss};
+    owner->progress(owner->context, &facts);
     progress_tick(server->progress, &facts, now_ms);
 }
 
@@ -333,7 +312,7 @@ static Status write_endpoint(const Server *server) {
 
 static Status open_core(Server *server) {
     const ServerConfig *config = server->config;
-    CoreConfig core = {.hooks = plan_hooks(config->plan),
+    CoreConfig core = {.hooks = config->owner->hooks,
                        .incarnation = journal_incarnation(config->journal),
                        .kernel = linalg_kernel_name(config->kernel),
                        .fingerprint = config->fingerprint->digest,
@@ -440,12 +419,17 @@ static void close_server(Server *server) {
 
 // ---- the loop ----
 
+static bool is_over(const Server *server) {
+    const Owner *owner = server->config->owner;
+    return owner->is_over(owner->context);
+}
+
 static bool goes_on(const Server *server) {
-    return server->failure == STATUS_OK && !server->is_stopped &&
-           !plan_is_over(server->config->plan);
+    return server->failure == STATUS_OK && !server->is_stopped && !is_over(server);
 }
 
 static void turn(Server *server) {
+    const Owner *owner = server->config->owner;
     int64_t now_ms = clock_ms();
     int64_t due_ms = core_tick(server->core, now_ms);
     do_actions(server);
@@ -458,7 +442,7 @@ static void turn(Server *server) {
          events++) {
         on_event(server, &event);
         do_actions(server);
-        plan_catch_up(server->config->plan);
+        owner->catch_up(owner->context);
     }
     drain_journal(server);
     do_actions(server);
@@ -493,8 +477,9 @@ static void say_end(Server *server, const char *text) {
 }
 
 static Status serve(Server *server) {
-    Status status = plan_start(server->config->plan, server->core, clock_ms());
-    if (status == STATUS_OK && !plan_is_over(server->config->plan)) {
+    const Owner *owner = server->config->owner;
+    Status status = owner->start(owner->context, server->core, clock_ms());
+    if (status == STATUS_OK && !is_over(server)) {
         status = start_workers(server);
     }
     if (status != STATUS_OK) {

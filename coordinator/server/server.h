@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The loop around the scheduler core: sockets, clock, journal, local workers, progress. It drains
-// all input, then ticks the core, then does what the core asks. One call serves one run to its end.
+// all input, then ticks the core, then does what the core asks. One call serves one owner to its
+// end.
 #ifndef AUSCULT_COORDINATOR_SERVER_SERVER_H
 #define AUSCULT_COORDINATOR_SERVER_SERVER_H
 
 #include "common/engine/fingerprint.h"
 #include "common/model/linalg.h"
-#include "coordinator/plan/plan.h"
+#include "coordinator/journal/journal.h"
+#include "coordinator/server/blobs.h"
+#include "coordinator/server/owner.h"
 
 typedef struct ServerConfig {
-    Plan *plan;
+    const Owner *owner;
     Journal *journal;
     Blobs *blobs;
     const char *run_folder;
@@ -23,9 +26,9 @@ typedef struct ServerConfig {
     bool is_quiet, is_debug;
 } ServerConfig;
 
-// Serves until the plan is over. STATUS_STOPPED: a signal asked to stop, the run can be continued;
-// anything else is a failure that status_message tells. `*ret_alarms`: answers of one worker that
-// another contradicted; with any, the results may not be trusted.
+// Serves until the owner says that it is over. STATUS_STOPPED: a signal asked to stop, the run can
+// be continued; anything else is a failure that status_message tells. `*ret_alarms`: answers of one
+// worker that another contradicted; with any, the results may not be trusted.
 Status server_run(const ServerConfig *config, uint32_t *ret_alarms);
 
 #endif

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The plan as the server's owner.
+#include <math.h>
+
+#include "coordinator/plan/plan.h"
+
+static Status start(void *context, Core *core, int64_t now_ms) {
+    return plan_start(context, core, now_ms);
+}
+
+static bool is_over(void *context) {
+    return plan_is_over(context);
+}
+
+static Status commit(void *context, TaskTag tag, const void *bytes, size_t size) {
+    return plan_commit(context, tag, bytes, size);
+}
+
+static Status on_durable(void *context, Core *core, TaskTag tag, int64_t now_ms) {
+    return plan_on_durable(context, core, tag, now_ms);
+}
+
+static Status on_failed(void *context, TaskTag tag, uint32_t deaths, uint32_t cannots) {
+    return plan_on_failed(context, tag, deaths, cannots);
+}
+
+static Status on_cannot(void *context, Core *core, TaskTag tag, const void *bytes, size_t size,
+                        int64_t now_ms) {
+    return plan_on_cannot(context, core, tag, bytes, size, now_ms);
+}
+
+static Status on_impossible(void *context, Core *core, TaskTag tag, const void *bytes,
+                            size_t size) {
+    return plan_on_impossible(context, core, tag, bytes, size);
+}
+
+static Status on_poison(void *context, Core *core, TaskTag tag, int64_t now_ms) {
+    return plan_on_poison(context, core, tag, now_ms);
+}
+
+static void catch_up(void *context) {
+    plan_catch_up(context);
+}
+
+static void progress(void *context, ProgressFacts *facts) {
+    PlanCounts counts = plan_counts(context);
+    facts->loss = counts.stage == STAGE_TRAIN ? facts->loss : NAN;
+    switch (counts.stage) {
+    case STAGE_EXTRACT:
+        facts->stage = "extract";
+        facts->unit = "clips";
+        facts->done = counts.clips_probed;
+        facts->total = counts.clips;
+        break;
+    case STAGE_TRAIN:
+        facts->stage = "train";
+        facts->unit = "epochs";
+        facts->done = counts.epochs_trained;
+        facts->total = counts.epochs;
+        break;
+    case STAGE_SCORE:
+        facts->stage = "score";
+        facts->unit = "clips";
+        facts->done = counts.clips_scored;
+        facts->total = counts.clips_to_score;
+        break;
+    case STAGE_REPORT:
+        break;
+    }
+}
+
+static bool pace(void *context, TaskTag tag, OwnerPace *ret_pace) {
+    return plan_pace(context, tag, ret_pace);
+}
+
+Owner plan_owner(Plan *plan) {
+    return (Owner){.context = plan,
+                   .hooks = plan_hooks(plan),
+                   .start = start,
+                   .is_over = is_over,
+                   .commit = commit,
+                   .on_durable = on_durable,
+                   .on_failed = on_failed,
+                   .on_cannot = on_cannot,
+                   .on_impossible = on_impossible,
+                   .on_poison = on_poison,
+                   .catch_up = catch_up,
+                   .progress = progress,
+                   .pace = pace};
+}
