@@ -184,7 +184,9 @@ void core_on_blob(Core *core, Digest token, const Message *header, const void *b
 void core_on_bulk_closed(Core *core, Digest token, int64_t now_ms) {
     Session *session = roster_of_token(core, token);
     const Lease *lease = session != NULL ? session->given.first : NULL;
-    if (lease != NULL && core->tasks[lease->tag].kind == TASK_TRAIN) {
+    // Whoever trains alone sends its state again over the next one.
+    if (lease != NULL && core->tasks[lease->tag].kind == TASK_TRAIN &&
+        lease->count < core->tasks[lease->tag].shards) {
         core_tell(core, CORE_NOTE, session->peer, "worker %s lost its bulk connection",
                   session->worker->name);
         group_broken(core, lease->tag, now_ms);

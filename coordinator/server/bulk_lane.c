@@ -188,15 +188,15 @@ static bool make_room(BulkLane *lane) {
     return true;
 }
 
-static void attach(BulkLane *lane, PeerId peer, Digest token) {
+static void attach(BulkLane *lane, PeerId peer, Digest token, int64_t now_ms) {
     CorePeer control;
     if (!core_peer_of_token(lane->core, token, &control) || !make_room(lane)) {
         refuse(lane, peer);
         return;
     }
     BulkPeer *old = find_token(lane, token);
-    if (old != NULL) {
-        detach(lane, old->peer);
+    if (old != NULL) { // its end was not noticed yet, and a total may have been lost with it
+        bulk_lane_closed(lane, old->peer, now_ms);
     }
     detach(lane, peer); // attached before, under another token
     lane->peers[lane->count++] = (BulkPeer){.peer = peer, .token = token};
@@ -228,7 +228,7 @@ void bulk_lane_message(BulkLane *lane, const ListenerEvent *event, int64_t now_m
         return;
     }
     if (message->type == MESSAGE_ATTACH) {
-        attach(lane, event->peer, message->attach.token);
+        attach(lane, event->peer, message->attach.token, now_ms);
         return;
     }
     BulkPeer *peer = find_peer(lane, event->peer);

@@ -137,6 +137,18 @@ TEST(a_member_that_lost_its_bulk_connection_ends_the_group_at_once) {
     end();
 }
 
+TEST(a_bulk_connection_is_not_missed_by_who_trains_alone) {
+    begin(4);
+    join(1, 1);
+    add(TASK_TRAIN, 0);
+    after(0);
+    CHECK(given(1, 0) != 0);
+    core_on_bulk_closed(core, token_of(1), now_ms);
+    after(0);
+    CHECK(!cancelled(1, 0));
+    end();
+}
+
 TEST(a_bulk_connection_is_not_missed_by_who_does_not_train) {
     begin(4);
     join(1, 1);
@@ -281,11 +293,12 @@ TEST_MAIN_LIST(
         T(a_lost_member_ends_the_group_and_a_new_one_forms)
             T(a_member_that_has_answered_and_is_lost_does_not_count)
                 T(a_member_that_lost_its_bulk_connection_ends_the_group_at_once)
-                    T(a_bulk_connection_is_not_missed_by_who_does_not_train)
-                        T(who_waits_for_others_is_not_blamed_for_their_delay)
-                            T(a_total_starts_the_clock_of_those_who_waited)
-                                T(a_sum_of_shards_that_a_member_does_not_own_ends_its_session)
-                                    T(a_sum_that_ends_all_hope_blames_no_worker)
-                                        T(a_lone_trainers_answer_waits_for_its_state)
-                                            T(a_training_that_nobody_there_can_do_is_looked_at)
-                                                T(while_models_wait_nobody_gets_a_second_task))
+                    T(a_bulk_connection_is_not_missed_by_who_trains_alone)
+                        T(a_bulk_connection_is_not_missed_by_who_does_not_train)
+                            T(who_waits_for_others_is_not_blamed_for_their_delay)
+                                T(a_total_starts_the_clock_of_those_who_waited)
+                                    T(a_sum_of_shards_that_a_member_does_not_own_ends_its_session)
+                                        T(a_sum_that_ends_all_hope_blames_no_worker)
+                                            T(a_lone_trainers_answer_waits_for_its_state)
+                                                T(a_training_that_nobody_there_can_do_is_looked_at)
+                                                    T(while_models_wait_nobody_gets_a_second_task))
