@@ -19,7 +19,7 @@ enum {
     HELLO_MS = 1000,   // for a connection; beyond, see whether the endpoint is still that
     WELCOME_MS = 5000, // after HELLO; beyond, the coordinator is not there
     WINDOW_LEAST = 2,  // one task under work, one waiting: the next begins without a round trip
-    WINDOW_MOST = 64,
+    WINDOW_MOST = PROTO_CREDITS,
     AHEAD_NS = 20000000, // of work: far beyond a round trip, far below a stage
     LOST_ALIVES = 10,    // nothing heard for so many alive_ms: the coordinator is gone
     PROGRESS_MS = 500,   // between progress messages
