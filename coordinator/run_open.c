@@ -305,7 +305,13 @@ static bool has_journal(const Run *run) {
 static Status begin_folder(Run *run) {
     run->made_folder = !file_exists(run->options.out);
     Status status = make_folders(run);
-    return status == STATUS_OK && run->journal == NULL ? open_journal(run) : status;
+    if (status == STATUS_OK && run->journal == NULL) {
+        status = open_journal(run);
+    }
+    if (status == STATUS_OK) { // the journal keeps other writers out
+        file_remove_temporaries(run->options.out);
+    }
+    return status;
 }
 
 static Status open_all(Run *run, char **argv) {

@@ -263,16 +263,19 @@ Status file_remove_tree(const char *path) {
     return remove_at(AT_FDCWD, path, path, 0);
 }
 
-static uint64_t tree_bytes_at(int parent, const char *name, int depth) {
+// What is done with a plain file `name` of an open folder.
+typedef void Visit(int folder, const char *name, const struct stat *st, void *context);
+
+// Calls `visit` for every plain file below; what cannot be opened is passed over.
+static void walk_at(int parent, const char *name, int depth, Visit *visit, void *context) {
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
     if (folder == NULL) {
         if (fd >= 0) {
             close(fd);
         }
-        return 0;
+        return;
     }
-    uint64_t sum = 0;
     struct dirent *entry;
     while ((entry = readdir(folder)) != NULL) {
         struct stat st;
@@ -281,17 +284,51 @@ static uint64_t tree_bytes_at(int parent, const char *name, int depth) {
             continue;
         }
         if (S_ISREG(st.st_mode)) {
-            sum += (uint64_t)st.st_size;
+            visit(fd, entry->d_name, &st, context);
         } else if (S_ISDIR(st.st_mode) && depth < 2 * LIMIT_DEPTH) {
-            sum += tree_bytes_at(fd, entry->d_name, depth + 1);
+            walk_at(fd, entry->d_name, depth + 1, visit, context);
         }
     }
     closedir(folder);
-    return sum;
+}
+
+static void add_bytes(int folder, const char *name, const struct stat *st, void *context) {
+    (void)folder;
+    (void)name;
+    *(uint64_t *)context += (uint64_t)st->st_size;
 }
 
 uint64_t file_tree_bytes(const char *path) {
-    return tree_bytes_at(AT_FDCWD, path, 0);
+    uint64_t sum = 0;
+    walk_at(AT_FDCWD, path, 0, add_bytes, &sum);
+    return sum;
+}
+
+// Whether file_write or file_check_writable makes such names.
+static bool is_temporary(const char *name) {
+    long process;
+    unsigned call;
+    int used = 0;
+    const char *mark = strstr(name, ".tmp-");
+    for (const char *next = mark; next != NULL; next = strstr(next + 1, ".tmp-")) {
+        mark = next; // a file's own name may have the like in it
+    }
+    if (mark != NULL && sscanf(mark, ".tmp-%ld-%u%n", &process, &call, &used) == 2) {
+        return mark[used] == '\0';
+    }
+    return sscanf(name, ".writable-%ld%n", &process, &used) == 1 && name[used] == '\0';
+}
+
+static void remove_temporary(int folder, const char *name, const struct stat *st, void *context) {
+    (void)st;
+    (void)context;
+    if (is_temporary(name)) {
+        unlinkat(folder, name, 0);
+    }
+}
+
+void file_remove_temporaries(const char *folder) {
+    walk_at(AT_FDCWD, folder, 0, remove_temporary, NULL);
 }
 
 Status file_join(char *out, size_t size, const char *folder, const char *name) {

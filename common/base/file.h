@@ -39,6 +39,9 @@ Status file_make_folders(const char *path);
 Status file_check_writable(const char *folder);
 // Removes a folder and all below it; links are removed, not followed.
 Status file_remove_tree(const char *path);
+// Removes the temporary files that killed processes left anywhere below the folder. Nobody else may
+// be writing there.
+void file_remove_temporaries(const char *folder);
 
 // Bytes of the plain files in the folder and all below it, as far as they can be looked at.
 uint64_t file_tree_bytes(const char *path);

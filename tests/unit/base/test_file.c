@@ -156,6 +156,29 @@ TEST(a_failed_write_leaves_the_old_file_and_nothing_else) {
     end();
 }
 
+TEST(temporary_files_of_killed_writers_are_removed_and_nothing_else) {
+    begin();
+    CHECK_OK(file_make_folders(in("folder")));
+    static const char *const LEFT[] = {"folder/a.csv.tmp-123-4", ".writable-99",
+                                       "folder/b.tmp-1-2.tmp-5-6"};
+    static const char *const KEPT[] = {"folder/a.csv", "folder/x.tmp-1", "folder/x.tmp-1-2.csv",
+                                       "b.tmp-a-b"};
+    for (size_t i = 0; i < sizeof LEFT / sizeof *LEFT; i++) {
+        CHECK_OK(file_write(in(LEFT[i]), "x", 1));
+    }
+    for (size_t i = 0; i < sizeof KEPT / sizeof *KEPT; i++) {
+        CHECK_OK(file_write(in(KEPT[i]), "x", 1));
+    }
+    file_remove_temporaries(folder);
+    CHECK_INT(count_entries(folder), 2);
+    CHECK_INT(count_entries(in("folder")), 3);
+    for (size_t i = 0; i < sizeof KEPT / sizeof *KEPT; i++) {
+        CHECK(file_exists(in(KEPT[i])));
+    }
+    file_remove_temporaries(in("absent"));
+    end();
+}
+
 TEST(a_buffer_that_failed_is_not_written) {
     begin();
     Buffer text = BUFFER_EMPTY;
@@ -337,16 +360,18 @@ TEST(only_plain_relative_paths_are_safe) {
     }
 }
 
-TEST_MAIN_LIST(T(what_was_written_is_read) T(facts_are_of_plain_files_only) T(a_read_has_a_bound)
-                   T(fifos_folders_and_absent_files_are_refused_at_once)
-                       T(a_read_without_memory_fails_and_leaks_nothing)
-                           T(a_failed_write_leaves_the_old_file_and_nothing_else)
-                               T(a_buffer_that_failed_is_not_written)
-                                   T(an_update_leaves_a_file_alone_that_is_as_it_should_be)
-                                       T(threads_that_write_one_file_leave_one_whole_version)
-                                           T(folders_are_made_with_those_above)
-                                               T(an_unwritable_folder_is_noticed_with_its_reason)
-                                                   T(removing_a_tree_does_not_follow_links)
-                                                       T(a_joined_path_that_does_not_fit_is_refused)
-                                                           T(the_name_is_the_last_part) T(
-                                                               only_plain_relative_paths_are_safe))
+TEST_MAIN_LIST(
+    T(what_was_written_is_read) T(facts_are_of_plain_files_only) T(a_read_has_a_bound)
+        T(fifos_folders_and_absent_files_are_refused_at_once)
+            T(a_read_without_memory_fails_and_leaks_nothing)
+                T(a_failed_write_leaves_the_old_file_and_nothing_else)
+                    T(temporary_files_of_killed_writers_are_removed_and_nothing_else)
+                        T(a_buffer_that_failed_is_not_written)
+                            T(an_update_leaves_a_file_alone_that_is_as_it_should_be)
+                                T(threads_that_write_one_file_leave_one_whole_version)
+                                    T(folders_are_made_with_those_above)
+                                        T(an_unwritable_folder_is_noticed_with_its_reason)
+                                            T(removing_a_tree_does_not_follow_links)
+                                                T(a_joined_path_that_does_not_fit_is_refused)
+                                                    T(the_name_is_the_last_part)
+                                                        T(only_plain_relative_paths_are_safe))
