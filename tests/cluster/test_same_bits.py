@@ -29,47 +29,42 @@ def reference(folder, *options):
     return data, out
 
 
-def test_any_number_of_local_workers_gives_the_same_bytes(folder):
-    data, expected = reference(folder)
-    for workers in ("1", "2", "3"):
-        out = f"{folder}/local{workers}"
-        auscult("run", "--data", data, "--out", out, "--local", workers, *TINY)
-        check_same_results(out, expected)
+# Must show 1 of the cluster: everything that may differ between two clusters. A few of them each
+# day, all of them in a long run.
+MATRIX = [(transport, workers, spread) for transport in ("ipc", "tcp") for workers in (1, 2, 3, 4, 7, 8)
+          for spread in ("always", "never", "auto")]
+SAMPLE = [("ipc", 3, "auto"), ("ipc", 2, "always"), ("ipc", 4, "always"), ("ipc", 3, "never"),
+          ("tcp", 2, "auto"), ("tcp", 4, "always"), ("tcp", 7, "auto"), ("ipc", 8, "auto")]
 
 
-def test_spreading_a_model_or_not_gives_the_same_bytes(folder):
-    data, expected = reference(folder)
-    for workers, spread in (("2", "always"), ("3", "always"), ("4", "always"), ("3", "never")):
-        out = f"{folder}/{spread}{workers}"
-        auscult("run", "--data", data, "--out", out, "--local", workers, *TINY,
-                "--set", f"spread={spread}")
-        check_same_results(out, expected)
-
-
-def tcp_run(folder, data, host, name, *options):
-    """A coordinator on tcp and two workers of its own choosing port; the workers must leave when
-    the run ends."""
+def tcp_run(folder, data, host, name, workers, *options):
+    """A coordinator on tcp, which chooses its port, and workers that find it in both ways; they
+    must leave when the run ends."""
     out = f"{folder}/{name}"
     coordinator = Process(AUSCULT, "run", "--data", data, "--out", out, *TINY,
                           "--bind", f"tcp://{host}:0", "--insecure", *options)
     address = wait_for_endpoint(coordinator, out)
-    workers = [
-        Process(WORKER, "--connect", address),
-        Process(WORKER, "--run", out),
-    ]
+    ways = [("--connect", address), ("--run", out)]
+    started = [Process(WORKER, *ways[i % 2]) for i in range(workers)]
     result = coordinator.wait()
     check(result.code == 0, str(result))
-    for worker in workers:
+    for worker in started:
         left = worker.wait(30)
         check(left.code == 0, str(left))
     return out
 
 
-def test_a_tcp_cluster_gives_the_same_bytes(folder):
+def test_any_cluster_gives_the_same_bytes(folder):
     data, expected = reference(folder)
-    check_same_results(tcp_run(folder, data, "127.0.0.1", "tcp"), expected)
-    spread = tcp_run(folder, data, "127.0.0.1", "spread", "--set", "spread=always")
-    check_same_results(spread, expected)
+    for transport, workers, spread in MATRIX if os.environ.get("AUSCULT_LONG") else SAMPLE:
+        name = f"{transport}-{workers}-{spread}"
+        setting = ["--set", f"spread={spread}"]
+        if transport == "tcp":
+            out = tcp_run(folder, data, "127.0.0.1", name, workers, *setting)
+        else:
+            out = f"{folder}/{name}"
+            auscult("run", "--data", data, "--out", out, "--local", workers, *TINY, *setting)
+        check_same_results(out, expected)
 
 
 def test_a_cluster_over_ipv6_gives_the_same_bytes(folder):
@@ -79,7 +74,7 @@ def test_a_cluster_over_ipv6_gives_the_same_bytes(folder):
     except OSError as why:
         raise Skip(f"no IPv6 here: {why}") from None
     data, expected = reference(folder)
-    check_same_results(tcp_run(folder, data, "[::1]", "ipv6"), expected)
+    check_same_results(tcp_run(folder, data, "[::1]", "ipv6", 2), expected)
 
 
 def test_the_order_and_the_place_of_data_roots_do_not_matter(folder):
