@@ -67,7 +67,11 @@ static void send_control(Server *server, PeerId peer, const Message *message) {
                                   server->bytes.size, NULL, 0);
     if (status != STATUS_OK) {
         log_debug("%s to a worker: %s", message_type_name(message->type), status_message());
-        core_on_closed(server->core, peer, clock_ms());
+        // A connection that is gone is reported once its last messages are read: GOODBYE may be
+        // among them.
+        if (status != STATUS_NOT_FOUND) {
+            core_on_closed(server->core, peer, clock_ms());
+        }
     }
     // A refusal is the last word on a connection: who floods us with what is refused is refused
     // once.
