@@ -292,14 +292,14 @@ class Cluster:
     def on_end(self):
         result = self.coordinator.wait()
         self.tell(f"the coordinator ended with {result.code}")
+        if self.disk:
+            self.disk.resize(DISK_BYTES)
         self.is_over = result.code == 0
         if self.is_over:
             return
         said = self.may_end.get(result.code)
         check(said is not None, f"unexpected end: {result}")
         check(not said or any(text in result.err for text in said), f"none of {said} in: {result}")
-        if self.disk:
-            self.disk.resize(DISK_BYTES)
         self.start()
 
     def stage(self):
