@@ -508,7 +508,7 @@ def disturb(folder, seed):
         cluster.go()
         cluster.tell("the run and its workers have ended")
         cluster.verify()
-    except Failure as why:
+    except (Failure, OSError, sqlite3.Error) as why:
         accidents = "\n".join(f"  {accident}" for accident in draw.accidents)
         story = "\n".join(cluster.story)
         raise Failure(f"{why}\n-- drawn: {draw}\n{accidents}\n-- what happened\n{story}\n"
