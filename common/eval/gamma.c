@@ -524,6 +524,11 @@ double gamma_quantile(Gamma gamma, double probability) {
     return isfinite(value) ? value : NAN;
 }
 
+double gamma_student_quantile(double probability, double freedom) {
+    pthread_once(&gsl_is_silent, silence_gsl);
+    return gsl_cdf_tdist_Pinv(probability, freedom);
+}
+
 bool gamma_is_plausible(size_t above, size_t count, double probability) {
     static const double CHANCE_LEAST = 1e-6;
     pthread_once(&gsl_is_silent, silence_gsl);

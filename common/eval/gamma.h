@@ -41,6 +41,10 @@ double gamma_quantile(Gamma gamma, double probability);
 // chance of so few, and of so many, is at least 1e-6 each.
 bool gamma_is_plausible(size_t above, size_t count, double probability);
 
+// The quantile of Student's t distribution (0 < p < 1, freedom > 0), the small-sample kin that
+// intervals need; here because this file alone talks to GSL.
+double gamma_student_quantile(double probability, double freedom);
+
 // Natural logarithm of a positive finite x, and of the gamma function of such an x, within a few
 // units of 2^-53: the same bits everywhere. Shown for their tests.
 double gamma_log(double x);

@@ -60,6 +60,58 @@ def metric_case(rng, number):
     return [clips, max_fpr, threshold, *map(text, values)]
 
 
+def section_case(rng):
+    """Label, domain and score of one section's clips; scores with ties."""
+    n = int(rng.integers(24, 41))
+    label, domain = rng.integers(0, 2, n), rng.integers(0, 2, n)
+    label[:4], domain[:4] = [0, 1, 0, 1], [0, 0, 1, 1]
+    score = np.clip(rng.normal(20 + 9 * label - 5 * domain * (1 - label), 7, n), 0, 51).astype(int)
+    return label, domain, score
+
+
+def areas_of(label, domain, score, max_fpr):
+    one = {d: domain == d for d in (0, 1)}
+    every = np.ones(len(label), bool)
+    return {
+        "2022": [auc(label, score, one[d] | (label == 1)) for d in (0, 1)]
+        + [auc(label, score, every, max_fpr)],
+        "2021": [auc(label, score, one[d]) for d in (0, 1)]
+        + [auc(label, score, one[d], max_fpr) for d in (0, 1)],
+        "2020": [auc(label, score, every), auc(label, score, every, max_fpr)],
+    }
+
+
+def official(sections, max_fpr, rule):
+    values = [areas_of(*s, max_fpr)[rule] for s in sections]
+    if rule == "2020":
+        return float(np.mean(values))
+    return float(stats.hmean(np.maximum(np.array(values), sys.float_info.epsilon), axis=None))
+
+
+def without(section, i):
+    return tuple(np.delete(column, i) for column in section)
+
+
+def interval_case(rng):
+    """Official scores of three machines, the jackknife's half width for that of 2022, and the
+    pooled one that the challenge's evaluators print."""
+    sections, max_fpr = [section_case(rng) for _ in range(3)], 0.1
+    parts = [official([without(s, i) if k == j else s for k, s in enumerate(sections)], max_fpr,
+                      "2022") for j in range(3) for i in range(len(sections[j][0]))]
+    n = len(parts)
+    t = stats.t.ppf(0.975, n - 1)
+    jackknife = t * math.sqrt((n - 1) / n * np.sum((np.array(parts) - np.mean(parts)) ** 2))
+    label, _, score = (np.concatenate(column) for column in zip(*sections))
+    halves = []
+    for fpr in (None, max_fpr):
+        left = [metrics.roc_auc_score(np.delete(label, i), np.delete(score, i), max_fpr=fpr)
+                for i in range(n)]
+        halves.append(t * math.sqrt(np.sum((np.array(left) - np.mean(left)) ** 2) / (n * (n - 1))))
+    clips = ["".join(LETTERS[x] + str(l + 2 * d) for l, d, x in zip(*s)) for s in sections]
+    return [*clips, *map(repr, (official(sections, max_fpr, rule) for rule in ("2020", "2021", "2022"))),
+            repr(float(jackknife)), repr(float(np.mean(halves)))]
+
+
 def write(folder, name, header, rows):
     with open(os.path.join(folder, name), "w", newline="") as f:
         out = csv.writer(f, lineterminator="\n")
@@ -123,6 +175,9 @@ def main(folder):
             rows.append([" ".join(repr(float(v)) for v in x), p,
                          repr(float(np.percentile(x, p)))])
     write(folder, "percentiles.csv", ["values", "percent", "percentile"], rows)
+    write(folder, "intervals.csv",
+          ["clips_0", "clips_1", "clips_2", "official_2020", "official_2021", "official_2022",
+           "jackknife_half", "evaluator_half"], [interval_case(rng) for _ in range(12)])
     with open(os.path.join(folder, "VERSIONS.txt"), "w") as f:
         f.write(f"make_eval.py with numpy {np.__version__}, scipy {scipy.__version__}, "
                 f"scikit-learn {sklearn.__version__}\n")
