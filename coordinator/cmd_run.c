@@ -3,6 +3,7 @@
 // auscult run, and its single stages extract, train, score, report: everything from a folder of
 // recordings to the files of a run. What is done already is found in the run's journal.
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
@@ -10,6 +11,18 @@
 #include "coordinator/early_stop.h"
 #include "coordinator/run.h"
 #include "coordinator/server/server.h"
+
+// What only the clips themselves could tell, once they were read again.
+static int refuse(const Run *run) {
+    const char *line = plan_refusal(run->plan);
+    log_error("%s holds finished work that would be done anew:", run->options.out);
+    for (const char *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        log_error("  %.*s", (int)(end - line), line);
+    }
+    log_error("--update does just that anew; to keep it, name another --out or put the old data "
+              "back");
+    return EXIT_USAGE;
+}
 
 static int serve(const Run *run) {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -41,7 +54,7 @@ static int serve(const Run *run) {
         log_error("%s", status_message());
         return EXIT_FAILED;
     }
-    int exit_code = run_finish(run);
+    int exit_code = plan_refusal(run->plan)[0] != '\0' ? refuse(run) : run_finish(run);
     if (alarms > 0) {
         log_error("%u times two workers gave different answers to one task (see the log): one of "
                   "them is broken, and the results may not be trusted",

@@ -19,6 +19,16 @@ enum {
     EXIT_STOPPED = 75,
 };
 
+// What a begun run remembers of its last invocation.
+typedef struct RunRecord {
+    Settings settings;
+    Digest data_digest; // of its data
+    bool has_data;      // they are remembered
+    Dataset *dataset;   // NULL before run_read_data
+    Digest arithmetic;  // what calculated (plan_arithmetic)
+    char *program;      // the same for people, NULL: not remembered
+} RunRecord;
+
 typedef struct Run {
     RunOptions options;
     Stage until;         // the last stage to do
@@ -33,18 +43,47 @@ typedef struct Run {
     Fingerprint fingerprint; // of this program on this machine
     bool is_begun;           // an earlier invocation has begun the run in this folder
     bool made_folder;        // this invocation made it
+    RunRecord before;        // where it is begun
+    Digest *known;           // (clips of the dataset) see PlanConfig
+    bool keeps_data;         // the record of the data stays as it was
+    bool may_redo;           // see PlanConfig
 } Run;
 
 // run_open.c: everything up to a plan that can be served. Where no run can begin, no folder is left
 // behind. STATUS_INVALID: what the user gave. May execute the program anew with `argv`.
 Status run_open(Run *run, char **argv);
+// The journal of the run at options.out, and what it remembers, alone. STATUS_NOT_FOUND: no run.
+Status run_open_record(Run *run);
 Status run_scan(Run *run);
-Status run_roots_from_options(Run *run);
 void run_close(Run *run);
+
+// run_record.c: what is remembered in the journal, and what of it an invocation takes over that
+// says nothing else.
+Status run_read_record(Run *run); // sets is_begun
+Status run_read_data(Run *run);   // before.dataset; takes its time with many clips
+Status run_choose_roots(Run *run);
+Status run_roots_from_options(Run *run);
+Status run_choose_settings(Run *run);
+Status run_write_record(Run *run);
+// What calculates, for people.
+void run_program_text(const Run *run, Buffer *out);
+void run_record_done(RunRecord *record);
+
+// run_change.c: settings, data or programs other than the run remembers. STATUS_INVALID: finished
+// work would be done anew, which has been listed in the log.
+Status run_judge_changes(Run *run);
 
 // run_space.c: what the run will write at most, against what the disk has free and what the run has
 // written already. STATUS_IO.
 Status run_check_space(Run *run);
+
+// run_stale.c: what lies in a run's folder and belongs to none of these models.
+typedef struct RunStale {
+    Buffer found;     // a line for each folder and history; the caller frees it
+    uint64_t bytes;   // of all that was found
+    uint32_t folders; // of models
+} RunStale;
+Status run_find_stale(const char *out, const Models *models, bool removes, RunStale *ret_stale);
 
 // run_end.c: writes the results of a plan that is over and says how it went. The exit status.
 int run_finish(const Run *run);

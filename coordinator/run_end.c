@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <stdio.h>
+#include <string.h>
 
 #include "common/base/log.h"
 #include "coordinator/outputs/summary.h"
@@ -79,6 +80,22 @@ static uint32_t models_trained(const Run *run) {
     return trained;
 }
 
+static void warn_of_stale(const Run *run) {
+    RunStale stale;
+    if (run_find_stale(run->options.out, plan_models(run->plan), false, &stale) != STATUS_OK) {
+        return; // the results are written
+    }
+    if (stale.folders > 0) {
+        const char *first = buffer_cstr(&stale.found);
+        log_warning("%u folder%s of models that the run no longer has, such as %s/%.*s; `auscult "
+                    "clean %s` removes %s",
+                    stale.folders, stale.folders == 1 ? "" : "s", run->options.out,
+                    (int)strcspn(first, "\n"), first, run->options.out,
+                    stale.folders == 1 ? "it" : "them");
+    }
+    buffer_done(&stale.found);
+}
+
 int run_finish(const Run *run) {
     ResultsConfig config = {.dataset = run->dataset,
                             .settings = &run->settings,
@@ -93,6 +110,7 @@ int run_finish(const Run *run) {
         return EXIT_FAILED;
     }
     warn_of_everything(run, &results);
+    warn_of_stale(run);
     int exit_status = run->options.is_strict && results.left_out > 0 ? EXIT_LEFT_OUT : EXIT_DONE;
     if (run->until >= STAGE_TRAIN && models_trained(run) == 0) {
         log_error("nothing usable is left: no machine has training clips that can be used (see "

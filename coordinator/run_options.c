@@ -33,6 +33,11 @@ static const char HELP[] =
     "  --set KEY=VALUE   one setting; may be given several times\n"
     "  --help-settings   every key with default, accepted range and meaning\n"
     "\n"
+    "A run that was begun\n"
+    "  --update          do finished work anew that a change of settings or data touches\n"
+    "  --retry           look again at clips that were left out\n"
+    "  --restart         keep the run as RUN.1, RUN.2, ... and begin a new one\n"
+    "\n"
     "Other\n"
     "  --strict          exit 1 when a clip was left out\n"
     "  --dry-run         say what would be done, and stop\n"
@@ -80,6 +85,9 @@ enum {
     CONFIG,
     SET,
     HELP_SETTINGS,
+    UPDATE,
+    RETRY,
+    RESTART,
     STRICT,
     DRY_RUN,
     JSON,
@@ -144,6 +152,15 @@ static int take_option(const char *command, int option, const char *value, RunOp
         return -1;
     case HELP_SETTINGS:
         return print_reference();
+    case UPDATE:
+        options->is_update = true;
+        return -1;
+    case RETRY:
+        options->is_retry = true;
+        return -1;
+    case RESTART:
+        options->is_restart = true;
+        return -1;
     case STRICT:
         options->is_strict = true;
         return -1;
@@ -224,6 +241,9 @@ int run_options_parse(int argc, char **argv, RunOptions *options) {
                                          {"config", required_argument, NULL, CONFIG},
                                          {"set", required_argument, NULL, SET},
                                          {"help-settings", no_argument, NULL, HELP_SETTINGS},
+                                         {"update", no_argument, NULL, UPDATE},
+                                         {"retry", no_argument, NULL, RETRY},
+                                         {"restart", no_argument, NULL, RESTART},
                                          {"strict", no_argument, NULL, STRICT},
                                          {"dry-run", no_argument, NULL, DRY_RUN},
                                          {"json", no_argument, NULL, JSON},

@@ -25,6 +25,7 @@ typedef struct RunOptions {
     uint32_t assignment_count;
     const char *label;
     bool is_insecure, is_strict, is_quiet, is_verbose, is_dry, is_json;
+    bool is_update, is_retry, is_restart;
 } RunOptions;
 
 // Returns -1 to go on, else the exit status (help and usage have been printed).

@@ -103,7 +103,7 @@ static Status write_all(int fd, const char *bytes, size_t size, const char *path
         bytes += put;
         size -= (size_t)put;
     }
-    return fsync(fd) == 0 ? STATUS_OK : from_errno("sync", path);
+    return STATUS_OK;
 }
 
 static void folder_of(const char *path, char out[LIMIT_PATH_BYTES]) {
@@ -135,7 +135,7 @@ static Status sync_folder(const char *path) {
     return status;
 }
 
-Status file_write(const char *path, const void *bytes, size_t size) {
+static Status write_aside(const char *path, const void *bytes, size_t size, bool is_synced) {
     // Each call has a name of its own, so that two threads may write the same file: the last wins.
     static atomic_uint calls;
     char aside[LIMIT_PATH_BYTES];
@@ -151,6 +151,9 @@ Status file_write(const char *path, const void *bytes, size_t size) {
         return from_errno("create", path);
     }
     Status status = write_all(fd, bytes, size, path);
+    if (status == STATUS_OK && is_synced && fsync(fd) != 0) {
+        status = from_errno("sync", path);
+    }
     if (close(fd) != 0 && status == STATUS_OK) {
         status = from_errno("close", path);
     }
@@ -161,7 +164,15 @@ Status file_write(const char *path, const void *bytes, size_t size) {
         unlink(aside);
         return status;
     }
-    return sync_folder(path);
+    return is_synced ? sync_folder(path) : STATUS_OK;
+}
+
+Status file_write(const char *path, const void *bytes, size_t size) {
+    return write_aside(path, bytes, size, true);
+}
+
+Status file_replace(const char *path, const void *bytes, size_t size) {
+    return write_aside(path, bytes, size, false);
 }
 
 Status file_write_buffer(const char *path, const Buffer *buffer) {

@@ -29,6 +29,8 @@ Status file_read(const char *path, uint64_t most_bytes, Buffer *out);
 // Writes `bytes` to a temporary name beside `path`, syncs it, renames it over `path` and syncs the
 // folder. On failure `path` is as it was and the temporary file is gone.
 Status file_write(const char *path, const void *bytes, size_t size);
+// As file_write, but not synced: readers find one or the other, a power cut may leave neither.
+Status file_replace(const char *path, const void *bytes, size_t size);
 Status file_write_buffer(const char *path, const Buffer *buffer);
 // As file_write_buffer, but a file that has these bytes already is left as it is, its times too.
 Status file_update(const char *path, const Buffer *buffer);

@@ -117,7 +117,7 @@ static Status check_score_answer(const ScoreAnswer *answer) {
 // What an answer over clips says, as far as tasks are concerned.
 typedef struct Look {
     uint32_t count; // of the clips answered
-    bool has_unreadable;
+    bool has_unreadable, has_left_out;
 } Look;
 
 static Status look_at_probe(const Plan *plan, Decoded *decoded, const void *bytes, size_t size,
@@ -126,6 +126,7 @@ static Status look_at_probe(const Plan *plan, Decoded *decoded, const void *byte
     Status status = body_decode_probe_answers(decoded, bytes, size, &answers, &look->count);
     for (uint32_t i = 0; status == STATUS_OK && i < look->count; i++) {
         look->has_unreadable |= answers[i].outcome == CLIP_UNREADABLE;
+        look->has_left_out |= answers[i].outcome == CLIP_LEFT_OUT;
         status = check_probe_answer(&answers[i], plan->config.settings);
     }
     return status;
@@ -136,6 +137,7 @@ static Status look_at_score(Decoded *decoded, const void *bytes, size_t size, Lo
     Status status = body_decode_score_answers(decoded, bytes, size, &answers, &look->count);
     for (uint32_t i = 0; status == STATUS_OK && i < look->count; i++) {
         look->has_unreadable |= answers[i].outcome == CLIP_UNREADABLE;
+        look->has_left_out |= answers[i].outcome == CLIP_LEFT_OUT;
         status = check_score_answer(&answers[i]);
     }
     return status;
@@ -171,7 +173,7 @@ static Status check_clips(const Plan *plan, const PlanTask *task, const void *by
 bool hook_is_final(const Plan *plan, const PlanTask *task, const Buffer *answer) {
     Look look;
     return look_at(plan, task, answer->bytes, answer->size, &look) == STATUS_OK &&
-           !look.has_unreadable;
+           !look.has_unreadable && !(plan->config.retries && look.has_left_out);
 }
 
 static int log2_of(uint32_t value) {

@@ -3,7 +3,8 @@
 // The plan as the server's owner.
 #include <math.h>
 
-#include "coordinator/plan/plan.h"
+#include "coordinator/plan/state.h"
+#include "coordinator/plan/status_file.h"
 
 static Status start(void *context, Core *core, int64_t now_ms) {
     return plan_start(context, core, now_ms);
@@ -70,6 +71,42 @@ static void progress(void *context, ProgressFacts *facts) {
     }
 }
 
+static void found(void *context, Buffer *out) {
+    PlanCounts counts = plan_counts(context);
+    if (counts.clips_probed > 0) {
+        buffer_format(out,
+                      "resumed: %llu of %llu clips were read, %llu of %llu epochs trained, %llu of "
+                      "%llu clips scored",
+                      (unsigned long long)counts.clips_probed, (unsigned long long)counts.clips,
+                      (unsigned long long)counts.epochs_trained, (unsigned long long)counts.epochs,
+                      (unsigned long long)counts.clips_scored,
+                      (unsigned long long)counts.clips * plan_models(context)->system_count);
+    }
+}
+
+// RUN/status.json. A folder that takes no file has other worries, which the journal tells.
+static void tell(void *context, uint32_t workers, Status ended) {
+    static const char *const STAGES[] = {"extract", "train", "score", "report"};
+    const Plan *plan = context;
+    PlanCounts counts = plan_counts(plan);
+    bool is_held = plan_refusal(plan)[0] != '\0';
+    StatusFacts facts = {.state = ended == STATUS_AGAIN                ? RUN_RUNNING
+                                  : ended == STATUS_OK && !is_held     ? RUN_DONE
+                                  : ended == STATUS_STOPPED || is_held ? RUN_STOPPED
+                                                                       : RUN_FAILED,
+                         .stage = STAGES[counts.stage],
+                         .clips_read = counts.clips_probed,
+                         .clips = counts.clips,
+                         .epochs_trained = counts.epochs_trained,
+                         .epochs = counts.epochs,
+                         .clips_scored = counts.clips_scored,
+                         .clips_to_score = counts.clips_to_score,
+                         .clips_left_out = counts.clips_left_out,
+                         .models_failed = counts.models_failed,
+                         .workers = workers};
+    (void)status_file_write(plan->config.run_folder, &facts);
+}
+
 static bool pace(void *context, TaskTag tag, OwnerPace *ret_pace) {
     return plan_pace(context, tag, ret_pace);
 }
@@ -78,6 +115,7 @@ Owner plan_owner(Plan *plan) {
     return (Owner){.context = plan,
                    .hooks = plan_hooks(plan),
                    .start = start,
+                   .found = found,
                    .is_over = is_over,
                    .commit = commit,
                    .on_durable = on_durable,
@@ -87,5 +125,6 @@ Owner plan_owner(Plan *plan) {
                    .on_poison = on_poison,
                    .catch_up = catch_up,
                    .progress = progress,
+                   .tell = tell,
                    .pace = pace};
 }

@@ -99,6 +99,7 @@ void plan_free(Plan *plan) {
     for (uint32_t w = 0; w < plan->warning_count; w++) {
         mem_free(plan->warnings[w]);
     }
+    buffer_done(&plan->refusal);
     models_done(&plan->models);
     mem_free(plan->clips);
     mem_free(plan->model_states);
@@ -146,6 +147,7 @@ void plan_leave_out(Plan *plan, uint32_t clip, const char *reason) {
     ClipState *state = &plan->clips[clip];
     if (state->left_out == NULL) {
         state->left_out = mem_copy_text(reason);
+        plan->counts.clips_left_out++;
     }
 }
 
@@ -167,6 +169,7 @@ void plan_fail_model(Plan *plan, uint32_t model, const char *reason) {
     }
     state->failure = mem_copy_text(reason);
     plan->models_left--;
+    plan->counts.models_failed++;
     const Model *facts = &plan->models.models[model];
     plan_warn(plan, "no model for %s: %s", facts->label, reason);
     for (uint32_t i = 0; i < facts->test_count; i++) {
@@ -185,32 +188,23 @@ Status plan_clip_path(const Plan *plan, uint32_t clip, char *out, size_t size) {
 
 // ---- the life of an answer ----
 
+Status plan_survey(Plan *plan) {
+    plan->is_survey = true;
+    return stage_probe(plan, NULL, 0);
+}
+
 Status plan_start(Plan *plan, Core *core, int64_t now_ms) {
     return stage_probe(plan, core, now_ms);
 }
 
-Status plan_model_folder(const Plan *plan, uint32_t model, char *out, size_t size) {
-    return file_join(out, size, "data", plan->models.models[model].folder);
-}
-
-// Ends the piece and has its state made durable.
+// Ends the piece, which may be shorter than it was planned, and has its state made durable.
 static Status commit_piece(Plan *plan, TaskTag tag) {
     uint32_t model = plan->tasks[tag].owner;
     ModelWork *work = &plan->work[model];
     uint32_t before = training_epoch(work->training);
     Status status = training_end_piece(work->training);
-    if (status != STATUS_OK) {
-        return status;
-    }
     work->piece_epochs = training_epoch(work->training) - before;
-    char folder[LIMIT_PATH_BYTES];
-    status = plan_model_folder(plan, model, folder, sizeof folder);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    const Buffer *state = training_state(work->training);
-    return journal_put_state(plan->config.journal, tag, folder, work->key,
-                             training_epoch(work->training), state->bytes, state->size);
+    return status == STATUS_OK ? checkpoint_put(plan, tag, model) : status;
 }
 
 Status plan_commit(Plan *plan, TaskTag tag, const void *bytes, size_t size) {
@@ -292,7 +286,9 @@ static void count_scored(Plan *plan, uint32_t model, uint32_t clips) {
     if (work->scores_left == 0) {
         plan->model_states[model].is_scored = true;
         plan->models_left--;
-        blobs_drop(plan->config.blobs, work->model_blob);
+        if (!plan->is_survey) {
+            blobs_drop(plan->config.blobs, work->model_blob);
+        }
     }
 }
 
@@ -405,6 +401,10 @@ ClipResult plan_clip_result(const Plan *plan, uint32_t system, uint32_t clip) {
     return (ClipResult){.is_scored = score->is_scored,
                         .score = score->score,
                         .left_out = left_out != NULL ? left_out : score->left_out};
+}
+
+const char *plan_refusal(const Plan *plan) {
+    return buffer_cstr(&plan->refusal);
 }
 
 const char *plan_warning(const Plan *plan, uint32_t index) {

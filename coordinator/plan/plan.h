@@ -28,6 +28,11 @@ typedef struct PlanConfig {
     const char *run_folder;
     Stage until;       // the last stage to do
     Digest arithmetic; // what calculates: of this program (plan_arithmetic), goes into every key
+    // (dataset clips) the contents that finished work has read, where a clip's time is another
+    // since: zero for all others. NULL: none.
+    const Digest *known;
+    bool may_redo; // what is finished under other keys may be done anew
+    bool retries;  // clips that were left out are looked at again
     Journal *journal;
     Blobs *blobs;
 } PlanConfig;
@@ -52,8 +57,10 @@ typedef struct ClipResult {
 typedef struct ModelState {
     int32_t rate_hz; // of its machine's clips, 0 when all are log-mels
     char *failure;   // why there is no model, NULL while all is well; owned
+    uint32_t epochs; // trained so far
     bool is_trained, is_scored;
-    Buffer file; // the model file without a threshold, once trained
+    bool is_held; // not touched, since finished work would be done anew (plan_refusal)
+    Buffer file;  // the model file without a threshold, once trained
 } ModelState;
 
 // Of a program with this numeric fingerprint.
@@ -66,6 +73,9 @@ CoreHooks plan_hooks(Plan *plan);
 // For the server, by the functions below.
 Owner plan_owner(Plan *plan);
 
+// Applies what the journal has and begins nothing: plan_counts, the models' and the clips' states
+// then tell what is finished. In place of plan_start.
+Status plan_survey(Plan *plan);
 // Adds the first tasks, or what the journal says is left to do. Errors are the journal's.
 Status plan_start(Plan *plan, Core *core, int64_t now_ms);
 // The core says that a task's answer is complete: queues it for the journal, ticket = tag.
@@ -90,6 +100,7 @@ typedef struct PlanCounts {
     uint64_t clips_probed, clips; // to be probed
     uint64_t epochs_trained, epochs;
     uint64_t clips_scored, clips_to_score;
+    uint64_t clips_left_out, models_failed;
 } PlanCounts;
 PlanCounts plan_counts(const Plan *plan);
 
@@ -100,6 +111,8 @@ const Models *plan_models(const Plan *plan);
 const ModelState *plan_model_state(const Plan *plan, uint32_t model);
 const ClipState *plan_clip_state(const Plan *plan, uint32_t clip);
 ClipResult plan_clip_result(const Plan *plan, uint32_t system, uint32_t clip);
+// What was held back since it would do finished work anew, a line for each model; "" as a rule.
+const char *plan_refusal(const Plan *plan);
 // Lines for the person at the end; borrowed.
 const char *plan_warning(const Plan *plan, uint32_t index); // NULL behind the last
 

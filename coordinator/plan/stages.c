@@ -42,6 +42,9 @@ Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms) {
             return status;
         }
     }
+    if (plan->is_survey) {
+        return STATUS_OK;
+    }
     if (plan->task_count == plan->task_capacity) {
         uint32_t capacity = plan->task_capacity + plan->task_capacity / 2 + 64;
         PlanTask *grown = mem_resize(plan->tasks, capacity, sizeof *grown);
@@ -54,7 +57,7 @@ Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms) {
     plan->tasks[plan->task_count] = copy;
     uint32_t shards = task->kind == TASK_TRAIN ? (uint32_t)plan->config.settings->shards : 0;
     CoreTask added = {.kind = task->kind, .tag = plan->task_count++, .shards = shards};
-    if (task->kind != TASK_TRAIN) {
+    if (task->kind != TASK_TRAIN && !plan->config.retries) {
         journal_failures(plan->config.journal, copy.key, &added.deaths, &added.cannots);
     }
     return core_add_task(core, &added, now_ms);
@@ -152,6 +155,8 @@ static void warn_of_silence(Plan *plan, const Machine *machine) {
     }
 }
 
+static bool hold_if_changed(Plan *plan, uint32_t model);
+
 Status stage_machine_ready(Plan *plan, Core *core, uint32_t machine, int64_t now_ms) {
     const Machine *facts = &plan->config.dataset->machines[machine];
     int32_t rate_hz = 0;
@@ -165,7 +170,7 @@ Status stage_machine_ready(Plan *plan, Core *core, uint32_t machine, int64_t now
     for (uint32_t m = 0; m < plan->models.count && status == STATUS_OK; m++) {
         if (plan->models.models[m].machine == machine) {
             plan->model_states[m].rate_hz = rate_hz;
-            if (plan->config.until >= STAGE_TRAIN) {
+            if (plan->config.until >= STAGE_TRAIN && !hold_if_changed(plan, m)) {
                 status = stage_train(plan, core, m, now_ms);
             }
         }
@@ -213,58 +218,6 @@ static Status hold_plan_blob(Plan *plan, uint32_t model) {
     buffer_done(&settings);
     buffer_done(&bytes);
     return status;
-}
-
-// Continues from one generation of a state, if its file is whole.
-static Status resume_from(Plan *plan, uint32_t model, const char *folder,
-                          const JournalState *state) {
-    char path[LIMIT_PATH_BYTES];
-    int used =
-        snprintf(path, sizeof path, "%s/%s/%s", plan->config.run_folder, folder, state->file);
-    if (used < 0 || (size_t)used >= sizeof path) {
-        return status_set(STATUS_LIMIT, "path too long: %s", path);
-    }
-    Buffer bytes = BUFFER_EMPTY;
-    Status status = file_read(path, PROTO_BLOB_BYTES, &bytes);
-    if (status == STATUS_OK && !digest_equal(digest_of(bytes.bytes, bytes.size), state->digest)) {
-        status = status_set(STATUS_FORMAT, "%s is damaged: it does not match the journal", path);
-    }
-    if (status == STATUS_OK) {
-        status = training_resume(plan->work[model].training, bytes.bytes, bytes.size);
-    }
-    buffer_done(&bytes);
-    return status;
-}
-
-// Looks for the newest whole state that an earlier coordinator made durable; what is damaged is
-// said and not used.
-static void resume_training(Plan *plan, uint32_t model) {
-    char folder[LIMIT_PATH_BYTES];
-    const char *label = plan->models.models[model].label;
-    JournalState states[2];
-    uint32_t count = 0;
-    bool is_damaged = false;
-    Status status = plan_model_folder(plan, model, folder, sizeof folder);
-    if (status == STATUS_OK) {
-        status = journal_states(plan->config.journal, folder, states, &count);
-    }
-    for (uint32_t i = 0; status == STATUS_OK && i < count; i++) {
-        if (!digest_equal(states[i].plan, plan->work[model].key)) {
-            continue; // of other settings or data
-        }
-        if (resume_from(plan, model, folder, &states[i]) == STATUS_OK) {
-            if (is_damaged) {
-                plan_warn(plan, "%s goes on from epoch %u", label, states[i].epoch);
-            }
-            return;
-        }
-        plan_warn(plan, "%s: %s", label, status_message());
-        is_damaged = true;
-    }
-    if (status != STATUS_OK || is_damaged) {
-        plan_warn(plan, "%s is trained anew%s%s", label, is_damaged ? "" : ": ",
-                  is_damaged ? "" : status_message());
-    }
 }
 
 static Status new_training(Plan *plan, uint32_t model) {
@@ -323,20 +276,16 @@ static Status add_piece(Plan *plan, Core *core, uint32_t model, int64_t now_ms) 
     return stage_add(plan, core, &task, now_ms);
 }
 
-// Begins the training, or finds it done. Also when a clip was left out in the middle of it.
-static Status begin_training(Plan *plan, uint32_t model, bool *ret_is_over) {
-    ModelWork *work = &plan->work[model];
-    drop_training(plan, model);
-    *ret_is_over = false;
-    if (!has_training_clips(plan, model)) {
-        plan->counts.epochs -= (uint64_t)plan->config.settings->epochs;
-        plan_fail_model(plan, model, "it has no training clips that can be used");
-        return STATUS_OK;
-    }
+static void fail_training(Plan *plan, uint32_t model, const char *reason) {
+    plan->counts.epochs -= (uint64_t)plan->config.settings->epochs;
+    plan_fail_model(plan, model, reason);
+}
+
+// Makes all that the training needs, and goes on from the state that there is.
+static Status open_training(Plan *plan, uint32_t model) {
     Status status = new_training(plan, model);
     if (status == STATUS_INVALID || status == STATUS_LIMIT) {
-        plan->counts.epochs -= (uint64_t)plan->config.settings->epochs;
-        plan_fail_model(plan, model, status_message());
+        fail_training(plan, model, status_message());
         return STATUS_OK;
     }
     if (status == STATUS_OK) {
@@ -346,22 +295,100 @@ static Status begin_training(Plan *plan, uint32_t model, bool *ret_is_over) {
         status = hold_plan_blob(plan, model);
     }
     if (status == STATUS_OK) {
-        status = plan_key_training(plan, model, &work->key);
-    }
-    if (status == STATUS_OK) {
-        resume_training(plan, model);
-        plan->counts.epochs_trained += training_epoch(work->training);
-        *ret_is_over = training_is_over(work->training);
+        status = checkpoint_resume(plan, model);
+        plan->model_states[model].epochs = training_epoch(plan->work[model].training);
     }
     return status;
 }
 
+// ---- what may not be done anew ----
+
+static void hold_model(Plan *plan, uint32_t model, const char *why) {
+    plan->counts.epochs -= (uint64_t)plan->config.settings->epochs;
+    plan->models_left--;
+    plan->model_states[model].is_held = true;
+    buffer_format(&plan->refusal, "%s: %s\n", plan->models.models[model].label, why);
+}
+
+// A model in the same place that other settings or data have trained is not lost by accident,
+// whatever the reason: run_change.c has told, or --update allows it.
+static bool hold_if_other(Plan *plan, uint32_t model) {
+    uint32_t epochs = checkpoint_epochs_of_others(plan, model);
+    if (plan->config.may_redo || plan->is_survey || epochs == 0) {
+        return false;
+    }
+    char why[128];
+    snprintf(why, sizeof why, "%u epoch%s of it %s trained on other data or settings", epochs,
+             epochs == 1 ? "" : "s", epochs == 1 ? "was" : "were");
+    hold_model(plan, model, why);
+    return true;
+}
+
+// Begins the training, or finds it done. `is_anew`: a clip was left out in the middle of it.
+static Status begin_training(Plan *plan, uint32_t model, bool is_anew, bool *ret_is_over) {
+    ModelState *state = &plan->model_states[model];
+    drop_training(plan, model);
+    *ret_is_over = false;
+    if (!has_training_clips(plan, model)) {
+        fail_training(plan, model, "it has no training clips that can be used");
+        return STATUS_OK;
+    }
+    Status status = plan_key_training(plan, model, &plan->work[model].key);
+    if (status == STATUS_OK && !is_anew && hold_if_other(plan, model)) {
+        return STATUS_OK;
+    }
+    if (status == STATUS_OK && plan->is_survey) {
+        state->epochs = checkpoint_epochs(plan, model);
+    } else if (status == STATUS_OK) {
+        status = open_training(plan, model);
+    }
+    if (status == STATUS_OK && state->failure == NULL) {
+        plan->counts.epochs_trained += state->epochs;
+        *ret_is_over = state->epochs >= (uint32_t)plan->config.settings->epochs;
+    }
+    return status;
+}
+
+// ---- what may not be done anew, seen from the clips ----
+
+// The first of these clips whose contents are not those that finished work has read.
+static uint32_t changed_clip(const Plan *plan, const uint32_t *clips, uint32_t count) {
+    static const Digest none;
+    for (uint32_t i = 0; i < count; i++) {
+        Digest known = plan->config.known[clips[i]];
+        if (!digest_equal(known, none) && !digest_equal(known, plan->clips[clips[i]].digest)) {
+            return clips[i];
+        }
+    }
+    return NO_CLIP;
+}
+
+static bool hold_if_changed(Plan *plan, uint32_t model) {
+    const Model *facts = &plan->models.models[model];
+    if (plan->config.may_redo || plan->config.known == NULL) {
+        return false;
+    }
+    uint32_t clip = changed_clip(plan, facts->train, facts->train_count);
+    clip = clip != NO_CLIP ? clip : changed_clip(plan, facts->test, facts->test_count);
+    if (clip != NO_CLIP) {
+        char why[LIMIT_MESSAGE_BYTES];
+        snprintf(why, sizeof why, "%s holds other sound than before",
+                 plan->config.dataset->clips[clip].path);
+        hold_model(plan, model, why);
+    }
+    return clip != NO_CLIP;
+}
+
 static Status begin_scoring(Plan *plan, Core *core, uint32_t model, int64_t now_ms);
+
+static bool is_out(const ModelState *state) {
+    return state->failure != NULL || state->is_held;
+}
 
 Status stage_train(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
     bool is_over;
-    Status status = begin_training(plan, model, &is_over);
-    if (status != STATUS_OK || plan->model_states[model].failure != NULL) {
+    Status status = begin_training(plan, model, false, &is_over);
+    if (status != STATUS_OK || is_out(&plan->model_states[model])) {
         return status;
     }
     return is_over ? begin_scoring(plan, core, model, now_ms)
@@ -371,6 +398,7 @@ Status stage_train(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
 Status stage_piece_done(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
     ModelWork *work = &plan->work[model];
     plan->counts.epochs_trained += work->piece_epochs;
+    plan->model_states[model].epochs = training_epoch(work->training);
     return training_is_over(work->training) ? begin_scoring(plan, core, model, now_ms)
                                             : add_piece(plan, core, model, now_ms);
 }
@@ -378,7 +406,7 @@ Status stage_piece_done(Plan *plan, Core *core, uint32_t model, int64_t now_ms) 
 Status stage_retrain(Plan *plan, Core *core, uint32_t model, TaskTag tag, int64_t now_ms) {
     bool is_over;
     plan->counts.epochs_trained -= training_epoch(plan->work[model].training);
-    Status status = begin_training(plan, model, &is_over);
+    Status status = begin_training(plan, model, true, &is_over);
     if (status != STATUS_OK || plan->model_states[model].failure != NULL || is_over) {
         core_abandon(core, tag);
         return status == STATUS_OK && is_over ? begin_scoring(plan, core, model, now_ms) : status;
@@ -410,23 +438,28 @@ static Status write_model(Plan *plan, uint32_t model) {
     return plan->model_states[model].file.status;
 }
 
+// The model's file, where scoring tasks find it.
+static Status make_model(Plan *plan, uint32_t model) {
+    const Buffer *file = &plan->model_states[model].file;
+    Status status = write_model(plan, model);
+    drop_training(plan, model);
+    return status == STATUS_OK && plan->config.until >= STAGE_SCORE
+               ? blobs_hold(plan->config.blobs, file->bytes, file->size,
+                            &plan->work[model].model_blob)
+               : status;
+}
+
 static Status begin_scoring(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
     const Model *facts = &plan->models.models[model];
     ModelWork *work = &plan->work[model];
-    ModelState *state = &plan->model_states[model];
-    Status status = write_model(plan, model);
-    drop_training(plan, model);
+    Status status = plan->is_survey ? STATUS_OK : make_model(plan, model);
     if (status != STATUS_OK) {
         return status;
     }
-    state->is_trained = true;
+    plan->model_states[model].is_trained = true;
     if (plan->config.until < STAGE_SCORE) {
         plan->models_left--;
         return STATUS_OK;
-    }
-    status = blobs_hold(plan->config.blobs, state->file.bytes, state->file.size, &work->model_blob);
-    if (status != STATUS_OK) {
-        return status;
     }
     PlanTask train = {.kind = TASK_SCORE, .owner = model, .count = facts->train_count};
     PlanTask test = {.kind = TASK_SCORE,

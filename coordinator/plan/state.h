@@ -65,6 +65,8 @@ struct Plan {
     uint32_t behind;        // model whose replica may have a total to apply
     uint32_t models_left;   // not yet where config.until ends
     uint32_t machines_left; // not yet judged
+    Buffer refusal;         // see plan_refusal
+    bool is_survey;         // nothing is begun: what is finished is counted
     bool looks_itself;      // the answer that is being taken is the coordinator's own
 };
 
@@ -93,6 +95,17 @@ uint32_t plan_task_clips(const Plan *plan, const PlanTask *task, uint32_t out[CL
 uint32_t plan_count_clips(const Plan *plan, const PlanTask *task);
 // Adds the tasks for all the places of `whole`.
 Status plan_cut(Plan *plan, Core *core, const PlanTask *whole, int64_t now_ms);
+
+// checkpoints.c
+// The model's folder below the run's, as the journal knows it.
+Status plan_model_folder(const Plan *plan, uint32_t model, char *out, size_t size);
+// Has the state of the training made durable, ticket = tag.
+Status checkpoint_put(Plan *plan, TaskTag tag, uint32_t model);
+// Goes on from the newest whole state of this training that there is; what is damaged is warned of.
+Status checkpoint_resume(Plan *plan, uint32_t model);
+// How many epochs the journal knows of this training, and of another one in the same place.
+uint32_t checkpoint_epochs(const Plan *plan, uint32_t model);
+uint32_t checkpoint_epochs_of_others(const Plan *plan, uint32_t model);
 
 // stages.c: which tasks there are, and what a finished one begins
 Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms);

@@ -22,6 +22,8 @@ typedef struct Owner {
     CoreHooks hooks;
     // Adds the first tasks, or what the journal says is left to do.
     Status (*start)(void *context, Core *core, int64_t now_ms);
+    // A line for the log about what was found finished then; nothing where there is none. Or NULL.
+    void (*found)(void *context, Buffer *out);
     bool (*is_over)(void *context);
     // The core says that a task's answer is complete: queues it for the journal, ticket = tag.
     Status (*commit)(void *context, TaskTag tag, const void *bytes, size_t size);
@@ -37,6 +39,9 @@ typedef struct Owner {
     void (*catch_up)(void *context);
     // Completes what the loop knows, the workers and the last loss: NaN it where it says nothing.
     void (*progress)(void *context, ProgressFacts *facts);
+    // Tells who looks on, once a second, and at last what ended the loop: STATUS_AGAIN while it
+    // goes on. Or NULL.
+    void (*tell)(void *context, uint32_t workers, Status ended);
     // Of a task that is durable, before on_durable. False when there is nothing to tell.
     bool (*pace)(void *context, TaskTag tag, OwnerPace *ret_pace);
 } Owner;

@@ -26,6 +26,7 @@ enum {
     HANG_UP_MS = 2000, // for workers to go once they know that the run is over
     EVENTS_MOST = 8 * LIMIT_WORKERS, // between two ticks: what is due is done under any load
     NOBODY_MS = 10000,               // without any worker for so long: say so
+    TELL_MS = 1000,                  // between two words to who looks on
 };
 
 typedef struct Server {
@@ -42,9 +43,10 @@ typedef struct Server {
     Buffer bytes;                      // of the message being sent
     bool is_stopped;
     char failure_text[LIMIT_MESSAGE_BYTES - 64];
-    Status failure;    // what ended the loop early
-    uint32_t alarms;   // tasks that two workers answered differently
-    int64_t nobody_ms; // since when no worker is there
+    Status failure;      // what ended the loop early
+    uint32_t alarms;     // tasks that two workers answered differently
+    int64_t tell_due_ms; // when the owner is to tell who looks on
+    int64_t nobody_ms;   // since when no worker is there
 } Server;
 
 // ---- sending ----
@@ -242,6 +244,20 @@ static void show_progress(Server *server, int64_t now_ms) {
     ProgressFacts facts = {.workers = counts.sessions, .loss = counts.train_loss};
     owner->progress(owner->context, &facts);
     progress_tick(server->progress, &facts, now_ms);
+}
+
+static void tell(Server *server, Status ended) {
+    const Owner *owner = server->config->owner;
+    if (owner->tell != NULL) {
+        owner->tell(owner->context, core_counts(server->core).sessions, ended);
+    }
+}
+
+static void tell_in_time(Server *server, int64_t now_ms) {
+    if (now_ms >= server->tell_due_ms) {
+        tell(server, STATUS_AGAIN);
+        server->tell_due_ms = now_ms + TELL_MS;
+    }
 }
 
 static void note_nobody(Server *server, int64_t now_ms) {
@@ -461,6 +477,7 @@ static void turn(Server *server) {
     }
     note_nobody(server, now_ms);
     show_progress(server, now_ms);
+    tell_in_time(server, now_ms);
 }
 
 // A worker whose connection goes before it has read END would look for a coordinator that is no
@@ -480,9 +497,25 @@ static void say_end(Server *server, const char *text) {
     }
 }
 
+// Where the run goes on: what is found finished is not given out again.
+static void say_found(const Server *server) {
+    const Owner *owner = server->config->owner;
+    Buffer text = BUFFER_EMPTY;
+    if (owner->found != NULL) {
+        owner->found(owner->context, &text);
+    }
+    if (text.size > 0) {
+        log_info("%s", buffer_cstr(&text));
+    }
+    buffer_done(&text);
+}
+
 static Status serve(Server *server) {
     const Owner *owner = server->config->owner;
     Status status = owner->start(owner->context, server->core, clock_ms());
+    if (status == STATUS_OK) {
+        say_found(server);
+    }
     if (status == STATUS_OK && !is_over(server)) {
         status = start_workers(server);
     }
@@ -516,6 +549,9 @@ Status server_run(const ServerConfig *config, uint32_t *ret_alarms) {
         status = serve(&server);
     }
     text_copy(message, sizeof message, status_message());
+    if (server.core != NULL) {
+        tell(&server, status);
+    }
     close_server(&server);
     *ret_alarms = server.alarms;
     return status == STATUS_OK ? STATUS_OK : status_set(status, "%s", message);

@@ -45,7 +45,7 @@ def start(folder, data, *options):
 
     def trains():
         process.check_running()
-        return len(workers_of(process.process.pid)) == 2 and "train" in process.said()[1]
+        return len(workers_of(process.process.pid)) == 2 and "train " in process.said()[1]
 
     wait_until(trains, "two workers train")
     return process, out
@@ -111,7 +111,7 @@ def test_a_finished_run_is_not_done_again(folder):
     copy = f"{folder}/copy"
     shutil.copytree(expected, copy)
     result = auscult("run", "--data", data, "--out", copy, "--local", "2", *LONG, seconds=30)
-    check("epochs" not in result.err, f"it trained again: {result}")
+    check("train " not in result.err, f"it trained again: {result}")
     check_same_results(copy, expected)
 
 

@@ -28,7 +28,8 @@ static Plan *plan;
 static Core *core;
 static int64_t now_ms;
 static Digest arithmetic;
-static CorePeer peer; // of the worker; a new number for each of its lives
+static bool may_redo, retries; // as --update and --retry have it
+static CorePeer peer;          // of the worker; a new number for each of its lives
 
 // What the worker does wrong, by parts of clips' paths; NULL ends the lists.
 static const char *unreadable[LIST_MOST + 1]; // it cannot read them
@@ -104,6 +105,7 @@ static void begin(void) {
     deaths_of_many = 0;
     dirty_trainings = 0;
     arithmetic = (Digest){{0}};
+    may_redo = retries = false;
     now_ms = 1000;
     CHECK_OK(settings_preset("default", &settings));
     static const char *const SMALL[] = {"n_mels=4", "frames=3",     "batch_size=16",
@@ -129,6 +131,8 @@ static void open_run(Stage until) {
                          .run_folder = run_folder,
                          .until = until,
                          .arithmetic = arithmetic,
+                         .may_redo = may_redo,
+                         .retries = retries,
                          .journal = journal,
                          .blobs = blobs};
     CHECK_OK(plan_new(&config, &plan));
@@ -681,26 +685,56 @@ TEST(a_run_stopped_anywhere_ends_alike) {
     end();
 }
 
-TEST(a_damaged_checkpoint_is_said_and_trained_anew) {
+static void flip_byte(const char *path, Rng *rng) {
+    Buffer bytes = BUFFER_EMPTY;
+    CHECK_OK(file_read(path, 1 << 24, &bytes));
+    CHECK(bytes.size > 0);
+    bytes.bytes[rng_below(rng, (uint32_t)bytes.size)] ^= (char)(1 + rng_below(rng, 255));
+    CHECK_OK(file_write_buffer(path, &bytes));
+    buffer_done(&bytes);
+}
+
+// The file of a generation of the fan's state: 0 is the newest.
+static const char *checkpoint(uint32_t generation) {
+    static char path[600];
+    JournalState states[2];
+    uint32_t count;
+    CHECK_OK(journal_states(journal, "data/fan/seed_13711", states, &count));
+    CHECK_INT(count, 2);
+    snprintf(path, sizeof path, "%s/data/fan/seed_13711/%s", run_folder, states[generation].file);
+    return path;
+}
+
+TEST(of_a_damaged_checkpoint_the_older_one_is_used_and_of_two_none) {
     begin();
     put_machine("fan", 5);
     open_run(STAGE_REPORT);
     CHECK_OK(run_to_end());
     Digest expected = digest_of_all();
+    char newest[600], oldest[600];
+    snprintf(newest, sizeof newest, "%s", checkpoint(0));
+    snprintf(oldest, sizeof oldest, "%s", checkpoint(1));
+    CHECK(strcmp(newest, oldest) != 0);
     close_run();
-    char path[600];
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/data/fan/seed_13711/checkpoint-%d.bin", run_folder, i);
-        if (file_exists(path)) {
-            CHECK_OK(file_write(path, "damaged", 7));
+    Rng rng = rng_of(1, "flip", 0, 0);
+    for (int both = 0; both < 2; both++) {
+        flip_byte(newest, &rng);
+        if (both) {
+            flip_byte(oldest, &rng);
         }
+        open_run(STAGE_REPORT);
+        CHECK(has_warning(both ? "; it is trained anew" : "; it goes on from epoch 1"));
+        CHECK_INT(plan_counts(plan).epochs_trained, both ? 0 : 1);
+        CHECK_OK(run_to_end());
+        CHECK(given[TASK_TRAIN] > 0);
+        CHECK_INT(given[TASK_SCORE], 0); // the same model: its scores are in the journal
+        CHECK(digest_equal(digest_of_all(), expected));
+        snprintf(newest, sizeof newest, "%s", checkpoint(0));
+        snprintf(oldest, sizeof oldest, "%s", checkpoint(1));
+        close_run();
     }
     open_run(STAGE_REPORT);
-    CHECK(has_warning("fan is trained anew"));
-    CHECK_OK(run_to_end());
-    CHECK(given[TASK_TRAIN] > 0);
-    CHECK_INT(given[TASK_SCORE], 0); // the same model: its scores are in the journal
-    CHECK(digest_equal(digest_of_all(), expected));
+    CHECK(plan_is_over(plan) && plan_warning(plan, 0) == NULL);
     end();
 }
 
@@ -759,6 +793,7 @@ TEST(other_arithmetic_shares_no_answer) {
     CHECK_OK(run_to_end());
     close_run();
     arithmetic = digest_of("another kernel", 14);
+    may_redo = true;
     open_run(STAGE_REPORT);
     CHECK_INT(plan_counts(plan).clips_probed, 0);
     CHECK_OK(run_to_end());
@@ -836,6 +871,51 @@ TEST(a_seed_whose_training_diverges_leaves_the_others_alone) {
     end();
 }
 
+TEST(a_model_that_other_data_have_trained_is_not_overwritten_unasked) {
+    begin();
+    put_machine("fan", 5);
+    put_machine("pump", 5);
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    CHECK_TEXT(plan_refusal(plan), "");
+    close_run();
+    put_npy("fan/train/normal_0005.npy", 11, 99);
+    for (int i = 0; i < 2; i++) {
+        open_run(STAGE_REPORT);
+        CHECK_OK(run_to_end());
+        CHECK_TEXT(plan_refusal(plan),
+                   "fan: 3 epochs of it were trained on other data or settings\n");
+        CHECK(model_called("fan")->is_held && !model_called("pump")->is_held);
+        CHECK_INT(given[TASK_PROBE], i == 0 ? 1 : 0);
+        CHECK_INT(given[TASK_TRAIN] + given[TASK_SCORE], 0);
+        close_run();
+    }
+    may_redo = true;
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    CHECK_TEXT(plan_refusal(plan), "");
+    CHECK(given[TASK_TRAIN] > 0 && model_called("fan")->is_scored);
+    check_counts();
+    end();
+}
+
+TEST(what_was_left_out_is_looked_at_again_when_asked_for) {
+    begin();
+    put_machine("fan", 5);
+    put("fan/test/c.npy", "broken", 6);
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    Digest expected = digest_of_all();
+    close_run();
+    retries = true;
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    CHECK_INT(given[TASK_PROBE], 1);
+    CHECK_INT(given[TASK_TRAIN] + given[TASK_SCORE], 0);
+    CHECK(digest_equal(digest_of_all(), expected));
+    end();
+}
+
 // ---- what the data are ----
 
 TEST(the_rate_of_most_clips_is_the_machines) {
@@ -877,6 +957,7 @@ TEST(on_a_tie_the_training_clips_rate_decides_and_then_the_lower) {
 
 TEST(training_clips_left_out_keep_the_index_of_the_others) {
     begin();
+    may_redo = true;
     put_machine("fan", 9);
     open_run(STAGE_TRAIN);
     CHECK_OK(run_to_end());
@@ -1273,6 +1354,7 @@ TEST(a_clip_that_kills_workers_is_found_and_left_out_alone) {
     // It is not written down: the next coordinator tries again, and now it does no harm.
     close_run();
     deadly[0] = NULL;
+    may_redo = true; // the model that it had no part in
     open_run(STAGE_REPORT);
     CHECK_OK(run_to_end());
     CHECK_TEXT(left_out("fan/train/normal_0017.npy"), "");
@@ -1336,12 +1418,14 @@ static const TestCase CASES[] = {
     T(a_run_may_end_after_each_stage_and_goes_on_from_there)
     T(a_finished_run_gives_no_task_again)
     T(a_run_stopped_anywhere_ends_alike)
-    T(a_damaged_checkpoint_is_said_and_trained_anew)
+    T(of_a_damaged_checkpoint_the_older_one_is_used_and_of_two_none)
     T(a_clip_that_comes_or_goes_costs_the_task_that_it_is_in)
     T(a_training_of_more_epochs_goes_on_and_gives_the_bits_of_one_begun_so)
     T(other_arithmetic_shares_no_answer)
     T(a_seed_added_to_a_run_trains_its_models_and_nothing_else)
     T(a_seed_whose_training_diverges_leaves_the_others_alone)
+    T(a_model_that_other_data_have_trained_is_not_overwritten_unasked)
+    T(what_was_left_out_is_looked_at_again_when_asked_for)
     T(the_rate_of_most_clips_is_the_machines)
     T(on_a_tie_the_training_clips_rate_decides_and_then_the_lower)
     T(training_clips_left_out_keep_the_index_of_the_others)
