@@ -56,7 +56,8 @@ static Status start_numerics(Run *run, char **argv) {
     early_stop_hold();
     Status status = linalg_start(kernel, argv);
     early_stop_release();
-    if (status == STATUS_MISMATCH && run->is_begun) {
+    if (status == STATUS_MISMATCH && run->is_begun &&
+        run->settings.numerics == run->before.settings.numerics) {
         return status_prefix(status,
                              "%s was begun with the %s kernel: continue it where that runs, or "
                              "have it done anew here (--set numerics=%s --update, --restart or "

@@ -77,8 +77,6 @@ void plan_leave_out(Plan *plan, uint32_t clip, const char *reason);
 void plan_leave_out_of(Plan *plan, uint32_t model, uint32_t clip, const char *reason);
 void plan_fail_model(Plan *plan, uint32_t model, const char *reason);
 Status plan_clip_path(const Plan *plan, uint32_t clip, char *out, size_t size);
-// The folder of a model below the run's.
-Status plan_model_folder(const Plan *plan, uint32_t model, char *out, size_t size);
 Status plan_apply(Plan *plan, Core *core, const PlanTask *task, const Buffer *answer,
                   int64_t now_ms);
 
