@@ -34,6 +34,8 @@ typedef struct Bench {
     const char *python; // named by the user, or NULL
     int32_t turns;      // of each single-core figure
     int32_t runs;       // each way of the cluster's figures
+    int32_t tasks;      // empty ones, of figures that take many
+    int32_t minutes;    // of the soak
     Settings settings;  // the default preset's, with the kernel in use
     cpu_set_t all_cpus; // what this process was given
     int32_t cpu;        // the one that the single-core figures run on
@@ -52,6 +54,9 @@ Figure *bench_figure(Bench *bench, const char *name, const char *what);
 // as the other ours is, else how many times as long it takes.
 void bench_duel(Bench *bench, const char *name, const char *what, const char *against,
                 const Duel *result, bool is_peer);
+// The line of a single value and what it is held against; the ratio is value / other.
+Figure *bench_goal(Bench *bench, const char *name, const char *what, const char *unit, double value,
+                   const char *against, double other);
 void bench_note(Bench *bench, const char *format, ...) __attribute__((format(printf, 2, 3)));
 // "folder/name" for a temporary file.
 Status bench_path(const Bench *bench, const char *name, char out[LIMIT_PATH_BYTES]);
@@ -62,5 +67,9 @@ Status bench_step(Bench *bench);
 Status bench_forward(Bench *bench);
 Status bench_spread(Bench *bench);
 Status bench_memory(Bench *bench);
+Status bench_tasks(Bench *bench);
+Status bench_losses(Bench *bench);
+Status bench_capacity(Bench *bench);
+Status bench_soak(Bench *bench);
 
 #endif

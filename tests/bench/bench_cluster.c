@@ -16,6 +16,7 @@
 #include "common/store/npy.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/cluster.h"
+#include "tests/bench/process.h"
 #include "tests/bench/sound.h"
 
 enum {
@@ -145,23 +146,6 @@ typedef struct Memory {
     double peak_bytes; // of its resident memory, as the system keeps it
 } Memory;
 
-// The number behind `key` in /proc/PID/status; -1 when there is none.
-static long process_number(pid_t pid, const char *key) {
-    char path[64], line[256];
-    long value = -1;
-    snprintf(path, sizeof path, "/proc/%ld/status", (long)pid);
-    FILE *file = fopen(path, "re");
-    while (file != NULL && value < 0 && fgets(line, sizeof line, file) != NULL) {
-        if (strncmp(line, key, strlen(key)) == 0) {
-            value = strtol(line + strlen(key), NULL, 10);
-        }
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    return value;
-}
-
 static pid_t find_child(pid_t parent) {
     DIR *folder = opendir("/proc");
     pid_t found = 0;
@@ -215,10 +199,6 @@ static Status write_sounds(const Folders *folders) {
     return status;
 }
 
-static Range exactly(double value) {
-    return (Range){value, value, value};
-}
-
 Status bench_memory(Bench *bench) {
     Folders folders;
     Memory memory = {0};
@@ -245,14 +225,7 @@ Status bench_memory(Bench *bench) {
         return status;
     }
     double features = (double)MEMORY_CLIPS * SOUND_FRAMES * bench->settings.n_mels * sizeof(float);
-    Figure *figure =
-        bench_figure(bench, "memory", "peak memory of a worker training on 1,000 clips of 10 s");
-    figure->unit = "MB";
-    snprintf(figure->against, sizeof figure->against, "its features");
-    figure->ratio_is = "value / other";
-    figure->value = exactly(memory.peak_bytes / 1e6);
-    figure->other = exactly(features / 1e6);
-    figure->ratio = exactly(memory.peak_bytes / features);
-    figure->turns = 1;
+    bench_goal(bench, "memory", "peak memory of a worker training on 1,000 clips of 10 s", "MB",
+               memory.peak_bytes / 1e6, "its features", features / 1e6);
     return STATUS_OK;
 }

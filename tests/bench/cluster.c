@@ -13,6 +13,7 @@
 
 #include "common/base/file.h"
 #include "common/model/linalg.h"
+#include "tests/bench/process.h"
 
 enum {
     WATCH_MS = 10,
@@ -39,17 +40,6 @@ static void make_arguments(const Bench *bench, const ClusterRun *run, Arguments 
                           "--set",    a->made[4],   "--set",    "shards=4", NULL};
     _Static_assert(sizeof list <= sizeof a->list, "room for every argument");
     memcpy(a->list, list, sizeof list);
-}
-
-static Status find_program(char out[LIMIT_PATH_BYTES]) {
-    ssize_t size = readlink("/proc/self/exe", out, LIMIT_PATH_BYTES - sizeof "auscult");
-    if (size > 0) {
-        out[size] = '\0';
-        strcpy(strrchr(out, '/') + 1, "auscult");
-    }
-    return size > 0 && access(out, X_OK) == 0
-               ? STATUS_OK
-               : status_set(STATUS_NOT_FOUND, "no auscult beside this program");
 }
 
 // Between fork and exec.
@@ -99,7 +89,7 @@ Status cluster_run(const Bench *bench, const ClusterRun *run) {
     char program[LIMIT_PATH_BYTES], log_path[LIMIT_PATH_BYTES];
     Arguments arguments;
     make_arguments(bench, run, &arguments);
-    Status status = find_program(program);
+    Status status = process_program("auscult", program);
     if (status == STATUS_OK) {
         status = bench_path(bench, "auscult.log", log_path);
     }

@@ -28,9 +28,13 @@ static const char HELP[] =
     "Times the parts of auscult, in turns with the least that the hardware needs for the same\n"
     "work, and prints both and their ratio (median, least .. most).\n"
     "\n"
-    "  --only PART,...      of logmel, step, forward (one core), spread, memory (real runs)\n"
+    "  --only PART,...      of logmel, step, forward (one core), spread, memory (real runs), "
+    "tasks,\n"
+    "                       losses, capacity (clusters of empty tasks), soak (only when named)\n"
     "  --repetitions N      turns of each figure on one core (default 60), of about 10 ms each\n"
-    "  --runs N             runs each way for spread (default 3)\n"
+    "  --runs N             runs each way for spread, tasks and losses (default 3)\n"
+    "  --tasks N            empty tasks for figures that take many (default 1000000)\n"
+    "  --minutes N          of the soak (default 10)\n"
     "  --kernel NAME        prescott, haswell or skylakex (default: the best of this processor)\n"
     "  --python PATH        a Python with librosa or PyTorch to compare with (default:\n"
     "                       $AUSCULT_BENCH_PYTHON, then python3)\n"
@@ -47,11 +51,11 @@ typedef struct Part {
     bool is_wanted;
 } Part;
 
-static Part parts[] = {{"logmel", bench_logmel, true},
-                       {"step", bench_step, true},
-                       {"forward", bench_forward, true},
-                       {"spread", bench_spread, true},
-                       {"memory", bench_memory, true}};
+static Part parts[] = {{"logmel", bench_logmel, true},   {"step", bench_step, true},
+                       {"forward", bench_forward, true}, {"spread", bench_spread, true},
+                       {"memory", bench_memory, true},   {"tasks", bench_tasks, true},
+                       {"losses", bench_losses, true},   {"capacity", bench_capacity, true},
+                       {"soak", bench_soak, false}};
 enum { PARTS = sizeof parts / sizeof parts[0] };
 
 static volatile sig_atomic_t is_stopped;
@@ -91,6 +95,23 @@ void bench_duel(Bench *bench, const char *name, const char *what, const char *ag
     figure->other = scaled(result->b_ns, 1e-6);
     figure->ratio = is_peer ? (Range){1 / ratio.most, 1 / ratio.median, 1 / ratio.least} : ratio;
     figure->turns = bench->turns;
+}
+
+static Range exactly(double value) {
+    return (Range){value, value, value};
+}
+
+Figure *bench_goal(Bench *bench, const char *name, const char *what, const char *unit, double value,
+                   const char *against, double other) {
+    Figure *figure = bench_figure(bench, name, what);
+    figure->unit = unit;
+    text_copy(figure->against, sizeof figure->against, against);
+    figure->ratio_is = "value / other";
+    figure->value = exactly(value);
+    figure->other = exactly(other);
+    figure->ratio = exactly(value / other);
+    figure->turns = 1;
+    return figure;
 }
 
 void bench_note(Bench *bench, const char *format, ...) {
@@ -273,7 +294,7 @@ static int take_parts(const char *text) {
     for (char *name = strtok_r(list, ",", &save); name != NULL; name = strtok_r(NULL, ",", &save)) {
         Part *part = find_part(name);
         if (part == NULL) {
-            return usage("--only accepts logmel, step, forward, spread, memory, not ", name);
+            return usage("--only names no part of this program: ", name);
         }
         part->is_wanted = true;
     }
@@ -299,7 +320,19 @@ static int take_count(const char *text, const char *complaint, int64_t most, int
     return -1;
 }
 
-enum { ONLY = 256, REPETITIONS, RUNS, KERNEL, PYTHON, NO_PEERS, WALL, JSON, VERSION };
+enum {
+    ONLY = 256,
+    REPETITIONS,
+    RUNS,
+    TASKS,
+    MINUTES,
+    KERNEL,
+    PYTHON,
+    NO_PEERS,
+    WALL,
+    JSON,
+    VERSION
+};
 
 // Returns -1 to go on, else the exit status.
 static int take_option(int option, char *value, Bench *bench) {
@@ -311,6 +344,10 @@ static int take_option(int option, char *value, Bench *bench) {
                           &bench->turns);
     case RUNS:
         return take_count(value, "--runs accepts 1 to 100, not ", 100, &bench->runs);
+    case TASKS:
+        return take_count(value, "--tasks accepts 1 to 10000000, not ", 10000000, &bench->tasks);
+    case MINUTES:
+        return take_count(value, "--minutes accepts 1 to 10000, not ", 10000, &bench->minutes);
     case KERNEL:
         return take_kernel(value, bench);
     case PYTHON:
@@ -340,6 +377,8 @@ static int parse_options(int argc, char **argv, Bench *bench) {
     static const struct option LONG[] = {{"only", required_argument, NULL, ONLY},
                                          {"repetitions", required_argument, NULL, REPETITIONS},
                                          {"runs", required_argument, NULL, RUNS},
+                                         {"tasks", required_argument, NULL, TASKS},
+                                         {"minutes", required_argument, NULL, MINUTES},
                                          {"kernel", required_argument, NULL, KERNEL},
                                          {"python", required_argument, NULL, PYTHON},
                                          {"no-peers", no_argument, NULL, NO_PEERS},
@@ -440,7 +479,7 @@ static Status run(Bench *bench) {
 }
 
 int main(int argc, char **argv) {
-    Bench bench = {.has_peers = true, .turns = 60, .runs = 3};
+    Bench bench = {.has_peers = true, .turns = 60, .runs = 3, .tasks = 1000000, .minutes = 10};
     Status status = settings_preset("default", &bench.settings);
     int parsed = status == STATUS_OK ? parse_options(argc, argv, &bench) : -1;
     if (parsed >= 0) {
