@@ -351,6 +351,7 @@ static bool knows_better(const Run *run, const Plan *now) {
 
 static Status compare(Comparison *c, Buffer *lines) {
     Run *run = c->run;
+    mem_free(run->known); // of an earlier look
     run->known = mem_new(run->dataset->clip_count, sizeof *run->known);
     if (run->known == NULL) {
         return STATUS_MEMORY;
