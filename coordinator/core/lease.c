@@ -275,7 +275,10 @@ void lease_expire(Core *core, Session *session, int64_t now_ms) {
             trouble_death(core, tag, session->worker);
         }
     }
-    session->stuck = is_training ? STUCK_IN_TRAINING : STUCK_IN_BATCH;
+    // One whose result came and whose STATE was lost on the way has done its part: it works, and
+    // has asked for more before it could know.
+    bool has_answered = lease->answer.size > 0;
+    session->stuck = has_answered ? STUCK_NOT : is_training ? STUCK_IN_TRAINING : STUCK_IN_BATCH;
     while (session->given.last != lease) {
         TaskTag behind = session->given.last->tag;
         core_cancel(core, session->given.last);

@@ -256,6 +256,25 @@ TEST(a_lone_trainers_answer_waits_for_its_state) {
     end();
 }
 
+// Its result came and its credit with it; the STATE was lost with its bulk connection, unnoticed.
+TEST(a_lone_trainer_whose_state_is_lost_trains_again) {
+    begin(4);
+    add(TASK_TRAIN, 0);
+    join(1, 1);
+    after(0);
+    next_verdict = STATUS_AGAIN;
+    answer(1, 0, given(1, 0));
+    ask(1, 1);
+    bool again = false;
+    for (int i = 0; i < 30 && !again; i++) {
+        after(ALIVE_MS);
+        say(1, &(Message){.type = MESSAGE_ALIVE});
+        again = given(1, 0) != 0;
+    }
+    CHECK(again);
+    end();
+}
+
 TEST(a_training_that_nobody_there_can_do_is_looked_at) {
     begin(4);
     add(TASK_TRAIN, 0);
@@ -299,6 +318,7 @@ TEST_MAIN_LIST(
                                 T(a_total_starts_the_clock_of_those_who_waited)
                                     T(a_sum_of_shards_that_a_member_does_not_own_ends_its_session)
                                         T(a_sum_that_ends_all_hope_blames_no_worker)
-                                            T(a_lone_trainers_answer_waits_for_its_state)
+                                            T(a_lone_trainers_answer_waits_for_its_state) T(
+                                                a_lone_trainer_whose_state_is_lost_trains_again)
                                                 T(a_training_that_nobody_there_can_do_is_looked_at)
                                                     T(while_models_wait_nobody_gets_a_second_task))
