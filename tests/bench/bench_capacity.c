@@ -12,6 +12,7 @@
 #include "tests/bench/bench.h"
 #include "tests/bench/client.h"
 #include "tests/bench/empty.h"
+#include "tests/bench/plan_memory.h"
 
 enum {
     CROWDS = 10,          // processes
@@ -62,10 +63,6 @@ static Status start(Hall *hall, EmptyMode mode, uint32_t tasks) {
     return status == STATUS_OK ? empty_start(&config, &hall->coordinator, hall->endpoint) : status;
 }
 
-static double resident_bytes(const Hall *hall) {
-    return 1024.0 * (double)process_number(hall->coordinator, "VmRSS:");
-}
-
 static Status measure_waiting(Hall *hall) {
     uint32_t tasks = (uint32_t)hall->bench->tasks;
     Status status = start(hall, EMPTY_AT_ONCE, tasks);
@@ -77,10 +74,24 @@ static Status measure_waiting(Hall *hall) {
     return status;
 }
 
+static Status measure_plan(Hall *hall) {
+    char folder[LIMIT_PATH_BYTES];
+    double bytes;
+    Status status = bench_path(hall->bench, "plan", folder);
+    if (status == STATUS_OK) {
+        status = plan_memory(hall->bench, folder, &bytes);
+    }
+    if (status == STATUS_OK) {
+        bench_goal(hall->bench, "memory_plan_task", "the same of a run's own plan", "B", bytes,
+                   "goal", 100);
+    }
+    return status;
+}
+
 static Status measure_sessions(Hall *hall) {
     pid_t crowds[CROWDS] = {0};
     Status status = start(hall, EMPTY_ASKED, 1);
-    double before = resident_bytes(hall);
+    double before = process_resident_bytes(hall->coordinator);
     ClientConfig config = {.bench = hall->bench,
                            .fingerprint = &hall->fingerprint,
                            .endpoint = hall->endpoint,
@@ -93,7 +104,7 @@ static Status measure_sessions(Hall *hall) {
         status =
             process_wait(&hall->clients->granted, CROWDS * CROWD_SESSIONS, WAIT_MS, "sessions");
     }
-    double after = resident_bytes(hall);
+    double after = process_resident_bytes(hall->coordinator);
     for (int c = 0; c < CROWDS; c++) {
         process_end(&crowds[c], SIGKILL);
     }
@@ -110,6 +121,9 @@ Status bench_capacity(Bench *bench) {
     Status status = open_hall(&hall, bench);
     if (status == STATUS_OK) {
         status = measure_waiting(&hall);
+    }
+    if (status == STATUS_OK) {
+        status = measure_plan(&hall);
     }
     if (status == STATUS_OK) {
         status = measure_sessions(&hall);
@@ -146,11 +160,11 @@ Status bench_soak(Bench *bench) {
          now_ms = clock_ms()) {
         status = soak_turn(&hall, &workers[turns % SOAK_WORKERS], turns);
         if (warm_bytes == 0 && now_ms - since_ms > whole_ms * SOAK_PERCENT_WARM / 100) {
-            warm_bytes = resident_bytes(&hall);
+            warm_bytes = process_resident_bytes(hall.coordinator);
         }
         turns++;
     }
-    double end_bytes = resident_bytes(&hall);
+    double end_bytes = process_resident_bytes(hall.coordinator);
     for (int w = 0; w < SOAK_WORKERS; w++) {
         process_end(&workers[w], SIGKILL);
     }

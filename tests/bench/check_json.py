@@ -16,10 +16,10 @@ FIGURES = {
     "forward": ["forward"],
     "spread": ["spread_256", "spread_1024"],
     "memory": ["memory"],
-    "tasks": ["tasks_tcp", "tasks_ipc", "round_trip", "round_trip_p95", "round_trip_over"],
+    "tasks": ["tasks_tcp", "tasks_ipc", "tasks_cpu", "round_trip", "round_trip_p95", "round_trip_over"],
     "losses": ["worker_killed", "worker_stopped_idle", "worker_stopped", "restart_serving", "restart_back",
                "acknowledged_lost", "acknowledged_twice"],
-    "capacity": ["memory_waiting_task", "memory_worker"],
+    "capacity": ["memory_waiting_task", "memory_plan_task", "memory_worker"],
     "soak": ["soak"],
 }
 # What must not happen, on any machine.

@@ -32,10 +32,6 @@ static Digest key_of(uint64_t index) {
     return digest_of(&index, sizeof index);
 }
 
-static double resident_bytes(void) {
-    return 1024.0 * (double)process_number(getpid(), "VmRSS:");
-}
-
 // ---- tasks ----
 
 static Status add(Empty *empty, uint32_t index) {
@@ -72,12 +68,12 @@ static Status start(void *context, Core *core, int64_t now_ms) {
     Empty *empty = context;
     (void)now_ms;
     empty->core = core;
-    empty->resident_bytes = resident_bytes();
+    empty->resident_bytes = process_resident_bytes(getpid());
     if (empty->config->mode != EMPTY_AT_ONCE || empty->config->workers > 0) {
         return STATUS_OK;
     }
     Status status = add_all(empty);
-    empty->told->waiting_bytes = resident_bytes() - empty->resident_bytes;
+    empty->told->waiting_bytes = process_resident_bytes(getpid()) - empty->resident_bytes;
     return status;
 }
 

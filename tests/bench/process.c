@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -146,10 +147,18 @@ Status process_wait(const atomic_uint *value, uint32_t least, int64_t timeout_ms
     return STATUS_OK;
 }
 
-long process_number(pid_t pid, const char *key) {
-    char path[64], line[256];
+double process_spent_ns(void) {
+    struct rusage spent;
+    if (getrusage(RUSAGE_CHILDREN, &spent) != 0) {
+        return 0;
+    }
+    return 1e9 * (double)(spent.ru_utime.tv_sec + spent.ru_stime.tv_sec) +
+           1e3 * (double)(spent.ru_utime.tv_usec + spent.ru_stime.tv_usec);
+}
+
+static long number_in(const char *path, const char *key) {
+    char line[256];
     long value = -1;
-    snprintf(path, sizeof path, "/proc/%ld/status", (long)pid);
     FILE *file = fopen(path, "re");
     while (file != NULL && value < 0 && fgets(line, sizeof line, file) != NULL) {
         if (strncmp(line, key, strlen(key)) == 0) {
@@ -160,4 +169,17 @@ long process_number(pid_t pid, const char *key) {
         fclose(file);
     }
     return value;
+}
+
+long process_number(pid_t pid, const char *key) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%ld/status", (long)pid);
+    return number_in(path, key);
+}
+
+double process_resident_bytes(pid_t pid) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%ld/smaps_rollup", (long)pid);
+    long kilobytes = number_in(path, "Anonymous:");
+    return kilobytes > 0 ? 1024.0 * (double)kilobytes : 0;
 }

@@ -25,9 +25,15 @@ Status process_join(pid_t *pid, int64_t timeout_ms);
 // Waits until *value is at least so large. STATUS_IO names what was waited for.
 Status process_wait(const atomic_uint *value, uint32_t least, int64_t timeout_ms, const char *what);
 
+// Processor time of all processes that have ended so far.
+double process_spent_ns(void);
+
 // The path of a program beside this one.
 Status process_program(const char *name, char out[LIMIT_PATH_BYTES]);
 // The number behind `key` in /proc/PID/status; -1 when there is none.
 long process_number(pid_t pid, const char *key);
+// Resident memory that no file stands behind, to the page (`status` only knows it roughly). 0 when
+// it cannot be seen.
+double process_resident_bytes(pid_t pid);
 
 #endif
