@@ -69,7 +69,10 @@ static Status start(void *context, Core *core, int64_t now_ms) {
     (void)now_ms;
     empty->core = core;
     empty->resident_bytes = process_resident_bytes(getpid());
-    if (empty->config->mode != EMPTY_AT_ONCE || empty->config->workers > 0) {
+    // What an earlier coordinator left is looked up before anybody is served, as a plan does it.
+    uint64_t of_this;
+    bool is_resumed = journal_count(empty->journal, TASK_EMPTY, &of_this) > 0;
+    if (empty->config->mode != EMPTY_AT_ONCE || (empty->config->workers > 0 && !is_resumed)) {
         return STATUS_OK;
     }
     Status status = add_all(empty);

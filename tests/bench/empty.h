@@ -13,7 +13,7 @@
 #define EMPTY_TRIPS_MOST 10000
 
 typedef enum EmptyMode {
-    EMPTY_AT_ONCE, // all tasks, when so many workers are there
+    EMPTY_AT_ONCE, // all tasks, when so many workers are there; when a run goes on, at once
     EMPTY_IN_TURN, // one after the other, each followed by a commit without a task
     EMPTY_ASKED,   // as many as `wanted` says
 } EmptyMode;
