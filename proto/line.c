@@ -9,7 +9,8 @@
 
 struct Line {
     Socket *socket;
-    bool is_lost; // its connection ended; libzmq makes another, which nobody asked for
+    bool is_lost;  // its connection ended; libzmq makes another, which nobody asked for
+    bool may_have; // messages that no wait told of, behind one that was received
 };
 
 // Milliseconds left until a deadline (-1: never).
@@ -114,19 +115,21 @@ Status line_receive(Line *line, int wake_fd, int64_t timeout_ms, LineMessage *re
     *ret_woken = false;
     for (;;) {
         int64_t wait_ms = left_ms(deadline_ms);
-        if (wake_fd >= 0 || wait_ms != 0) {
+        if (wake_fd >= 0 || wait_ms != 0 || !line->may_have) {
             socket_wait(&wait, wait_ms); // first of all, so that messages do not keep a waker out
+            line->may_have = wait.is_ready[0];
         }
         if (wait.fd_is_ready) {
             *ret_woken = true;
             return STATUS_AGAIN;
         }
-        if (socket_receive(line->socket, &received)) {
+        line->may_have = line->may_have && socket_receive(line->socket, &received);
+        if (line->may_have) {
             *ret = (LineMessage){received.bytes, received.size, received.payload,
                                  received.payload_size};
             return STATUS_OK;
         }
-        if (is_lost(line)) {
+        if ((wait.has_lost || line->is_lost) && is_lost(line)) {
             return STATUS_NOT_FOUND;
         }
         if (wait_ms == 0) {

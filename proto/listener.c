@@ -39,7 +39,7 @@
 #define PORT_MOST        32000
 #define PORT_TRIES       200
 #define CONTROL_RUN_MOST 64   // control messages in a row while a bulk message waits
-#define SERVICE_TURNS    64   // events between two looks at the monitors under load
+#define SERVICE_TURNS    64   // events between two looks at lanes and monitors under load
 #define IGNORED_MOST     64   // frames of dropped peers that one listener_next passes over
 #define SILENT_TURNS     4096 // messages of others after which a gone peer has none left
 #define PROBES_MOST      10
@@ -48,6 +48,7 @@
 
 typedef struct ListenerLane {
     Socket *socket;
+    bool may_have;     // messages, as far as the last look and what was received since tell
     uint64_t received; // messages taken
     uint64_t empties;  // times it was read until nothing was left
 } ListenerLane;
@@ -64,6 +65,7 @@ struct Listener {
     int watched[SOCKET_FDS_MOST];              // descriptors of the caller's
     int watched_count;
     bool is_woken;        // one of them was readable
+    bool has_lost;        // connections were lost that have not been asked for
     uint32_t turns;       // calls of listener_next
     uint32_t control_run; // control messages since the last bulk message
 };
@@ -231,6 +233,7 @@ static void mark_gone(Listener *listener, Peer *peer) {
     }
     acquit(listener, peer);
     peer->is_gone = true;
+    listener->lanes[peer->lane].may_have = true; // to be read empty, though nothing tells of more
     peer->gone_at = listener->lanes[peer->lane].empties;
     peer->heard_at = listener->lanes[peer->lane].received;
     listener->gone++;
@@ -294,11 +297,12 @@ static void on_disconnected(Listener *listener, Lane lane, int fd) {
 
 static void look_for_losses(Listener *listener) {
     int fd = -1;
-    for (int lane = 0; lane < LANES; lane++) {
+    for (int lane = 0; lane < LANES && listener->has_lost; lane++) {
         while (socket_take_lost(listener->lanes[lane].socket, &fd)) {
             on_disconnected(listener, (Lane)lane, fd);
         }
     }
+    listener->has_lost = false;
     probe_suspects(listener);
 }
 
@@ -348,6 +352,21 @@ static int64_t next_probe_ms(const Listener *listener) {
     return next_ms;
 }
 
+static void look(Listener *listener, int64_t timeout_ms) {
+    SocketWait wait = {
+        .sockets = {listener->lanes[LANE_CONTROL].socket, listener->lanes[LANE_BULK].socket},
+        .fds = listener->watched,
+        .fd_count = listener->watched_count,
+    };
+    socket_wait(&wait, timeout_ms);
+    for (int lane = 0; lane < LANES; lane++) {
+        listener->lanes[lane].may_have |= wait.is_ready[lane];
+    }
+    listener->is_woken |= wait.fd_is_ready;
+    listener->has_lost |= wait.has_lost;
+    look_for_losses(listener);
+}
+
 void listener_wait(Listener *listener, int64_t timeout_ms) {
     int64_t probe_ms = next_probe_ms(listener);
     if (listener->is_woken || listener->gone > 0) {
@@ -357,14 +376,7 @@ void listener_wait(Listener *listener, int64_t timeout_ms) {
         left_ms = left_ms > 0 ? left_ms : 0;
         timeout_ms = timeout_ms < 0 || left_ms < timeout_ms ? left_ms : timeout_ms;
     }
-    SocketWait wait = {
-        .sockets = {listener->lanes[LANE_CONTROL].socket, listener->lanes[LANE_BULK].socket},
-        .fds = listener->watched,
-        .fd_count = listener->watched_count,
-    };
-    socket_wait(&wait, timeout_ms);
-    listener->is_woken |= wait.fd_is_ready;
-    look_for_losses(listener);
+    look(listener, timeout_ms);
 }
 
 static Peer *new_peer(Listener *listener, Lane lane, const Received *received) {
@@ -397,8 +409,9 @@ static Peer *sender(Listener *listener, Lane lane, const Received *received) {
 static bool take_message(Listener *listener, Lane lane, ListenerEvent *ret_event) {
     ListenerLane *from = &listener->lanes[lane];
     Received received;
-    for (int ignored = 0; ignored < IGNORED_MOST; ignored++) {
-        if (!socket_receive(from->socket, &received)) {
+    for (int ignored = 0; ignored < IGNORED_MOST && from->may_have; ignored++) {
+        from->may_have = socket_receive(from->socket, &received);
+        if (!from->may_have) {
             from->empties++;
             return false;
         }
@@ -432,7 +445,7 @@ bool listener_next(Listener *listener, ListenerEvent *ret_event) {
         return true;
     }
     if (++listener->turns % SERVICE_TURNS == 0) {
-        look_for_losses(listener);
+        look(listener, 0);
         if (take_closed(listener, ret_event)) {
             return true;
         }

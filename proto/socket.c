@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,11 +76,19 @@ static bool set_int(void *socket, int option, int value) {
     return zmq_setsockopt(socket, option, &value, sizeof value) == 0;
 }
 
+static bool get_int(void *socket, int option, int *ret_value) {
+    size_t size = sizeof *ret_value;
+    return zmq_getsockopt(socket, option, ret_value, &size) == 0;
+}
+
 // ---- making ----
 
 struct Socket {
     void *handle;
-    void *monitor; // PAIR to the handle's events
+    void *monitor;      // PAIR to the handle's events
+    int fd, monitor_fd; // readable when libzmq has something to look at
+    // Used since it was last found to be empty: its descriptor may not tell of what is in it.
+    bool is_touched, monitor_is_touched;
     Lane lane;
     SocketRole role;
     zmq_msg_t route, header, payload, excess; // of the message last received; always initialised
@@ -141,15 +150,17 @@ Status socket_new(ZmqContext *context, Lane lane, SocketRole role, Socket **ret)
     }
     socket->lane = lane;
     socket->role = role;
+    socket->is_touched = socket->monitor_is_touched = true;
     zmq_msg_init(&socket->route);
     zmq_msg_init(&socket->header);
     zmq_msg_init(&socket->payload);
     zmq_msg_init(&socket->excess);
     bool is_router = role == SOCKET_ROUTER;
     socket->handle = zmq_socket(context->handle, is_router ? ZMQ_ROUTER : ZMQ_DEALER);
-    bool good = socket->handle != NULL &&
-                (is_router ? set_up_router(socket) : set_up_dealer(socket)) &&
-                set_up_monitor(socket, context->handle);
+    bool good =
+        socket->handle != NULL && (is_router ? set_up_router(socket) : set_up_dealer(socket)) &&
+        set_up_monitor(socket, context->handle) && get_int(socket->handle, ZMQ_FD, &socket->fd) &&
+        get_int(socket->monitor, ZMQ_FD, &socket->monitor_fd);
     if (!good) {
         Status status = status_set(STATUS_IO, "cannot make a socket: %s", zmq_strerror(errno));
         socket_close(socket);
@@ -215,14 +226,17 @@ static void read_route(zmq_msg_t *frame, Received *ret) {
 // all its parts are there.
 bool socket_receive(Socket *socket, Received *ret) {
     Received received = {.bytes = "", .fd = -1};
-    if (socket->role == SOCKET_ROUTER) {
-        if (zmq_msg_recv(&socket->route, socket->handle, ZMQ_DONTWAIT) < 0) {
+    bool is_router = socket->role == SOCKET_ROUTER;
+    zmq_msg_t *first = is_router ? &socket->route : &socket->header;
+    socket->is_touched = zmq_msg_recv(first, socket->handle, ZMQ_DONTWAIT) >= 0;
+    if (!socket->is_touched) {
+        return false;
+    }
+    if (is_router) {
+        read_route(&socket->route, &received);
+        if (zmq_msg_recv(&socket->header, socket->handle, ZMQ_DONTWAIT) < 0) {
             return false;
         }
-        read_route(&socket->route, &received);
-    }
-    if (zmq_msg_recv(&socket->header, socket->handle, ZMQ_DONTWAIT) < 0) {
-        return false;
     }
     int parts = 1;
     bool more = zmq_msg_more(&socket->header);
@@ -261,14 +275,15 @@ bool socket_take_lost(Socket *socket, int *ret_fd) {
         found = event == ZMQ_EVENT_DISCONNECTED;
         *ret_fd = found ? value : *ret_fd;
     }
+    socket->monitor_is_touched = found;
     zmq_msg_close(&frame);
     return found;
 }
 
 void socket_settle(Socket *socket) {
     int events;
-    size_t size = sizeof events;
-    zmq_getsockopt(socket->handle, ZMQ_EVENTS, &events, &size);
+    socket->is_touched = true;
+    get_int(socket->handle, ZMQ_EVENTS, &events);
 }
 
 // ---- sending ----
@@ -389,6 +404,7 @@ Status socket_send(Socket *socket, const Outgoing *message) {
                           message->size, message->payload_size);
     }
     zmq_msg_t header, payload;
+    socket->is_touched = true;
     bool made = make_frames(message, &header, &payload);
     int error = !made ? 0
                       : send_frames(socket, message->route, &header,
@@ -403,24 +419,48 @@ Status socket_send(Socket *socket, const Outgoing *message) {
 
 // ---- waiting ----
 
+// libzmq's descriptors are polled here, not by zmq_poll, which asks every socket twice, with two
+// system calls each: a round trip would make a hundred of them. A descriptor tells of commands to a
+// socket, not of messages in it, and any call may have carried out those commands. So a socket that
+// was used since it was last found empty is asked first.
+static bool is_ready(Socket *socket, bool to_send) {
+    int events = 0;
+    if ((socket->is_touched || to_send) && get_int(socket->handle, ZMQ_EVENTS, &events)) {
+        socket->is_touched = (events & ZMQ_POLLIN) != 0;
+    }
+    return (events & (to_send ? ZMQ_POLLOUT : ZMQ_POLLIN)) != 0;
+}
+
 void socket_wait(SocketWait *wait, int64_t timeout_ms) {
-    zmq_pollitem_t items[2 * 2 + SOCKET_FDS_MOST];
-    int count = 0;
+    struct pollfd items[SOCKET_FDS_MOST + 2 * 2];
+    struct pollfd *item = items;
     assert(wait->fd_count <= SOCKET_FDS_MOST);
     for (int i = 0; i < wait->fd_count; i++) {
-        items[count++] = (zmq_pollitem_t){.fd = wait->fds[i], .events = ZMQ_POLLIN};
+        *item++ = (struct pollfd){.fd = wait->fds[i], .events = POLLIN};
     }
-    for (int i = 0; i < 2 && wait->sockets[i] != NULL; i++) {
-        short events = wait->to_send ? ZMQ_POLLOUT : ZMQ_POLLIN;
-        items[count++] = (zmq_pollitem_t){.socket = wait->sockets[i]->handle, .events = events};
-        items[count++] =
-            (zmq_pollitem_t){.socket = wait->sockets[i]->monitor, .events = ZMQ_POLLIN};
+    int socket_count = 0;
+    wait->has_lost = wait->fd_is_ready = false;
+    for (; socket_count < 2 && wait->sockets[socket_count] != NULL; socket_count++) {
+        Socket *socket = wait->sockets[socket_count];
+        *item++ = (struct pollfd){.fd = socket->fd, .events = POLLIN};
+        *item++ = (struct pollfd){.fd = socket->monitor_fd, .events = POLLIN};
+        wait->is_ready[socket_count] = is_ready(socket, wait->to_send);
+        wait->has_lost |= socket->monitor_is_touched;
+        timeout_ms = wait->is_ready[socket_count] || wait->has_lost ? 0 : timeout_ms;
     }
-    wait->fd_is_ready = false;
-    long most_ms = 3600000; // so that it fits a long anywhere; callers come again
-    if (zmq_poll(items, count, timeout_ms > most_ms ? most_ms : (long)timeout_ms) > 0) {
-        for (int i = 0; i < wait->fd_count; i++) {
-            wait->fd_is_ready |= items[i].revents != 0;
-        }
+    int most_ms = 3600000; // so that it fits an int; callers come again
+    if (poll(items, (nfds_t)(item - items), timeout_ms > most_ms ? most_ms : (int)timeout_ms) <=
+        0) {
+        return;
+    }
+    item = items;
+    for (int i = 0; i < wait->fd_count; i++) {
+        wait->fd_is_ready |= item++->revents != 0;
+    }
+    for (int i = 0; i < socket_count; i++) {
+        bool is_told = item++->revents != 0;
+        wait->sockets[i]->is_touched |= is_told;
+        wait->is_ready[i] |= is_told;
+        wait->has_lost |= item++->revents != 0;
     }
 }

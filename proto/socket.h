@@ -65,6 +65,8 @@ typedef struct SocketWait {
     bool to_send;
     const int *fds;
     int fd_count;     // at most SOCKET_FDS_MOST
+    bool is_ready[2]; // out: of the sockets; false: there is no message, or no room to send
+    bool has_lost;    // out: false: none of the sockets has a lost connection to tell
     bool fd_is_ready; // out: one of the descriptors is readable
 } SocketWait;
 #define SOCKET_FDS_MOST 8
