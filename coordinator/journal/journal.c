@@ -31,7 +31,7 @@ struct Journal {
     char *folder; // of the run
     uint32_t incarnation;
     pthread_mutex_t store_lock;
-    KeyIndex answers;  // task key -> row number | kind << 56; 0 for a dropped one
+    KeyIndex answers;  // task key -> row number | EMPTY | kind << 56; 0 for a dropped one
     KeyIndex failures; // task key -> deaths << 32 | cannots
     uint64_t rows;     // given out so far
     uint64_t counts[KINDS], counts_of_this[KINDS];
@@ -47,22 +47,27 @@ static void count_kind(Journal *journal, uint64_t number, int64_t change, bool o
     }
 }
 
+// What is known of a row beside its number. An empty body need not be read.
+static const uint64_t EMPTY = (uint64_t)1 << 55;
+static const uint64_t ROW = ((uint64_t)1 << 55) - 1;
+
 static Status remember_answer(Journal *journal, uint64_t row, Digest key, uint32_t kind,
-                              bool of_this) {
-    uint64_t number = kind != 0 ? row | (uint64_t)kind << 56 : 0; // kind 0: dropped
+                              size_t size, bool of_this) {
+    uint64_t number = row | (uint64_t)kind << 56 | (size == 0 ? EMPTY : 0);
+    number = kind != 0 ? number : 0; // kind 0: dropped
     count_kind(journal, key_index_get(&journal->answers, key), -1, false);
     count_kind(journal, number, 1, of_this);
     return key_index_set(&journal->answers, key, number);
 }
 
-static Status load_answer(void *context, uint64_t row, Digest key, uint32_t kind) {
+static Status load_answer(void *context, uint64_t row, Digest key, uint32_t kind, size_t size) {
     Journal *journal = context;
     journal->rows = row;
-    return remember_answer(journal, row, key, kind, false);
+    return remember_answer(journal, row, key, kind, size, false);
 }
 
-static Status load_failure(void *context, uint64_t number, Digest key, uint32_t kind) {
-    (void)kind;
+static Status load_failure(void *context, uint64_t number, Digest key, uint32_t kind, size_t size) {
+    (void)kind, (void)size;
     return key_index_set(&((Journal *)context)->failures, key, number);
 }
 
@@ -200,15 +205,17 @@ Status journal_set_fact(Journal *journal, const char *name, const void *bytes, s
     return status;
 }
 
-static const uint64_t ROW = ((uint64_t)1 << 56) - 1;
-
 Status journal_answer(Journal *journal, Digest key, Buffer *out) {
-    uint64_t row = key_index_get(&journal->answers, key) & ROW;
-    if (row == 0) {
+    uint64_t number = key_index_get(&journal->answers, key);
+    if (number == 0) {
         return STATUS_NOT_FOUND;
     }
+    if ((number & EMPTY) != 0) {
+        buffer_clear(out);
+        return STATUS_OK;
+    }
     pthread_mutex_lock(&journal->store_lock);
-    Status status = store_answer(journal->store, row, key, out);
+    Status status = store_answer(journal->store, number & ROW, key, out);
     pthread_mutex_unlock(&journal->store_lock);
     return status;
 }
@@ -243,7 +250,7 @@ Status journal_drop_answer(Journal *journal, Digest key) {
     }
     journal->rows++;
     status = key_index_set(&journal->failures, key, 0);
-    return status == STATUS_OK ? remember_answer(journal, journal->rows, key, 0, false) : status;
+    return status == STATUS_OK ? remember_answer(journal, journal->rows, key, 0, 0, false) : status;
 }
 
 void journal_failures(const Journal *journal, Digest key, uint32_t *ret_deaths,
@@ -330,7 +337,8 @@ Status journal_next(Journal *journal, uint64_t *ret_ticket) {
         }
         bool is_told = record->kind != RECORD_FAILURE;
         if (record->kind == RECORD_ANSWER) {
-            status = remember_answer(journal, record->number, record->key, record->detail, true);
+            status = remember_answer(journal, record->number, record->key, record->detail,
+                                     record->size, true);
         }
         if (is_told) {
             *ret_ticket = record->ticket;

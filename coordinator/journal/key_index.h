@@ -2,7 +2,7 @@
 //
 // A map from task keys to numbers, in memory: which row of the journal holds a task's answer. Keys
 // are digests, so their own bits spread them over the table. Nothing is ever taken out (a number 0
-// is as good as none). 24 bytes for a key and its number, 4 to 8 for its place. One thread.
+// is as good as none). 24 bytes for a key and its number, 16 to 32 for its place. One thread.
 #ifndef AUSCULT_COORDINATOR_JOURNAL_KEY_INDEX_H
 #define AUSCULT_COORDINATOR_JOURNAL_KEY_INDEX_H
 
@@ -17,7 +17,9 @@ typedef struct KeyIndex {
         uint64_t number;
     } * entries; // (count) in the order they came
     uint32_t count, capacity;
-    uint32_t *places;     // (place_count) entry number plus 1 at hashed places; 0: free
+    // (place_count) at hashed places: in the upper half a part of the key, so that few other
+    // entries are looked at; in the lower half the entry's number plus 1; 0: free
+    uint64_t *places;
     uint32_t place_count; // a power of two, at least twice `capacity`; 0: none yet
 } KeyIndex;
 

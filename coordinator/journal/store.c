@@ -261,7 +261,9 @@ static Status open_database(Store *store, const char *path) {
     if (snprintf(store->path, sizeof store->path, "%s", path) >= (int)sizeof store->path) {
         return status_set(STATUS_LIMIT, "path too long: %s", path);
     }
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX;
+    // Its callers keep threads apart, and nobody asks it how much memory it has.
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     int code = sqlite3_open_v2(path, &store->database, flags, NULL);
     if (code == SQLITE_OK) {
         code =
@@ -362,7 +364,9 @@ Status store_each_answer(Store *store, StoreTake *take, void *context) {
         uint32_t kind;
         uint64_t number = (uint64_t)sqlite3_column_int64(statement, 0);
         bool ok = number == expected++ && is_sealed(statement, 1, &key, &kind);
-        status = ok ? take(context, number, key, kind) : damaged(store, "answer", expected - 1);
+        size_t size = (size_t)sqlite3_column_bytes(statement, 3);
+        status =
+            ok ? take(context, number, key, kind, size) : damaged(store, "answer", expected - 1);
     }
     if (status == STATUS_OK && code != SQLITE_DONE) {
         status = failed(store, code);
@@ -381,7 +385,7 @@ Status store_each_failure(Store *store, StoreTake *take, void *context) {
         uint64_t deaths = (uint64_t)sqlite3_column_int64(statement, 1);
         uint64_t cannots = (uint64_t)sqlite3_column_int64(statement, 2);
         status = column_digest(statement, 0, &key)
-                     ? take(context, deaths << 32 | (uint32_t)cannots, key, 0)
+                     ? take(context, deaths << 32 | (uint32_t)cannots, key, 0, 0)
                      : damaged(store, "failure of a task that died", deaths);
     }
     if (status == STATUS_OK && code != SQLITE_DONE) {

@@ -30,8 +30,9 @@ void store_close(Store *store); // accepts NULL
 // Counts the coordinators that have opened this run, this one included.
 Status store_begin_incarnation(Store *store, uint32_t *ret_number);
 
-// Calls `take` for every answer, in order. STATUS_FORMAT: damaged; what `take` returns.
-typedef Status StoreTake(void *context, uint64_t number, Digest key, uint32_t kind);
+// Calls `take` for every answer, in order, with the size of its body. STATUS_FORMAT: damaged; what
+// `take` returns.
+typedef Status StoreTake(void *context, uint64_t number, Digest key, uint32_t kind, size_t size);
 Status store_each_answer(Store *store, StoreTake *take, void *context);
 // Likewise for failures: `number` holds deaths << 32 | cannots.
 Status store_each_failure(Store *store, StoreTake *take, void *context);
