@@ -82,7 +82,10 @@ static Status refuse(const RunLock *lock, int error) {
 static Status open_and_lock(RunLock *lock) {
     lock->fd = open(lock->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (lock->fd < 0) {
-        return status_set(STATUS_IO, "cannot open %s: %s", lock->path, strerror(errno));
+        return status_set(STATUS_IO,
+                          "cannot open %s for writing: %s; a run can be continued and cleaned only "
+                          "where its folder can be written",
+                          lock->path, strerror(errno));
     }
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     return fcntl(lock->fd, F_OFD_SETLK, &whole) == 0 ? STATUS_OK : refuse(lock, errno);
