@@ -42,6 +42,8 @@ typedef struct Run {
     Plan *plan;
     Fingerprint fingerprint; // of this program on this machine
     bool is_begun;           // an earlier invocation has begun the run in this folder
+    bool has_old;            // a journal, or what is left of one, was in this folder
+    bool is_unreadable;      // and could not be read, which --restart may overlook
     bool made_folder;        // this invocation made it
     RunRecord before;        // where it is begun
     Digest *known;           // (clips of the dataset) see PlanConfig

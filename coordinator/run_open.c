@@ -127,10 +127,33 @@ Status run_scan(Run *run) {
     return dataset_scan(&options, &run->dataset);
 }
 
+// By the lock file alone too: a run whose journal is gone is told so, not taken for an empty
+// folder.
 static bool has_journal(const Run *run) {
+    static const char *const NAMES[] = {"journal.db", "journal.lock"};
     char path[LIMIT_PATH_BYTES];
-    return file_join(path, sizeof path, run->options.out, "journal.db") == STATUS_OK &&
-           file_exists(path);
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        if (file_join(path, sizeof path, run->options.out, NAMES[i]) == STATUS_OK &&
+            file_exists(path)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// --restart is the remedy for a journal that cannot be read: then the run is put aside unread.
+static Status open_old(Run *run) {
+    if (!has_journal(run)) {
+        return STATUS_OK;
+    }
+    run->has_old = true;
+    Status status = open_journal(run);
+    if (run->options.is_restart && (status == STATUS_FORMAT || status == STATUS_MISMATCH)) {
+        run->is_begun = false;
+        run->is_unreadable = true;
+        return STATUS_OK;
+    }
+    return status;
 }
 
 Status run_open_record(Run *run) {
@@ -139,9 +162,9 @@ Status run_open_record(Run *run) {
 }
 
 // --restart: the old run is kept beside the new one, RUN.1 or the next free number. Nobody works on
-// it, since its journal was ours.
+// it, since its journal was ours, or can be nobody's.
 static Status set_aside(Run *run) {
-    if (!run->options.is_restart || run->journal == NULL) {
+    if (!run->options.is_restart || !run->has_old) {
         return STATUS_OK;
     }
     char path[LIMIT_PATH_BYTES];
@@ -165,7 +188,8 @@ static Status set_aside(Run *run) {
         return status_set(STATUS_IO, "cannot rename %s to %s: %s", run->options.out, path,
                           strerror(errno));
     }
-    log_info("the run so far is kept as %s", path);
+    log_info("the run so far is kept as %s%s", path,
+             run->is_unreadable ? " (its journal could not be read)" : "");
     return STATUS_OK;
 }
 
@@ -187,7 +211,7 @@ static Status open_all(Run *run, char **argv) {
     Status (*const steps[])(Run *) = {run_scan,        set_aside,         begin_folder,
                                       open_log,        run_judge_changes, make_plan,
                                       run_check_space, run_write_record,  write_config};
-    Status status = has_journal(run) ? open_journal(run) : STATUS_OK;
+    Status status = open_old(run);
     if (status == STATUS_OK) {
         status = run_choose_roots(run);
     }

@@ -217,7 +217,8 @@ static Status migrate(Store *store) {
     if (version > STORE_VERSION) {
         return status_set(STATUS_MISMATCH,
                           "journal %s was written by a newer version of auscult (its format is %d, "
-                          "this program knows %d)",
+                          "this program knows %d): continue with that version, or begin anew with "
+                          "--restart, which keeps this run aside",
                           store->path, (int)version, STORE_VERSION);
     }
     if (version == 0) {

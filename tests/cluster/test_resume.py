@@ -352,6 +352,25 @@ def test_restart_keeps_the_old_run_aside_and_takes_its_data_and_settings(folder)
         check_has(results_of(out)["config.yaml"].decode(), "epochs: 2\n", "batch_size: 32\n")
 
 
+def test_restart_puts_a_run_aside_whose_journal_cannot_be_read(folder):
+    data, out = copy_finished(folder, 1)
+    journal = f"{out}/journal.db"
+
+    def make_newer():
+        base = sqlite3.connect(journal)
+        base.execute("PRAGMA user_version = 99")
+        base.close()
+
+    for number, harm in ((1, lambda: os.truncate(journal, 5000)), (2, lambda: os.remove(journal)),
+                         (3, make_newer)):
+        harm()
+        check_has(auscult("run", "--out", out, expect=3).err, "journal.db", "--restart")
+        check_has(auscult("run", "--out", out, "--restart", expect=2).err, "--data DIR is missing")
+        check(not os.path.exists(f"{out}.{number}"), "it was renamed although no run can begin")
+        result = again(data, out, "--restart", *TINY)
+        check_has(result.err, f"kept as {out}.{number} (its journal could not be read)")
+
+
 def test_a_run_that_is_worked_on_is_not_restarted(folder):
     data = make_data(f"{folder}/data", ("fan",))
     out = f"{folder}/run"
