@@ -205,6 +205,7 @@ static Status kill_coordinator(Scene *scene, Restart *restart, pid_t workers[WOR
     EmptyConfig config = {.mode = EMPTY_AT_ONCE,
                           .tasks = restart->tasks,
                           .workers = WORKERS,
+                          .stays = true,
                           .marks = restart->marks};
     Status status = start_anew(scene, &config);
     for (int w = 0; w < WORKERS && status == STATUS_OK; w++) {
@@ -225,6 +226,7 @@ static Status start_again(Scene *scene, Restart *restart) {
     EmptyConfig config = {.mode = EMPTY_AT_ONCE,
                           .tasks = restart->tasks,
                           .workers = WORKERS + 1,
+                          .stays = true,
                           .marks = restart->marks};
     ClientConfig looks = {.bench = scene->bench,
                           .fingerprint = &scene->fingerprint,
@@ -245,6 +247,7 @@ static Status start_again(Scene *scene, Restart *restart) {
     }
     restart->serving_ms = (double)(atomic_load(&scene->other->welcome_ns) - since_ns) / 1e6;
     restart->back_ms = (double)(atomic_load(&scene->told->joined_ns) - since_ns) / 1e6;
+    atomic_store(&scene->told->may_end, 1);
     if (status == STATUS_OK) {
         status = process_join(&scene->coordinator, TASKS_MS);
     }

@@ -23,9 +23,9 @@ typedef struct Empty {
     Core *core;
     uint32_t *indices; // (tags) which task a tag is
     uint32_t tag_count;
-    uint32_t next;         // task to be added
-    int64_t added_ns;      // EMPTY_IN_TURN: the task under way
-    double resident_bytes; // before tasks were added
+    uint32_t next;    // task to be added
+    int64_t added_ns; // EMPTY_IN_TURN: the task under way
+    Status status;    // what adding them between the loop's turns came to
 } Empty;
 
 static Digest key_of(uint64_t index) {
@@ -41,22 +41,21 @@ static Status add(Empty *empty, uint32_t index) {
     return core_add_task(empty->core, &task, clock_ms());
 }
 
-static bool is_finished(Empty *empty, uint32_t index, Buffer *answer) {
-    if (journal_answer(empty->journal, key_of(index), answer) != STATUS_OK) {
-        return false;
-    }
+static void note_found(Empty *empty, uint32_t index) {
     atomic_fetch_add(&empty->told->found, 1);
     if (empty->config->marks != NULL) {
         empty->config->marks[index] |= EMPTY_FOUND;
     }
-    return true;
 }
 
 static Status add_all(Empty *empty) {
     Buffer answer = BUFFER_EMPTY;
     Status status = STATUS_OK;
     for (; empty->next < empty->config->tasks && status == STATUS_OK; empty->next++) {
-        if (!is_finished(empty, empty->next, &answer)) {
+        status = journal_answer(empty->journal, key_of(empty->next), &answer);
+        if (status == STATUS_OK) {
+            note_found(empty, empty->next);
+        } else if (status == STATUS_NOT_FOUND) {
             status = add(empty, empty->next);
         }
     }
@@ -68,23 +67,25 @@ static Status start(void *context, Core *core, int64_t now_ms) {
     Empty *empty = context;
     (void)now_ms;
     empty->core = core;
-    empty->resident_bytes = process_resident_bytes(getpid());
     // What an earlier coordinator left is looked up before anybody is served, as a plan does it.
     uint64_t of_this;
     bool is_resumed = journal_count(empty->journal, TASK_EMPTY, &of_this) > 0;
     if (empty->config->mode != EMPTY_AT_ONCE || (empty->config->workers > 0 && !is_resumed)) {
         return STATUS_OK;
     }
+    double before = process_resident_bytes(getpid());
     Status status = add_all(empty);
-    empty->told->waiting_bytes = process_resident_bytes(getpid()) - empty->resident_bytes;
+    empty->told->waiting_bytes = process_resident_bytes(getpid()) - before;
     return status;
 }
 
 static bool is_over(void *context) {
     const Empty *empty = context;
     EmptyTold *told = empty->told;
-    return atomic_load(&told->is_over) != 0 ||
-           atomic_load(&told->durable) + atomic_load(&told->found) == empty->config->tasks;
+    bool may_end = !empty->config->stays || atomic_load(&told->may_end) != 0;
+    return empty->status != STATUS_OK ||
+           (may_end &&
+            atomic_load(&told->durable) + atomic_load(&told->found) == empty->config->tasks);
 }
 
 // What is due between the loop's turns: tasks that may begin.
@@ -115,10 +116,7 @@ static void progress(void *context, ProgressFacts *facts) {
         atomic_store(&empty->told->joined_ns, clock_ns());
     }
     atomic_store(&empty->told->is_serving, 1);
-    if (add_due(empty) != STATUS_OK) {
-        log_error("%s", status_message());
-        _exit(1);
-    }
+    empty->status = add_due(empty);
 }
 
 // ---- answers ----
@@ -282,6 +280,7 @@ static int be_coordinator(void *context) {
     }
     if (status == STATUS_OK) {
         status = serve(&empty, blobs);
+        status = status == STATUS_OK ? empty.status : status;
     }
     if (status != STATUS_OK && status != STATUS_STOPPED) {
         log_error("%s", status_message());

@@ -30,7 +30,7 @@ typedef struct EmptyTold {
     atomic_uint workers, durable, found;
     atomic_uint left;    // workers whose sessions ended
     atomic_uint wanted;  // by the bench: tasks that there should be
-    atomic_uint is_over; // by the bench: enough
+    atomic_uint may_end; // by the bench, where the coordinator stays
     atomic_uint trips;
     _Atomic int64_t begun_ns;           // the first task was given to a worker
     _Atomic int64_t ended_ns;           // the last answer became durable
@@ -48,6 +48,7 @@ typedef struct EmptyConfig {
     EmptyMode mode;
     uint32_t tasks;       // in all; EMPTY_ASKED: at most
     uint32_t workers;     // expected
+    bool stays;           // when all tasks are done, until it may end
     EmptyTold *told;      // shared
     unsigned char *marks; // (tasks) shared; NULL: not kept
 } EmptyConfig;
