@@ -126,6 +126,10 @@ void core_gather_task(Core *core, Session *session, const WireTask *task, const 
         session->bodies.size + body->size > PROTO_BODY_BYTES - count * ITEM_BYTES) {
         close_tasks(core, session);
     }
+    if (session->tasks.size == 0) { // room for all that it may be given, at once
+        uint32_t more = session->credits < PROTO_BUNDLE ? session->credits + 1 : PROTO_BUNDLE;
+        buffer_reserve(&session->tasks, more * sizeof *task);
+    }
     buffer_append(&session->tasks, task, sizeof *task);
     if (body->size > 0) {
         buffer_append(&session->bodies, body->bytes, body->size);

@@ -154,8 +154,9 @@ static void act(Server *server, CoreAction *action, int64_t now_ms) {
 
 static void do_actions(Server *server) {
     CoreAction action;
+    int64_t now_ms = clock_ms(); // of all: there may be a hundred thousand a second
     while (server->failure == STATUS_OK && core_next_action(server->core, &action)) {
-        act(server, &action, clock_ms());
+        act(server, &action, now_ms);
         core_action_done(&action);
     }
 }
@@ -213,11 +214,11 @@ static void drain_journal(Server *server) {
     const Owner *owner = server->config->owner;
     uint64_t ticket;
     Status status;
+    int64_t now_ms = clock_ms();
     while ((status = journal_next(server->config->journal, &ticket)) == STATUS_OK) {
-        core_on_durable(server->core, (TaskTag)ticket, clock_ms());
+        core_on_durable(server->core, (TaskTag)ticket, now_ms);
         say_pace(server, (TaskTag)ticket);
-        Status applied =
-            owner->on_durable(owner->context, server->core, (TaskTag)ticket, clock_ms());
+        Status applied = owner->on_durable(owner->context, server->core, (TaskTag)ticket, now_ms);
         if (applied != STATUS_OK) {
             fail(server, applied);
         }
