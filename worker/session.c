@@ -39,6 +39,7 @@ typedef struct Session {
     int64_t leave_ms;   // when it leaves at the latest; 0: not asked to
     uint32_t asked;     // credits given whose answers have not been taken
     uint32_t window;    // what `asked` may be
+    bool was_cancelled; // a task since the last CREDIT
     uint32_t owed_acks; // results sent that have not been acknowledged
     int64_t idle_ms;    // since when nothing is under work, once asked to leave; 0: something is
     double usual_ns;    // that a task takes, of late
@@ -222,12 +223,16 @@ static bool handle(Session *session, const Message *message, SessionEnd *ret_end
     }
 }
 
+// Half a window at a time, so that not every answer has a CREDIT behind it; but after a task that
+// was cancelled at once, since the coordinator may wait for a sign that this worker is free.
 static Status ask_for_more(Session *session) {
-    if (session->asked >= session->window || session->leave_ms > 0) {
+    uint32_t most = session->was_cancelled ? session->window - 1 : session->window / 2;
+    if (session->asked > most || session->leave_ms > 0) {
         return STATUS_OK;
     }
     Message credit = {.type = MESSAGE_CREDIT, .credit = {session->window - session->asked}};
     session->asked = session->window;
+    session->was_cancelled = false;
     return send_message(session, &credit);
 }
 
@@ -260,6 +265,7 @@ static Status send_bundles(Session *session, uint32_t count) {
     for (uint32_t i = 0; i < count && status == STATUS_OK; i++) {
         const DeskAnswer *answer = &session->answers[i];
         if (answer->is_cancelled) {
+            session->was_cancelled = true;
             continue;
         }
         size_t more = answer->body.size + PROTO_ITEM_BYTES;
