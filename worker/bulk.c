@@ -8,7 +8,8 @@
 enum {
     ANSWER_MS = 30000, // for an ATTACH or a GET; beyond, the session is as good as lost
     SEND_MS = 30000,
-    TRIES = 3, // connections for one blob: beyond, something else is wrong
+    SLICE_MS = 50, // of that, between looks whether the task is still wanted
+    TRIES = 3,     // connections for one blob: beyond, something else is wrong
 };
 
 struct Bulk {
@@ -49,12 +50,24 @@ void bulk_free(Bulk *bulk) {
     }
 }
 
+// Sends in slices of time, so that a task that is cancelled while nobody takes anything ends.
+static Status send_bytes(Bulk *bulk, const void *bytes, size_t size, const void *payload,
+                         size_t payload_size) {
+    Status status = STATUS_AGAIN;
+    for (int64_t left_ms = SEND_MS; status == STATUS_AGAIN && left_ms > 0; left_ms -= SLICE_MS) {
+        if (desk_is_cancelled(bulk->desk)) {
+            return status_set(STATUS_STOPPED, "the task is not wanted any more");
+        }
+        status = line_send(bulk->line, bytes, size, payload, payload_size, SLICE_MS);
+    }
+    return status;
+}
+
 static Status send_message(Bulk *bulk, const Message *message) {
     Buffer bytes = BUFFER_EMPTY;
     message_encode(message, &bytes);
-    Status status = bytes.status == STATUS_OK
-                        ? line_send(bulk->line, bytes.bytes, bytes.size, NULL, 0, SEND_MS)
-                        : bytes.status;
+    Status status = bytes.status == STATUS_OK ? send_bytes(bulk, bytes.bytes, bytes.size, NULL, 0)
+                                              : bytes.status;
     buffer_done(&bytes);
     return status;
 }
@@ -203,12 +216,12 @@ typedef struct Emission {
 static Status emit(void *context, const void *bytes, size_t size, size_t payload_offset,
                    size_t payload_size) {
     Emission *emission = context;
-    if (payload_size > 0 && desk_is_cancelled(emission->bulk->desk)) {
-        return status_set(STATUS_IO, "cancelled in the middle of a blob");
-    }
-    return line_send(emission->bulk->line, bytes, size,
-                     payload_size > 0 ? emission->bytes + payload_offset : NULL, payload_size,
-                     SEND_MS);
+    Status status =
+        send_bytes(emission->bulk, bytes, size,
+                   payload_size > 0 ? emission->bytes + payload_offset : NULL, payload_size);
+    // An error, since half a blob leaves the line out of step.
+    return status == STATUS_STOPPED ? status_set(STATUS_IO, "cancelled in the middle of a blob")
+                                    : status;
 }
 
 static Status put(Bulk *bulk, const Message *header, const void *bytes, size_t size) {

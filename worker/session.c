@@ -17,6 +17,7 @@
 
 enum {
     HELLO_MS = 1000,   // for a connection; beyond, see whether the endpoint is still that
+    SLICE_MS = 50,     // of that, between looks whether it is asked to leave
     WELCOME_MS = 5000, // after HELLO; beyond, the coordinator is not there
     WINDOW_LEAST = 2,  // one task under work, one waiting: the next begins without a round trip
     WINDOW_MOST = PROTO_CREDITS,
@@ -73,7 +74,12 @@ static Status say_hello(Session *session) {
     hello.hello.kernel = config->kernel;
     hello.hello.fingerprint = config->fingerprint->digest;
     hello.hello.libraries = config->fingerprint->parts;
-    return send_within(session, &hello, HELLO_MS);
+    Status status = STATUS_AGAIN;
+    for (int64_t left_ms = HELLO_MS; status == STATUS_AGAIN && left_ms > 0; left_ms -= SLICE_MS) {
+        status = *config->stop ? status_set(STATUS_STOPPED, "asked to leave")
+                               : send_within(session, &hello, SLICE_MS);
+    }
+    return status;
 }
 
 // Where the data lie: this worker's own roots if it was given any, else the coordinator's.
@@ -140,6 +146,7 @@ static SessionEnd refused(const Message *message, char kernel[32]) {
 static bool greet(Session *session, SessionEnd *ret_end, char kernel[32]) {
     *ret_end = SESSION_LOST;
     if (say_hello(session) != STATUS_OK) {
+        *ret_end = *session->config->stop ? SESSION_OVER : SESSION_LOST;
         return false;
     }
     int64_t until_ms = clock_ms() + WELCOME_MS;
