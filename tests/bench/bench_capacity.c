@@ -20,7 +20,7 @@ enum {
     WAIT_MS = 120000,
     SOAK_PERCENT_WARM = 20, // of a soak, after which memory is expected to stay
     SOAK_WORKERS = 2,
-    SOAK_TASKS_PER_TURN = 20,
+    SOAK_TASKS_PER_TURN = 2, // few, since what is finished is remembered: that is no leak
 };
 
 typedef struct Hall {
