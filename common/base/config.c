@@ -3,38 +3,34 @@
 
 #include <string.h>
 #include <strings.h>
-#include <yaml.h>
 
 #include "common/base/file.h"
 #include "common/base/limits.h"
+#include "common/base/yaml_tree.h"
 
-enum { MOST_KEYS = 256 };
+enum { MOST_KEYS = 256, MOST_VALUE_BYTES = 256 };
 
-// The reader walks libyaml's events: a mapping's scalars come as key, value, key, value.
 typedef struct Reader {
     const char *name;  // the file, for messages
     Settings settings; // what has been read so far
-    char key[64];      // the key that waits for its value, "" when none does
-    int depth;         // 0 outside, 1 inside the one mapping
     const SettingRow *seen[MOST_KEYS];
     int seen_count;
-    bool passing_over; // the waiting key is one of PASSED_OVER
-    bool shuffling;    // the waiting key is the baseline's shuffle
-    bool in_list;      // inside a list
-    int list_line;     // where it begins
-    Buffer list;       // its items so far, as settings_set takes them
-    char window[256];  // win_length's value, "" when not given
+    char window[MOST_VALUE_BYTES]; // win_length's value, "" when not given
 } Reader;
+
+// A key as the settings know it.
+typedef struct Key {
+    char text[64];
+    int line;
+    bool is_passed_over; // one of PASSED_OVER
+    bool is_shuffle;     // the baseline's shuffle
+} Key;
 
 // The official baseline.yaml's keys about folders, devices and printing: no part of a result.
 static const char *const PASSED_OVER[] = {"dataset_directory", "result_directory",
                                           "export_dir",        "use_cuda",
                                           "log_interval",      "model",
                                           "is_auto_download",  NULL};
-
-static int line_of(const yaml_event_t *event) {
-    return (int)event->start_mark.line + 1;
-}
 
 static Status note_key(Reader *reader, const char *key, int line) {
     for (const SettingRow *row = SETTING_TABLE; row->key != NULL; row++) {
@@ -53,148 +49,123 @@ static Status note_key(Reader *reader, const char *key, int line) {
 }
 
 // Takes the dashes off the official baseline's keys, which are options of its program.
-static Status take_key(Reader *reader, const char *key, int line) {
-    bool official = key[0] == '-';
-    key += strspn(key, "-");
-    if (key[0] == '\0' || strlen(key) >= sizeof reader->key) {
-        return status_set(STATUS_FORMAT, "%s line %d: '%s' is no key", reader->name, line, key);
+static Status read_key(Reader *reader, const YamlNode *entry, Key *ret_key) {
+    const char *text = entry->key + strspn(entry->key, "-");
+    bool official = entry->key[0] == '-';
+    Key key = {.line = entry->key_line};
+    if (text[0] == '\0' || strlen(text) >= sizeof key.text) {
+        return status_set(STATUS_FORMAT, "%s line %d: '%s' is no key", reader->name, key.line,
+                          text);
     }
-    if (official && strcmp(key, "lr") == 0) {
-        key = "learning_rate";
-    }
-    strcpy(reader->key, key);
+    strcpy(key.text, official && strcmp(text, "lr") == 0 ? "learning_rate" : text);
     for (int i = 0; official && PASSED_OVER[i] != NULL; i++) {
-        reader->passing_over |= strcmp(key, PASSED_OVER[i]) == 0;
+        key.is_passed_over |= strcmp(text, PASSED_OVER[i]) == 0;
     }
-    reader->shuffling = official && strcmp(key, "shuffle") == 0;
-    return note_key(reader, key, line);
+    key.is_shuffle = official && strcmp(text, "shuffle") == 0;
+    *ret_key = key;
+    return note_key(reader, key.text, key.line);
 }
 
-static Status take_value(Reader *reader, const char *value) {
-    if (reader->passing_over) {
+static Status take_value(Reader *reader, const Key *key, const char *value) {
+    if (key->is_passed_over) {
         return STATUS_OK;
     }
-    if (reader->shuffling) {
+    if (key->is_shuffle) {
         return strcasecmp(value, "true") == 0
                    ? STATUS_OK
                    : status_set(STATUS_INVALID, "shuffle is '%s': accepted is True", value);
     }
-    if (strcmp(reader->key, "win_length") == 0) {
+    if (strcmp(key->text, "win_length") == 0) {
         strcpy(reader->window, value[0] != '\0' ? value : "null");
     }
-    return settings_set(&reader->settings, reader->key, value);
+    return settings_set(&reader->settings, key->text, value);
 }
 
-// The waiting key has got its value.
-static Status end_value(Reader *reader, const char *value, int line) {
-    Status status = take_value(reader, value);
-    reader->key[0] = '\0';
-    reader->passing_over = false;
-    return status == STATUS_OK ? STATUS_OK
-                               : status_prefix(status, "%s line %d", reader->name, line);
-}
-
-static Status take_scalar(Reader *reader, const yaml_event_t *event) {
-    const char *value = (const char *)event->data.scalar.value;
-    int line = line_of(event);
-    if (reader->depth == 0) {
-        return status_set(STATUS_FORMAT, "%s line %d: expected 'key: value' lines", reader->name,
-                          line);
-    }
-    if (strlen(value) != event->data.scalar.length || strlen(value) >= 256) {
-        return status_set(STATUS_FORMAT, "%s line %d: a value too long or with a zero byte",
-                          reader->name, line);
-    }
-    if (reader->key[0] == '\0') {
-        return take_key(reader, value, line);
-    }
-    if (reader->in_list) {
-        buffer_format(&reader->list, "%s%s", reader->list.size > 1 ? ", " : "", value);
-        return reader->list.status;
-    }
-    return end_value(reader, value, line);
-}
-
-static bool takes_list(const Reader *reader) {
+static bool takes_list(const char *key) {
     for (const SettingRow *row = SETTING_TABLE; row->key != NULL; row++) {
-        if (strcmp(row->key, reader->key) == 0) {
+        if (strcmp(row->key, key) == 0) {
             return row->type == SETTING_SEEDS;
         }
     }
     return false;
 }
 
-static Status begin_list(Reader *reader, const yaml_event_t *event) {
-    reader->in_list = true;
-    reader->list_line = line_of(event);
-    buffer_clear(&reader->list);
-    buffer_text(&reader->list, "[");
-    return reader->list.status;
-}
-
-static Status end_list(Reader *reader) {
-    reader->in_list = false;
-    buffer_text(&reader->list, "]");
-    return reader->list.status == STATUS_OK
-               ? end_value(reader, buffer_cstr(&reader->list), reader->list_line)
-               : reader->list.status;
-}
-
-static Status take_event(Reader *reader, const yaml_event_t *event) {
-    if (event->type == YAML_SCALAR_EVENT) {
-        return take_scalar(reader, event);
-    }
-    bool begins = event->type == YAML_SEQUENCE_START_EVENT;
-    if (begins && reader->depth > 0 && !reader->in_list && takes_list(reader)) {
-        return begin_list(reader, event);
-    }
-    if (reader->in_list && event->type == YAML_SEQUENCE_END_EVENT) {
-        return end_list(reader);
-    }
-    bool nested = reader->depth > 0 && event->type != YAML_MAPPING_END_EVENT;
-    bool other = begins || event->type == YAML_ALIAS_EVENT;
-    if (nested || other) {
+static Status check_scalar(const Reader *reader, const Key *key, const YamlNode *node) {
+    if (node->kind != YAML_IS_SCALAR) {
         return status_set(STATUS_FORMAT,
-                          "%s line %d: %s%s a list, mapping or alias where one value "
-                          "is expected",
-                          reader->name, line_of(event), reader->key,
-                          reader->key[0] != '\0' ? " has" : "");
+                          "%s line %d: %s has a list or mapping where one value is expected",
+                          reader->name, node->line, key->text);
     }
-    if (event->type == YAML_MAPPING_START_EVENT) {
-        reader->depth = 1;
-    } else if (event->type == YAML_MAPPING_END_EVENT) {
-        reader->depth = 0;
+    return strlen(node->text) < MOST_VALUE_BYTES
+               ? STATUS_OK
+               : status_set(STATUS_FORMAT, "%s line %d: a value too long", reader->name,
+                            node->line);
+}
+
+// A value as settings_set takes it: a list's items stand in brackets.
+static Status write_value(const Reader *reader, const Key *key, const YamlNode *node, Buffer *out) {
+    if (node->kind != YAML_IS_LIST || !takes_list(key->text)) {
+        Status status = check_scalar(reader, key, node);
+        buffer_text(out, status == STATUS_OK ? node->text : "");
+        return status != STATUS_OK ? status : out->status;
     }
-    return STATUS_OK;
+    Status status = STATUS_OK;
+    buffer_text(out, "[");
+    for (const YamlNode *item = node->first; item != NULL && status == STATUS_OK;
+         item = item->next) {
+        status = check_scalar(reader, key, item);
+        if (status == STATUS_OK) {
+            buffer_format(out, "%s%s", item == node->first ? "" : ", ", item->text);
+        }
+    }
+    buffer_text(out, "]");
+    return status != STATUS_OK ? status : out->status;
+}
+
+static Status take_entry(Reader *reader, const YamlNode *entry) {
+    Key key;
+    Status status = read_key(reader, entry, &key);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    Buffer value = BUFFER_EMPTY;
+    status = write_value(reader, &key, entry, &value);
+    if (status == STATUS_OK) {
+        status = take_value(reader, &key, buffer_cstr(&value));
+        status = status == STATUS_OK
+                     ? STATUS_OK
+                     : status_prefix(status, "%s line %d", reader->name, entry->line);
+    }
+    buffer_done(&value);
+    return status;
+}
+
+static Status take_tree(Reader *reader, const YamlNode *root) {
+    if (root->kind != YAML_IS_MAPPING) {
+        return status_set(STATUS_FORMAT, "%s line %d: expected 'key: value' lines", reader->name,
+                          root->line);
+    }
+    Status status = STATUS_OK;
+    for (const YamlNode *entry = root->first; entry != NULL && status == STATUS_OK;
+         entry = entry->next) {
+        status = take_entry(reader, entry);
+    }
+    if (status == STATUS_OK && reader->window[0] != '\0') {
+        // Once more, since null means n_fft, which may stand below it.
+        status = settings_set(&reader->settings, "win_length", reader->window);
+    }
+    return status;
 }
 
 Status config_read_text(const char *name, const char *text, size_t size, Settings *settings) {
     Reader reader = {.name = name, .settings = *settings};
-    yaml_parser_t parser;
-    if (!yaml_parser_initialize(&parser)) {
-        return status_set(STATUS_MEMORY, "out of memory while reading %s", name);
+    YamlNode *root = NULL;
+    Status status = yaml_tree_read(name, text, size, &root, NULL);
+    if (status != STATUS_OK) {
+        return status;
     }
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
-    Status status = STATUS_OK;
-    bool ended = false;
-    while (status == STATUS_OK && !ended) {
-        yaml_event_t event;
-        if (!yaml_parser_parse(&parser, &event)) {
-            status =
-                status_set(STATUS_FORMAT, "%s line %d: %s", name, (int)parser.problem_mark.line + 1,
-                           parser.problem != NULL ? parser.problem : "not YAML");
-            break;
-        }
-        ended = event.type == YAML_STREAM_END_EVENT;
-        status = take_event(&reader, &event);
-        yaml_event_delete(&event);
-    }
-    yaml_parser_delete(&parser);
-    buffer_done(&reader.list);
-    if (status == STATUS_OK && reader.window[0] != '\0') {
-        // Once more, since null means n_fft, which may stand below it.
-        status = settings_set(&reader.settings, "win_length", reader.window);
-    }
+    status = take_tree(&reader, root);
+    yaml_tree_free(root);
     if (status == STATUS_OK) {
         *settings = reader.settings;
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// YAML configuration files with flat keys, read through libyaml for its line marks. Precedence is
+// YAML configuration files with flat keys, read as a tree that knows its lines. Precedence is
 // the caller's: preset first, then this file, then --set. The official baseline.yaml
 // (dcase2023_task2_baseline_ae) is accepted as it is: its keys begin with dashes, `-lr` is
 // learning_rate, and those of its keys that say where data lie and how to print are passed over.
