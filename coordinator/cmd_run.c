@@ -24,19 +24,22 @@ static int refuse(const Run *run) {
     return EXIT_USAGE;
 }
 
-static int serve(const Run *run) {
+static uint32_t local_workers(const RunOptions *options) {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    uint32_t local = run->options.local_workers;
-    if (local == UINT32_MAX) {
-        local = run->options.bind != NULL ? 0 : cores > 0 ? (uint32_t)cores : 1;
-    }
+    return options->local_workers != UINT32_MAX ? options->local_workers
+           : options->bind != NULL              ? 0
+           : cores > 0                          ? (uint32_t)cores
+                                                : 1;
+}
+
+static int serve(const Run *run) {
     Owner owner = plan_owner(run->plan);
     ServerConfig config = {.owner = &owner,
                            .journal = run->journal,
                            .blobs = run->blobs,
                            .run_folder = run->options.out,
                            .bind = run->options.bind,
-                           .local_workers = local,
+                           .local_workers = local_workers(&run->options),
                            .roots = (const char *const *)run->roots,
                            .root_count = run->root_count,
                            .kernel = (Kernel)run->settings.numerics,

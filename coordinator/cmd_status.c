@@ -56,6 +56,10 @@ static void print_text(const char *run, const StatusFacts *facts, bool is_alive,
     if (is_alive) {
         printf("%s: running (%s), %llu worker%s\n", run, facts->stage,
                (unsigned long long)facts->workers, facts->workers == 1 ? "" : "s");
+        if (facts->models_stranded > 0) {
+            printf("  waiting         %llu models, for a worker that can read the data\n",
+                   (unsigned long long)facts->models_stranded);
+        }
     } else if (facts->state == RUN_DONE) {
         printf("%s: done\n", run);
     } else {

@@ -109,6 +109,7 @@ static Status make_plan(Run *run) {
                          .known = run->known,
                          .may_redo = run->may_redo,
                          .retries = run->options.is_retry,
+                         .is_local = run->options.bind == NULL,
                          .journal = run->journal,
                          .blobs = run->blobs};
     return plan_new(&config, &run->plan);

@@ -23,7 +23,7 @@ void answer_refuse(Core *core, Session *session, TaskTag tag, int64_t now_ms) {
               "worker %s gave an answer to task %u that is not valid: %s", session->worker->name,
               tag, status_message());
     if (core->tasks[tag].state == TASK_LEASED) {
-        trouble_wrong(core, tag, session->worker);
+        trouble_wrong(core, tag, session, now_ms);
     }
     roster_expel(core, session, ENDING_POLITE, "an answer that is not valid", now_ms);
 }
@@ -147,12 +147,12 @@ static void on_cannot(Core *core, Session *session, Lease *lease, const WireResu
     }
     const Task *task = &core->tasks[tag];
     if (task->state == TASK_LEASED) {
-        trouble_cannot(core, tag, session->worker);
+        trouble_cannot(core, tag, session, now_ms);
     }
     lease_end(core, lease, now_ms);
     lease_lost(core, tag, now_ms);
-    bool is_over =
-        trouble_of(core, tag)->cannots >= CANNOTS_MOST || !trouble_somebody_could(core, tag);
+    bool is_over = trouble_of(core, tag)->cannots >= CANNOTS_MOST ||
+                   !trouble_somebody_could(core, tag, now_ms);
     if (task->state == TASK_WAITING && is_over) {
         CoreActionKind why = result->outcome == RESULT_IMPOSSIBLE ? CORE_IMPOSSIBLE : CORE_CANNOT;
         queue_remove(core, tag);

@@ -30,6 +30,7 @@ Core *core_new(const CoreConfig *config) {
     }
     core->trouble_free = NO_TROUBLE;
     core->look_ms = core->due_ms = INT64_MAX;
+    core->stranded_look_ms = INT64_MIN;
     core->judge_ms = INT64_MIN;
     core->counts.train_loss = NAN;
     return core;
@@ -49,7 +50,7 @@ void core_free(Core *core) {
     decoded_free(core->decoded);
     mem_free(core->remembered);
     mem_free(core->tasks);
-    mem_free(core->troubles);
+    trouble_free(core);
     mem_free(core->actions);
     mem_free(core);
 }
@@ -98,6 +99,14 @@ void core_retry(Core *core, TaskTag tag, int64_t now_ms) {
     check_doubted(core, tag);
     trouble_forget(core, tag);
     trouble_settle(core, tag, now_ms);
+}
+
+void core_wait(Core *core, TaskTag tag, int64_t now_ms) {
+    check_doubted(core, tag);
+    assert(core->tasks[tag].kind == TASK_TRAIN); // any other the owner can do itself
+    trouble_look_over(core, tag);
+    queue_push(core, QUEUE_STRANDED, tag, now_ms);
+    core->stranded_look_ms = now_ms; // somebody who did not fail it may be there
 }
 
 // ---- input ----
@@ -278,5 +287,6 @@ CoreCounts core_counts(const Core *core) {
     for (int name = 0; name < QUEUE_COUNT; name++) {
         counts.waiting += core->queues[name].count;
     }
+    counts.stranded = core->queues[QUEUE_STRANDED].count;
     return counts;
 }

@@ -83,8 +83,9 @@ typedef enum CoreActionKind {
                 // first such action, those for the other members of the group follow without
     CORE_COMMIT, // the answer `blob` of `tag` is complete: make it durable, then core_on_durable
     CORE_DROP,   // forget `peer`
-    CORE_CANNOT, // no worker could do `tag`; `blob` is the last CannotBody or empty: look yourself,
-                 // then core_answer or core_abandon
+    CORE_CANNOT, // no worker could do `tag`; `blob` is the last CannotBody or empty, `items` the
+                 // name of the worker that failed it last: look yourself, then core_answer,
+                 // core_retry, core_wait or core_abandon
     CORE_IMPOSSIBLE, // nobody can do `tag`; `blob` as above
     CORE_POISON,     // workers died on `tag` too often: core_abandon or split it
     CORE_FAILED,     // `deaths` and `cannots` of `tag` are now these: keep them for core_add_task
@@ -115,8 +116,9 @@ typedef struct CoreCounts {
     uint32_t sessions;                           // workers connected and admitted
     uint32_t free_workers;                       // of them without a lease
     uint64_t waiting, answered, done, abandoned; // tasks
-    uint64_t retries;                            // leases that ended without an answer
-    double train_loss;                           // the last loss a worker told, NaN when none did
+    uint64_t stranded; // of those that wait: nobody who is there may be given them (core_wait)
+    uint64_t retries;  // leases that ended without an answer
+    double train_loss; // the last loss a worker told, NaN when none did
 } CoreCounts;
 
 typedef struct Core Core;
@@ -138,6 +140,10 @@ Status core_answer(Core *core, TaskTag tag, const void *bytes, size_t size, int6
 void core_abandon(Core *core, TaskTag tag);
 // Gives the task to workers again from the start, forgetting who failed.
 void core_retry(Core *core, TaskTag tag, int64_t now_ms);
+// Another worker may do the TRAIN task: it waits for one, with its failures. Who failed it is given
+// it again only in a later session, and after a pause that doubles each time. The owner is asked
+// again (CORE_CANNOT) when it has failed again.
+void core_wait(Core *core, TaskTag tag, int64_t now_ms);
 
 void core_on_message(Core *core, CorePeer peer, const Message *message, int64_t now_ms);
 // What came could not be decoded.

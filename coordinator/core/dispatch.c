@@ -74,17 +74,18 @@ static uint32_t leases_allowed(const Core *core) {
 
 // ---- training ----
 
-static bool may_train(const Core *core, TaskTag tag, const Session *session) {
-    return core->tasks[tag].trouble == NO_TROUBLE || !trouble_has_failed(core, tag, session);
+static bool may_train(const Core *core, TaskTag tag, const Session *session, int64_t now_ms) {
+    return core->tasks[tag].trouble == NO_TROUBLE ||
+           !trouble_has_failed(core, tag, session, now_ms);
 }
 
-static uint32_t count_free(const Core *core, TaskTag tag) {
+static uint32_t count_free(const Core *core, TaskTag tag, int64_t now_ms) {
     if (core->tasks[tag].trouble == NO_TROUBLE) {
         return core->idle_willing;
     }
     uint32_t count = 0;
     for (const Session *s = core->willing[0]; s != NULL; s = s->next_willing) {
-        count += may_train(core, tag, s);
+        count += may_train(core, tag, s, now_ms);
     }
     return count;
 }
@@ -94,7 +95,7 @@ static void give_shares(Core *core, TaskTag tag, uint32_t members, int64_t now_m
     Session *chosen[LIMIT_SHARDS];
     uint32_t chosen_count = 0;
     for (Session *s = core->willing[0]; s != NULL && chosen_count < members; s = s->next_willing) {
-        if (may_train(core, tag, s)) {
+        if (may_train(core, tag, s, now_ms)) {
             chosen[chosen_count++] = s;
         }
     }
@@ -109,7 +110,7 @@ static void give_shares(Core *core, TaskTag tag, uint32_t members, int64_t now_m
 static void dispatch_train(Core *core, TaskTag tag, int64_t now_ms) {
     const CoreHooks *hooks = &core->config.hooks;
     const Task *task = &core->tasks[tag];
-    uint32_t free_workers = count_free(core, tag);
+    uint32_t free_workers = count_free(core, tag, now_ms);
     if (free_workers == 0) {
         return;
     }
@@ -142,10 +143,10 @@ static void dispatch_trains(Core *core, int64_t now_ms) {
 
 // The idle worker that has done least: what another worker left behind in its memory cannot kill a
 // fresh one.
-static Session *freshest(const Core *core, TaskTag tag) {
+static Session *freshest(const Core *core, TaskTag tag, int64_t now_ms) {
     Session *best = NULL;
     for (Session *s = core->willing[0]; s != NULL; s = s->next_willing) {
-        if (!trouble_has_failed(core, tag, s) &&
+        if (!trouble_has_failed(core, tag, s, now_ms) &&
             (best == NULL || s->tasks_done < best->tasks_done)) {
             best = s;
         }
@@ -153,11 +154,11 @@ static Session *freshest(const Core *core, TaskTag tag) {
     return best;
 }
 
-static Session *least_busy(const Core *core, TaskTag tag) {
+static Session *least_busy(const Core *core, TaskTag tag, int64_t now_ms) {
     uint32_t most = leases_allowed(core);
     for (uint32_t b = next_bucket(core, 0); b <= most; b = next_bucket(core, b + 1)) {
         for (Session *s = core->willing[b]; s != NULL; s = s->next_willing) {
-            if (!trouble_has_failed(core, tag, s)) {
+            if (!trouble_has_failed(core, tag, s, now_ms)) {
                 return s;
             }
         }
@@ -179,11 +180,11 @@ static void settle_hopeless(Core *core, TaskTag tag, int64_t now_ms) {
 
 static void place_troubled(Core *core, TaskTag tag, int64_t now_ms) {
     bool wants_alone = trouble_of(core, tag)->deaths >= DEATHS_ALONE;
-    Session *session = wants_alone ? freshest(core, tag) : least_busy(core, tag);
+    Session *session = wants_alone ? freshest(core, tag, now_ms) : least_busy(core, tag, now_ms);
     if (session != NULL) {
         queue_remove(core, tag);
         lease_give(core, session, &(LeaseOffer){.tag = tag, .wants_alone = wants_alone}, now_ms);
-    } else if (core->session_count > 0 && !trouble_somebody_could(core, tag)) {
+    } else if (core->session_count > 0 && !trouble_somebody_could(core, tag, now_ms)) {
         settle_hopeless(core, tag, now_ms);
     } else { // behind the others, which may have more luck
         queue_remove(core, tag);
@@ -199,15 +200,37 @@ static void dispatch_troubled(Core *core, int64_t now_ms) {
     }
 }
 
-// Trainings that every worker there is has failed.
-static void doubt_hopeless_trains(Core *core) {
+// Trainings that every worker there is has failed: the owner looks, if it has not.
+static void doubt_hopeless_trains(Core *core, int64_t now_ms) {
     TaskTag next;
     for (TaskTag tag = core->queues[QUEUE_TRAINS].first; tag != NO_TASK; tag = next) {
         next = core->tasks[tag].next;
-        if (core->tasks[tag].trouble != NO_TROUBLE && core->session_count > 0 &&
-            !trouble_somebody_could(core, tag)) {
-            queue_remove(core, tag);
+        if (core->tasks[tag].trouble == NO_TROUBLE || core->session_count == 0 ||
+            trouble_somebody_could(core, tag, now_ms)) {
+            continue;
+        }
+        queue_remove(core, tag);
+        if (trouble_of(core, tag)->is_looked_over) {
+            queue_push(core, QUEUE_STRANDED, tag, now_ms);
+        } else {
             trouble_doubt(core, tag, CORE_CANNOT, NULL, 0);
+        }
+    }
+}
+
+// Stranded tasks lie apart, since workers are kept free for those that wait to be trained. They are
+// so again when somebody is there who may be given them.
+static void dispatch_stranded(Core *core, int64_t now_ms) {
+    if (now_ms < core->stranded_look_ms) {
+        return;
+    }
+    core->stranded_look_ms = now_ms + STRANDED_LOOK_MS;
+    TaskTag next;
+    for (TaskTag tag = core->queues[QUEUE_STRANDED].first; tag != NO_TASK; tag = next) {
+        next = core->tasks[tag].next;
+        if (trouble_somebody_could(core, tag, now_ms)) {
+            queue_remove(core, tag);
+            queue_push(core, QUEUE_TRAINS, tag, now_ms);
         }
     }
 }
@@ -239,7 +262,7 @@ static void double_stragglers(Core *core, TaskKind kind, int64_t now_ms) {
         if (now_ms - lease->since_ms < straggler_ms) {
             return;
         }
-        Session *session = freshest(core, lease->tag);
+        Session *session = freshest(core, lease->tag, now_ms);
         if (session != NULL) {
             lease_not_doubled(core, lease);
             lease_give(core, session, &(LeaseOffer){.tag = lease->tag}, now_ms);
@@ -258,7 +281,8 @@ static bool has_stragglers(const Core *core, TaskKind kind, int64_t *ret_due_ms)
 // ---- all of it ----
 
 void dispatch_run(Core *core, int64_t now_ms) {
-    doubt_hopeless_trains(core);
+    doubt_hopeless_trains(core, now_ms);
+    dispatch_stranded(core, now_ms);
     dispatch_trains(core, now_ms);
     dispatch_troubled(core, now_ms);
     dispatch_batches(core, now_ms);
@@ -282,6 +306,9 @@ int64_t dispatch_due_ms(const Core *core, int64_t now_ms) {
                  core->queues[QUEUE_TROUBLED].count > 0;
     if (again && now_ms + AGAIN_MS < due_ms) {
         due_ms = now_ms + AGAIN_MS;
+    }
+    if (core->queues[QUEUE_STRANDED].count > 0 && core->stranded_look_ms < due_ms) {
+        due_ms = core->stranded_look_ms;
     }
     // One that nobody could be found for is overdue: looked at again before long.
     return due_ms > now_ms ? due_ms : now_ms + AGAIN_MS;

@@ -272,7 +272,7 @@ void lease_expire(Core *core, Session *session, int64_t now_ms) {
         core_tell(core, CORE_NOTE, session->peer, "worker %s made no progress with task %u in time",
                   session->worker->name, tag);
         if (!is_training) {
-            trouble_death(core, tag, session->worker);
+            trouble_death(core, tag, session, now_ms);
         }
     }
     // One whose result came and whose STATE was lost on the way has done its part: it works, and

@@ -213,10 +213,12 @@ static Session *add_session(Core *core, CorePeer peer, const Message *hello, int
     session->worker = worker;
     session->peer = peer;
     session->token = make_token(core);
+    session->number = core->tokens;
     session->deadline_ms = INT64_MAX;
     session->bucket = NO_BUCKET;
     link_session(core, session);
     core->counts.free_workers++;
+    core->stranded_look_ms = now_ms; // it may be the one that is waited for
     roster_heard(core, session, now_ms);
     return session;
 }
@@ -261,22 +263,22 @@ void roster_hello(Core *core, CorePeer peer, const Message *hello, int64_t now_m
 // ---- the end of a session ----
 
 // The blame goes to what was under work, which is the oldest lease: workers work in order.
-static void blame(Core *core, Session *session, Ending ending) {
+static void blame(Core *core, Session *session, Ending ending, int64_t now_ms) {
     const Lease *lease = session->given.first;
     if (lease == NULL || core->tasks[lease->tag].state != TASK_LEASED) {
         return;
     }
     bool is_training = core->tasks[lease->tag].kind == TASK_TRAIN;
     if (ending == ENDING_WRONG) {
-        trouble_wrong(core, lease->tag, session->worker);
+        trouble_wrong(core, lease->tag, session, now_ms);
     } else if (ending == ENDING_LOST && !is_training) {
-        trouble_death(core, lease->tag, session->worker);
+        trouble_death(core, lease->tag, session, now_ms);
         session->worker->blamed = lease->tag;
     }
 }
 
 void roster_close(Core *core, Session *session, const char *why, Ending ending, int64_t now_ms) {
-    blame(core, session, ending);
+    blame(core, session, ending, now_ms);
     // The youngest first, each to the front of its queue, so that they wait in their old order.
     while (session->given.last != NULL) {
         TaskTag tag = session->given.last->tag;

@@ -27,16 +27,19 @@ enum {
     LEASE_MOST_MS = 3600000,
     LEASE_GROWTH_BITS = 2, // four times as long after each death
 
-    STRAGGLER_FACTOR = 3,     // a task leased for so many times what such tasks take,
-    STRAGGLER_LEAST_MS = 500, // and for so long, is given to an idle worker as well
-    DEATHS_ALONE = 2,         // a task whose workers died so often gets a worker for itself,
-    DEATHS_POISON = 3,        // and after so many it is poison,
-    POISON_GRACE_MS = 10000,  // unless one of the dead comes back within this time
-    CANNOTS_MOST = 3,         // so many workers could not do it: the owner looks by itself
-    FAILED_MOST = 8,          // workers remembered for a task: its deaths, cannots and a few more
-    TROUBLED_TRIES = 16,      // tasks with failures that one tick tries to place
-    REMEMBERED_MOST = 8192,   // answers that later ones are compared with
-    ABSENT_MOST = 1024,       // workers remembered after their session ended
+    STRAGGLER_FACTOR = 3,        // a task leased for so many times what such tasks take,
+    STRAGGLER_LEAST_MS = 500,    // and for so long, is given to an idle worker as well
+    DEATHS_ALONE = 2,            // a task whose workers died so often gets a worker for itself,
+    DEATHS_POISON = 3,           // and after so many it is poison,
+    POISON_GRACE_MS = 10000,     // unless one of the dead comes back within this time
+    CANNOTS_MOST = 3,            // so many workers could not do it: the owner looks by itself
+    FAILED_MOST = LIMIT_WORKERS, // workers remembered for a task: all that there can be at once
+    PAUSE_LEAST_MS = 30000,      // a stranded task is given to who failed it again after so long,
+    PAUSE_MOST_MS = 3600000,     // doubled with each failure up to this: its disk may come back
+    STRANDED_LOOK_MS = 1000,     // between two looks for somebody who may be given stranded tasks
+    TROUBLED_TRIES = 16,         // tasks with failures that one tick tries to place
+    REMEMBERED_MOST = 8192,      // answers that later ones are compared with
+    ABSENT_MOST = 1024,          // workers remembered after their session ended
     BUCKET_WORDS = LEASES_MOST / 64 + 1,
     HASH_SLOTS = LIMIT_WORKERS // chains of a hash: one session each when all are there
 };
@@ -59,6 +62,7 @@ typedef enum QueueName {
     QUEUE_BATCHES,   // all other waiting tasks, any worker will do
     QUEUE_TROUBLED,  // waiting tasks that workers failed or died on
     QUEUE_CONDEMNED, // by the time they were condemned at
+    QUEUE_STRANDED, // waiting TRAIN tasks that nobody who is there may be given, as the owner knows
     QUEUE_COUNT,
 } QueueName;
 
@@ -80,13 +84,22 @@ typedef struct Queue {
     uint64_t count;
 } Queue;
 
+// That a worker failed a task.
+typedef struct Failure {
+    uint32_t serial;  // of the worker
+    uint32_t times;   // that it did
+    uint64_t session; // the number of that in which it last did
+    int64_t last_ms;  // when that was
+} Failure;
+
 // What went wrong with a task.
 typedef struct Trouble {
-    uint32_t deaths;              // sessions that were lost while it was under work there
-    uint32_t cannots;             // workers that said they cannot
-    uint32_t failed[FAILED_MOST]; // serials of the workers that did either, oldest first
-    uint32_t failed_count;
-    uint32_t next_free; // in the pool
+    uint32_t deaths;  // sessions that were lost while it was under work there
+    uint32_t cannots; // workers that said they cannot
+    Failure *failed;  // of the workers that did either, by the first time of each
+    uint32_t failed_count, failed_capacity;
+    bool is_looked_over; // since it last failed the owner has found that others may do it
+    uint32_t next_free;  // in the pool
 } Trouble;
 
 typedef enum LeaseState {
@@ -133,6 +146,7 @@ typedef struct LeaseList {
 
 struct Session {
     CorePeer peer;
+    uint64_t number;   // never used again
     uint32_t position; // among all sessions
     Worker *worker;
     Digest token;
@@ -204,6 +218,7 @@ struct Core {
     uint64_t willing_words[BUCKET_WORDS]; // which of these are not empty
     uint32_t idle_willing;                // how many are in the first
     uint32_t trains_running;
+    int64_t stranded_look_ms; // when to look for somebody who may be given stranded tasks
     // action.c
     CoreAction *actions; // ring of those not taken yet
     uint32_t action_first, action_count, action_capacity;
@@ -253,16 +268,19 @@ void roster_free(Core *core);
 
 // trouble.c: tasks that fail
 const Trouble *trouble_of(const Core *core, TaskTag tag); // zeros when there is none
-bool trouble_has_failed(const Core *core, TaskTag tag, const Session *session);
-bool trouble_somebody_could(const Core *core, TaskTag tag);
+// Whether the session's worker has failed the task and may not be given it again.
+bool trouble_has_failed(const Core *core, TaskTag tag, const Session *session, int64_t now_ms);
+bool trouble_somebody_could(const Core *core, TaskTag tag, int64_t now_ms);
 void trouble_restore(Core *core, const CoreTask *task);
-void trouble_cannot(Core *core, TaskTag tag, const Worker *worker);
+void trouble_cannot(Core *core, TaskTag tag, const Session *session, int64_t now_ms);
 // It gave an answer that is not valid, or worse.
-void trouble_wrong(Core *core, TaskTag tag, const Worker *worker);
-void trouble_death(Core *core, TaskTag tag, const Worker *worker);
+void trouble_wrong(Core *core, TaskTag tag, const Session *session, int64_t now_ms);
+void trouble_death(Core *core, TaskTag tag, const Session *session, int64_t now_ms);
 void trouble_take_back(Core *core, Worker *worker, int64_t now_ms);
 void trouble_forgive(Core *core, TaskTag tag); // those who failed may try again
 void trouble_forget(Core *core, TaskTag tag);
+void trouble_look_over(Core *core, TaskTag tag); // the owner did, and others may do it
+void trouble_free(Core *core);
 // Puts a batch task that nobody holds where its failures say: a queue, or before the owner.
 void trouble_settle(Core *core, TaskTag tag, int64_t now_ms);
 void trouble_doubt(Core *core, TaskTag tag, CoreActionKind why, const void *bytes, size_t size);

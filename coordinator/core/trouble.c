@@ -6,8 +6,10 @@
 // work there. Its worker is blamed until it comes back, for then it did not die. After two deaths
 // the task gets a worker for itself, so that a further death says for certain what killed; after
 // three it is condemned, and poison once nobody has come back in time. TRAIN tasks are never
-// poison: whoever trains them reads clips that were probed.
+// poison: whoever trains them reads clips that were probed. One that the owner finds nothing wrong
+// with is looked over: it waits for others, or for one of those that failed it to come back mended.
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #include "common/base/mem.h"
@@ -33,8 +35,10 @@ static Trouble *make(Core *core, TaskTag tag) {
                                   &core->trouble_capacity, sizeof *core->troubles);
         assert(status == STATUS_OK); // as for actions: nobody could be told
         index = core->trouble_count++;
+        core->troubles[index] = (Trouble){0};
     }
-    core->troubles[index] = (Trouble){0};
+    Trouble *fresh = &core->troubles[index];
+    *fresh = (Trouble){.failed = fresh->failed, .failed_capacity = fresh->failed_capacity};
     task->trouble = index;
     return &core->troubles[index];
 }
@@ -62,50 +66,98 @@ void trouble_restore(Core *core, const CoreTask *task) {
     }
 }
 
+void trouble_look_over(Core *core, TaskTag tag) {
+    make(core, tag)->is_looked_over = true;
+}
+
+void trouble_free(Core *core) {
+    for (uint32_t i = 0; i < core->trouble_count; i++) {
+        mem_free(core->troubles[i].failed);
+    }
+    mem_free(core->troubles);
+}
+
 // ---- who failed ----
 
-static bool has_failed(const Trouble *trouble, const Worker *worker) {
+static Failure *find_failure(const Trouble *trouble, const Worker *worker) {
     for (uint32_t i = 0; i < trouble->failed_count; i++) {
-        if (trouble->failed[i] == worker->serial) {
-            return true;
+        if (trouble->failed[i].serial == worker->serial) {
+            return &trouble->failed[i];
         }
     }
-    return false;
+    return NULL;
 }
 
-bool trouble_has_failed(const Core *core, TaskTag tag, const Session *session) {
-    return has_failed(trouble_of(core, tag), session->worker);
+static int64_t pause_ms(const Failure *failure) {
+    double ms = ldexp(PAUSE_LEAST_MS, (int)failure->times - 1);
+    return (int64_t)fmin(ms, PAUSE_MOST_MS);
 }
 
-bool trouble_somebody_could(const Core *core, TaskTag tag) {
+// In the same session it still is as it was when it failed.
+static bool may_try_again(const Trouble *trouble, const Failure *failure, const Session *session,
+                          int64_t now_ms) {
+    return trouble->is_looked_over && failure->session != session->number &&
+           now_ms - failure->last_ms >= pause_ms(failure);
+}
+
+static bool has_failed(const Trouble *trouble, const Session *session, int64_t now_ms) {
+    const Failure *failure = find_failure(trouble, session->worker);
+    return failure != NULL && !may_try_again(trouble, failure, session, now_ms);
+}
+
+bool trouble_has_failed(const Core *core, TaskTag tag, const Session *session, int64_t now_ms) {
+    return has_failed(trouble_of(core, tag), session, now_ms);
+}
+
+bool trouble_somebody_could(const Core *core, TaskTag tag, int64_t now_ms) {
     const Trouble *trouble = trouble_of(core, tag);
     for (uint32_t i = 0; i < core->session_count; i++) {
-        if (!has_failed(trouble, core->sessions[i]->worker)) {
+        if (!has_failed(trouble, core->sessions[i], now_ms)) {
             return true;
         }
     }
     return false;
 }
 
-static void add_failed(Trouble *trouble, const Worker *worker) {
-    if (has_failed(trouble, worker)) {
-        return;
+static void add_failed(Trouble *trouble, const Session *session, int64_t now_ms) {
+    trouble->is_looked_over = false;
+    Failure *failure = find_failure(trouble, session->worker);
+    if (failure == NULL) {
+        if (trouble->failed_count == FAILED_MOST) {
+            memmove(trouble->failed, trouble->failed + 1,
+                    --trouble->failed_count * sizeof *trouble->failed);
+        }
+        Status status = core_grow((void **)&trouble->failed, trouble->failed_count,
+                                  &trouble->failed_capacity, sizeof *trouble->failed);
+        assert(status == STATUS_OK); // as for actions: nobody could be told
+        failure = &trouble->failed[trouble->failed_count++];
+        *failure = (Failure){.serial = session->worker->serial};
     }
-    if (trouble->failed_count == FAILED_MOST) {
-        memmove(trouble->failed, trouble->failed + 1,
-                --trouble->failed_count * sizeof *trouble->failed);
-    }
-    trouble->failed[trouble->failed_count++] = worker->serial;
+    failure->times++;
+    failure->session = session->number;
+    failure->last_ms = now_ms;
 }
 
 static void remove_failed(Trouble *trouble, const Worker *worker) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < trouble->failed_count; i++) {
-        if (trouble->failed[i] != worker->serial) {
+        if (trouble->failed[i].serial != worker->serial) {
             trouble->failed[kept++] = trouble->failed[i];
         }
     }
     trouble->failed_count = kept;
+}
+
+// Of who failed it last; "that has left" when nobody is known any more.
+static const char *last_to_fail(const Core *core, TaskTag tag) {
+    const Trouble *trouble = trouble_of(core, tag);
+    const Failure *last = NULL;
+    for (uint32_t i = 0; i < trouble->failed_count; i++) {
+        if (last == NULL || trouble->failed[i].last_ms >= last->last_ms) {
+            last = &trouble->failed[i];
+        }
+    }
+    return roster_name(core, last != NULL ? last->serial : 0);
 }
 
 static void tell_counts(Core *core, TaskTag tag) {
@@ -116,27 +168,27 @@ static void tell_counts(Core *core, TaskTag tag) {
     action->cannots = trouble->cannots;
 }
 
-void trouble_cannot(Core *core, TaskTag tag, const Worker *worker) {
+void trouble_cannot(Core *core, TaskTag tag, const Session *session, int64_t now_ms) {
     Trouble *trouble = make(core, tag);
     trouble->cannots++;
-    add_failed(trouble, worker);
+    add_failed(trouble, session, now_ms);
     tell_counts(core, tag);
 }
 
 // One broken worker more or less says nothing about a training, which the owner could not do
 // itself.
-void trouble_wrong(Core *core, TaskTag tag, const Worker *worker) {
+void trouble_wrong(Core *core, TaskTag tag, const Session *session, int64_t now_ms) {
     if (core->tasks[tag].kind == TASK_TRAIN) {
-        add_failed(make(core, tag), worker);
+        add_failed(make(core, tag), session, now_ms);
     } else {
-        trouble_cannot(core, tag, worker);
+        trouble_cannot(core, tag, session, now_ms);
     }
 }
 
-void trouble_death(Core *core, TaskTag tag, const Worker *worker) {
+void trouble_death(Core *core, TaskTag tag, const Session *session, int64_t now_ms) {
     Trouble *trouble = make(core, tag);
     trouble->deaths++;
-    add_failed(trouble, worker);
+    add_failed(trouble, session, now_ms);
     tell_counts(core, tag);
 }
 
@@ -147,7 +199,7 @@ void trouble_take_back(Core *core, Worker *worker, int64_t now_ms) {
         return;
     }
     Trouble *trouble = &core->troubles[core->tasks[tag].trouble];
-    if (!has_failed(trouble, worker) || trouble->deaths == 0) {
+    if (find_failure(trouble, worker) == NULL || trouble->deaths == 0) {
         return; // forgiven meanwhile
     }
     trouble->deaths--;
@@ -166,6 +218,7 @@ void trouble_doubt(Core *core, TaskTag tag, CoreActionKind why, const void *byte
     core->tasks[tag].state = TASK_DOUBTED;
     CoreAction *action = core_act(core, why);
     action->tag = tag;
+    buffer_text(&action->items, last_to_fail(core, tag));
     if (size > 0) {
         buffer_append(&action->blob, bytes, size);
         assert(action->blob.status == STATUS_OK);

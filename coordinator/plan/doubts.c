@@ -10,6 +10,26 @@
 #include "common/engine/source.h"
 #include "coordinator/plan/state.h"
 
+// ---- for people ----
+
+void plan_describe(const Plan *plan, TaskTag tag, Buffer *out) {
+    const PlanTask *task = &plan->tasks[tag];
+    if (task->kind == TASK_TRAIN) {
+        buffer_format(out, "the training of %s", plan->models.models[task->owner].label);
+        return;
+    }
+    uint32_t clips[CLIPS_PER_TASK_MOST];
+    uint32_t count = plan_task_clips(plan, task, clips);
+    buffer_text(out, task->kind == TASK_PROBE ? "the reading of " : "the scoring of ");
+    buffer_text(out, count > 0 ? plan->config.dataset->clips[clips[0]].path : "no clip");
+    if (count > 1) {
+        buffer_format(out, " and %u more clip%s", count - 1, count == 2 ? "" : "s");
+    }
+    if (task->kind == TASK_SCORE) {
+        buffer_format(out, " by the model of %s", plan->models.models[task->owner].label);
+    }
+}
+
 // ---- doing a PROBE or SCORE task by oneself ----
 
 // What could not be read may be there again when the run is continued; bytes that do not decode
@@ -124,8 +144,11 @@ static Status answer_score(Plan *plan, const PlanTask *task, Buffer *out) {
     return ok ? out->status : made != STATUS_OK ? made : STATUS_MEMORY;
 }
 
-static Status answer_alone(Plan *plan, Core *core, TaskTag tag, int64_t now_ms) {
+static Status answer_alone(Plan *plan, Core *core, TaskTag tag, Buffer *said, int64_t now_ms) {
     const PlanTask *task = &plan->tasks[tag];
+    buffer_text(said, "no worker could do ");
+    plan_describe(plan, tag, said);
+    buffer_text(said, "; looking at it here");
     Buffer answer = BUFFER_EMPTY;
     Status status = task->kind == TASK_PROBE ? probe_clips(plan, task, NULL, &answer)
                                              : answer_score(plan, task, &answer);
@@ -177,34 +200,89 @@ static uint32_t leave_out_unusable(Plan *plan, uint32_t model, const CannotBody 
     return left_out;
 }
 
-// What this machine can read and workers cannot is no fact of the data: leaving it out would make
-// the results depend on the cluster, so the run stops and says what is missing where.
-static Status stop_for_workers(const Plan *plan, uint32_t model, const CannotBody *body) {
+// The first clip that the worker names, NULL when it names none.
+static const Clip *clip_of(const Plan *plan, uint32_t model, const CannotBody *body) {
     const Model *facts = &plan->models.models[model];
-    if (body->clip_count > 0 && body->clips[0].clip < facts->train_count) {
-        uint32_t clip = facts->train[body->clips[0].clip];
-        return status_set(STATUS_IO,
-                          "workers cannot use %s (%.200s), which can be read here: give them the "
-                          "data (--data), then continue the run",
-                          plan->config.dataset->clips[clip].path, body->clips[0].reason);
-    }
-    return status_set(STATUS_IO, "no worker could train %s: %.300s", facts->label, body->reason);
+    return body->clip_count > 0 && body->clips[0].clip < facts->train_count
+               ? &plan->config.dataset->clips[facts->train[body->clips[0].clip]]
+               : NULL;
 }
 
-static Status doubt_training(Plan *plan, Core *core, TaskTag tag, const void *bytes, size_t size,
+// All workers see what this machine sees, and nobody else comes: the run stops.
+static Status stop_for_workers(const Plan *plan, uint32_t model, const CannotBody *body) {
+    const Clip *clip = clip_of(plan, model, body);
+    if (clip != NULL) {
+        return status_set(STATUS_IO, "workers cannot use %s (%.200s), which can be read here",
+                          clip->path, body->clips[0].reason);
+    }
+    return status_set(STATUS_IO, "no worker could do the training of %s: %.300s",
+                      plan->models.models[model].label, body->reason);
+}
+
+// False: it has been told of this worker, or there are too many to remember.
+static bool is_new_unable(Plan *plan, const char *worker) {
+    for (uint32_t u = 0; u < plan->unable_count; u++) {
+        if (strcmp(plan->unable[u], worker) == 0) {
+            return false;
+        }
+    }
+    if (plan->unable == NULL) {
+        plan->unable = mem_new(LIMIT_WORKERS, sizeof *plan->unable);
+    }
+    char *name =
+        plan->unable != NULL && plan->unable_count < LIMIT_WORKERS ? mem_copy_text(worker) : NULL;
+    if (name != NULL) {
+        plan->unable[plan->unable_count++] = name;
+    }
+    return name != NULL;
+}
+
+// What this machine can read and a worker cannot is no fact of the data: leaving it out would make
+// the results depend on the cluster, and ending the run would let one worker that sees other data
+// take it from all others. However long it takes: whoever stops the run can continue it.
+static void wait_for_workers(Plan *plan, Core *core, const OwnerDoubt *doubt,
+                             const CannotBody *body, Buffer *said, int64_t now_ms) {
+    uint32_t model = plan->tasks[doubt->tag].owner;
+    const char *label = plan->models.models[model].label;
+    const Clip *clip = clip_of(plan, model, body);
+    core_wait(core, doubt->tag, now_ms);
+    if (!is_new_unable(plan, doubt->worker)) {
+        return;
+    }
+    if (clip != NULL) {
+        buffer_format(said,
+                      "worker %s cannot use %s (%.200s), which can be read here: give it the "
+                      "data (--data); the training of %s waits for a worker that can read the data",
+                      doubt->worker, clip->path, body->clips[0].reason, label);
+    } else {
+        buffer_format(
+            said,
+            "worker %s could not do the training of %s (%.300s), which waits for another worker",
+            doubt->worker, label, body->reason);
+    }
+}
+
+static Status doubt_training(Plan *plan, Core *core, const OwnerDoubt *doubt, Buffer *said,
                              int64_t now_ms) {
-    uint32_t model = plan->tasks[tag].owner;
+    uint32_t model = plan->tasks[doubt->tag].owner;
     Decoded *decoded = decoded_new();
     CannotBody body = {.reason = "all that tried have left"};
+    Status status = STATUS_OK;
     if (decoded == NULL) {
         return STATUS_MEMORY;
     }
-    if (size > 0) {
-        (void)body_decode_cannot(decoded, bytes, size, &body);
+    if (doubt->size > 0) {
+        (void)body_decode_cannot(decoded, doubt->bytes, doubt->size, &body);
     }
-    Status status = leave_out_unusable(plan, model, &body) > 0
-                        ? stage_retrain(plan, core, model, tag, now_ms)
-                        : stop_for_workers(plan, model, &body);
+    if (leave_out_unusable(plan, model, &body) > 0) {
+        buffer_format(said, "training clips of %s cannot be used by any worker, nor here",
+                      plan->models.models[model].label);
+        status = stage_retrain(plan, core, model, doubt->tag, now_ms);
+    } else if (plan->config.is_local) {
+        status = stop_for_workers(plan, model, &body);
+    } else {
+        wait_for_workers(plan, core, doubt, &body, said, now_ms);
+    }
     decoded_free(decoded);
     return status;
 }
@@ -225,11 +303,11 @@ Status plan_on_impossible(Plan *plan, Core *core, TaskTag tag, const void *bytes
     return status;
 }
 
-Status plan_on_cannot(Plan *plan, Core *core, TaskTag tag, const void *bytes, size_t size,
+Status plan_on_cannot(Plan *plan, Core *core, const OwnerDoubt *doubt, Buffer *said,
                       int64_t now_ms) {
-    return plan->tasks[tag].kind == TASK_TRAIN
-               ? doubt_training(plan, core, tag, bytes, size, now_ms)
-               : answer_alone(plan, core, tag, now_ms);
+    return plan->tasks[doubt->tag].kind == TASK_TRAIN
+               ? doubt_training(plan, core, doubt, said, now_ms)
+               : answer_alone(plan, core, doubt->tag, said, now_ms);
 }
 
 // ---- poison ----

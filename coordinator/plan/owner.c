@@ -26,9 +26,9 @@ static Status on_failed(void *context, TaskTag tag, uint32_t deaths, uint32_t ca
     return plan_on_failed(context, tag, deaths, cannots);
 }
 
-static Status on_cannot(void *context, Core *core, TaskTag tag, const void *bytes, size_t size,
+static Status on_cannot(void *context, Core *core, const OwnerDoubt *doubt, Buffer *said,
                         int64_t now_ms) {
-    return plan_on_cannot(context, core, tag, bytes, size, now_ms);
+    return plan_on_cannot(context, core, doubt, said, now_ms);
 }
 
 static Status on_impossible(void *context, Core *core, TaskTag tag, const void *bytes,
@@ -38,6 +38,10 @@ static Status on_impossible(void *context, Core *core, TaskTag tag, const void *
 
 static Status on_poison(void *context, Core *core, TaskTag tag, int64_t now_ms) {
     return plan_on_poison(context, core, tag, now_ms);
+}
+
+static void describe(void *context, TaskTag tag, Buffer *out) {
+    plan_describe(context, tag, out);
 }
 
 static void catch_up(void *context) {
@@ -85,7 +89,7 @@ static void found(void *context, Buffer *out) {
 }
 
 // RUN/status.json. A folder that takes no file has other worries, which the journal tells.
-static void tell(void *context, uint32_t workers, Status ended) {
+static void tell(void *context, const CoreCounts *core, Status ended) {
     static const char *const STAGES[] = {"extract", "train", "score", "report"};
     const Plan *plan = context;
     PlanCounts counts = plan_counts(plan);
@@ -103,7 +107,8 @@ static void tell(void *context, uint32_t workers, Status ended) {
                          .clips_to_score = counts.clips_to_score,
                          .clips_left_out = counts.clips_left_out,
                          .models_failed = counts.models_failed,
-                         .workers = workers};
+                         .models_stranded = core->stranded,
+                         .workers = core->sessions};
     (void)status_file_write(plan->config.run_folder, &facts);
 }
 
@@ -123,6 +128,7 @@ Owner plan_owner(Plan *plan) {
                    .on_cannot = on_cannot,
                    .on_impossible = on_impossible,
                    .on_poison = on_poison,
+                   .describe = describe,
                    .catch_up = catch_up,
                    .progress = progress,
                    .tell = tell,

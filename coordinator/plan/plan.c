@@ -107,6 +107,10 @@ void plan_free(Plan *plan) {
     mem_free(plan->probes_left);
     mem_free(plan->tasks);
     mem_free(plan->warnings);
+    for (uint32_t u = 0; u < plan->unable_count; u++) {
+        mem_free(plan->unable[u]);
+    }
+    mem_free(plan->unable);
     mem_free(plan);
 }
 

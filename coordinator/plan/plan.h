@@ -33,6 +33,7 @@ typedef struct PlanConfig {
     const Digest *known;
     bool may_redo; // what is finished under other keys may be done anew
     bool retries;  // clips that were left out are looked at again
+    bool is_local; // all workers are of this machine: nobody else comes who could do more
     Journal *journal;
     Blobs *blobs;
 } PlanConfig;
@@ -84,13 +85,17 @@ Status plan_commit(Plan *plan, TaskTag tag, const void *bytes, size_t size);
 Status plan_on_durable(Plan *plan, Core *core, TaskTag tag, int64_t now_ms);
 // Workers died on the task, or could not do it, so often by now: outlives this coordinator.
 Status plan_on_failed(Plan *plan, TaskTag tag, uint32_t deaths, uint32_t cannots);
-// No worker could do the task, or workers died on it: decides by looking itself. STATUS_IO: workers
-// cannot read what this machine can, and the run must not go on without it.
-Status plan_on_cannot(Plan *plan, Core *core, TaskTag tag, const void *bytes, size_t size,
+// No worker could do the task: decides by looking itself. A training that workers cannot do, and
+// whose clips can be read here, waits for other workers; `said` then names the worker, once for
+// each. STATUS_IO: so it is, and all workers are local.
+Status plan_on_cannot(Plan *plan, Core *core, const OwnerDoubt *doubt, Buffer *said,
                       int64_t now_ms);
 // Workers say that nobody can do the task: a fact of the data and the settings.
 Status plan_on_impossible(Plan *plan, Core *core, TaskTag tag, const void *bytes, size_t size);
+// Workers died on the task: cuts it up, or gives it up.
 Status plan_on_poison(Plan *plan, Core *core, TaskTag tag, int64_t now_ms);
+// What the task is, for people: "the reading of fan/train/a.wav and 31 more clips".
+void plan_describe(const Plan *plan, TaskTag tag, Buffer *out);
 // Work that could wait until the core's actions were carried out: to be called after them.
 void plan_catch_up(Plan *plan);
 bool plan_is_over(const Plan *plan);

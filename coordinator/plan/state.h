@@ -62,6 +62,8 @@ struct Plan {
     uint32_t warning_count, warning_capacity;
     Digest features_digest; // of the settings that a PROBE reads
     PlanCounts counts;
+    char **unable; // (unable_count) workers that could not train what they can here; owned names
+    uint32_t unable_count;
     uint32_t behind;        // model whose replica may have a total to apply
     uint32_t models_left;   // not yet where config.until ends
     uint32_t machines_left; // not yet judged

@@ -36,6 +36,7 @@ static const struct {
     {"clips_to_score", offsetof(StatusFacts, clips_to_score)},
     {"clips_left_out", offsetof(StatusFacts, clips_left_out)},
     {"models_failed", offsetof(StatusFacts, models_failed)},
+    {"models_stranded", offsetof(StatusFacts, models_stranded)},
     {"workers", offsetof(StatusFacts, workers)},
 };
 

@@ -20,6 +20,7 @@ typedef struct StatusFacts {
     uint64_t epochs_trained, epochs;
     uint64_t clips_scored, clips_to_score;
     uint64_t clips_left_out, models_failed;
+    uint64_t models_stranded; // no worker that is there can train them
     uint64_t workers;
 } StatusFacts;
 

@@ -17,6 +17,14 @@ typedef struct OwnerPace {
     double round_ns; // time of a round, waiting for the others included
 } OwnerPace;
 
+// A task that no worker could do (CORE_CANNOT). Borrowed for the call.
+typedef struct OwnerDoubt {
+    TaskTag tag;
+    const void *bytes; // the last CannotBody, or nothing
+    size_t size;
+    const char *worker; // that failed it last: its name, for people
+} OwnerDoubt;
+
 typedef struct Owner {
     void *context; // of all functions below; the hooks have their own
     CoreHooks hooks;
@@ -29,19 +37,21 @@ typedef struct Owner {
     Status (*commit)(void *context, TaskTag tag, const void *bytes, size_t size);
     // The journal has it. Adds the tasks that it lets begin.
     Status (*on_durable)(void *context, Core *core, TaskTag tag, int64_t now_ms);
-    // CORE_FAILED, CORE_CANNOT, CORE_IMPOSSIBLE, CORE_POISON.
+    // CORE_FAILED, CORE_CANNOT, CORE_IMPOSSIBLE, CORE_POISON. `said` takes a line for the log.
     Status (*on_failed)(void *context, TaskTag tag, uint32_t deaths, uint32_t cannots);
-    Status (*on_cannot)(void *context, Core *core, TaskTag tag, const void *bytes, size_t size,
+    Status (*on_cannot)(void *context, Core *core, const OwnerDoubt *doubt, Buffer *said,
                         int64_t now_ms);
     Status (*on_impossible)(void *context, Core *core, TaskTag tag, const void *bytes, size_t size);
     Status (*on_poison)(void *context, Core *core, TaskTag tag, int64_t now_ms);
+    // What the task is, for people: "the training of fan".
+    void (*describe)(void *context, TaskTag tag, Buffer *out);
     // Work that could wait until the core's actions were carried out: called after them.
     void (*catch_up)(void *context);
     // Completes what the loop knows, the workers and the last loss: NaN it where it says nothing.
     void (*progress)(void *context, ProgressFacts *facts);
     // Tells who looks on, once a second, and at last what ended the loop: STATUS_AGAIN while it
     // goes on. Or NULL.
-    void (*tell)(void *context, uint32_t workers, Status ended);
+    void (*tell)(void *context, const CoreCounts *counts, Status ended);
     // Of a task that is durable, before on_durable. False when there is nothing to tell.
     bool (*pace)(void *context, TaskTag tag, OwnerPace *ret_pace);
 } Owner;

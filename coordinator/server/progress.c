@@ -82,6 +82,10 @@ void progress_format(const ProgressFacts *facts, uint64_t start, double seconds,
         append(out, size, ", %.*f/s, %s left", rate < 10 ? 1 : 0, rate, time);
     }
     append(out, size, ", %u worker%s", facts->workers, facts->workers == 1 ? "" : "s");
+    if (facts->stranded > 0) {
+        append(out, size, ", %llu model%s for a worker that can read the data",
+               (unsigned long long)facts->stranded, facts->stranded == 1 ? " waits" : "s wait");
+    }
     if (!isnan(facts->loss)) {
         append(out, size, ", loss %.4g", facts->loss);
     }

@@ -14,7 +14,8 @@ typedef struct ProgressFacts {
     const char *unit;  // what is counted: "clips", "epochs"
     uint64_t done, total;
     uint32_t workers;
-    double loss; // NaN when there is none
+    uint64_t stranded; // models that no worker which is there can train
+    double loss;       // NaN when there is none
 } ProgressFacts;
 
 typedef struct Progress Progress;

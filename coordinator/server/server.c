@@ -19,13 +19,13 @@
 #include "coordinator/server/ipc_folder.h"
 #include "coordinator/server/local.h"
 #include "coordinator/server/progress.h"
+#include "coordinator/server/standstill.h"
 
 enum {
     ALIVE_MS = 1000,   // between signs of life
     LOOP_MS = 200,     // the longest wait: local workers and progress are looked at so often
     HANG_UP_MS = 2000, // for workers to go once they know that the run is over
     EVENTS_MOST = 8 * LIMIT_WORKERS, // between two ticks: what is due is done under any load
-    NOBODY_MS = 10000,               // without any worker for so long: say so
     TELL_MS = 1000,                  // between two words to who looks on
 };
 
@@ -46,7 +46,7 @@ typedef struct Server {
     Status failure;      // what ended the loop early
     uint32_t alarms;     // tasks that two workers answered differently
     int64_t tell_due_ms; // when the owner is to tell who looks on
-    int64_t nobody_ms;   // since when no worker is there
+    Standstill standstill;
 } Server;
 
 // ---- sending ----
@@ -95,6 +95,39 @@ static void on_joined(Server *server, CorePeer peer) {
     }
 }
 
+static Status on_cannot(Server *server, const CoreAction *action, int64_t now_ms) {
+    const Owner *owner = server->config->owner;
+    Buffer said = BUFFER_EMPTY;
+    OwnerDoubt doubt = {.tag = action->tag,
+                        .bytes = action->blob.bytes,
+                        .size = action->blob.size,
+                        .worker = buffer_cstr(&action->items)};
+    Status status = owner->on_cannot(owner->context, server->core, &doubt, &said, now_ms);
+    if (said.size > 0) {
+        log_warning("%s", buffer_cstr(&said));
+    }
+    buffer_done(&said);
+    return status;
+}
+
+static Status on_poison(Server *server, TaskTag tag, int64_t now_ms) {
+    const Owner *owner = server->config->owner;
+    Buffer what = BUFFER_EMPTY;
+    owner->describe(owner->context, tag, &what);
+    log_warning("workers died on %s", buffer_cstr(&what));
+    buffer_done(&what);
+    return owner->on_poison(owner->context, server->core, tag, now_ms);
+}
+
+static void on_alarm(Server *server, const CoreAction *action) {
+    const Owner *owner = server->config->owner;
+    Buffer what = BUFFER_EMPTY;
+    owner->describe(owner->context, action->tag, &what);
+    log_error("%s, %s: results may not be trusted", buffer_cstr(&action->blob), buffer_cstr(&what));
+    buffer_done(&what);
+    server->alarms++;
+}
+
 static void act(Server *server, CoreAction *action, int64_t now_ms) {
     const Owner *owner = server->config->owner;
     Status status = STATUS_OK;
@@ -112,17 +145,14 @@ static void act(Server *server, CoreAction *action, int64_t now_ms) {
         listener_drop(server->listener, LANE_CONTROL, action->peer);
         break;
     case CORE_CANNOT:
-        log_warning("no worker could do task %u; looking at it here", action->tag);
-        status = owner->on_cannot(owner->context, server->core, action->tag, action->blob.bytes,
-                                  action->blob.size, now_ms);
+        status = on_cannot(server, action, now_ms);
         break;
     case CORE_IMPOSSIBLE:
         status = owner->on_impossible(owner->context, server->core, action->tag, action->blob.bytes,
                                       action->blob.size);
         break;
     case CORE_POISON:
-        log_warning("workers died on task %u", action->tag);
-        status = owner->on_poison(owner->context, server->core, action->tag, now_ms);
+        status = on_poison(server, action->tag, now_ms);
         break;
     case CORE_JOINED:
         on_joined(server, action->peer);
@@ -138,8 +168,7 @@ static void act(Server *server, CoreAction *action, int64_t now_ms) {
         log_warning("%s", buffer_cstr(&action->blob));
         break;
     case CORE_ALARM:
-        log_error("%s: results may not be trusted", buffer_cstr(&action->blob));
-        server->alarms++;
+        on_alarm(server, action);
         break;
     case CORE_FAILED:
         log_debug("task %u: %u deaths, %u workers could not do it", action->tag, action->deaths,
@@ -242,7 +271,8 @@ static void drain_signals(Server *server) {
 static void show_progress(Server *server, int64_t now_ms) {
     const Owner *owner = server->config->owner;
     CoreCounts counts = core_counts(server->core);
-    ProgressFacts facts = {.workers = counts.sessions, .loss = counts.train_loss};
+    ProgressFacts facts = {
+        .workers = counts.sessions, .stranded = counts.stranded, .loss = counts.train_loss};
     owner->progress(owner->context, &facts);
     progress_tick(server->progress, &facts, now_ms);
 }
@@ -250,7 +280,8 @@ static void show_progress(Server *server, int64_t now_ms) {
 static void tell(Server *server, Status ended) {
     const Owner *owner = server->config->owner;
     if (owner->tell != NULL) {
-        owner->tell(owner->context, core_counts(server->core).sessions, ended);
+        CoreCounts counts = core_counts(server->core);
+        owner->tell(owner->context, &counts, ended);
     }
 }
 
@@ -258,17 +289,6 @@ static void tell_in_time(Server *server, int64_t now_ms) {
     if (now_ms >= server->tell_due_ms) {
         tell(server, STATUS_AGAIN);
         server->tell_due_ms = now_ms + TELL_MS;
-    }
-}
-
-static void note_nobody(Server *server, int64_t now_ms) {
-    if (core_counts(server->core).sessions > 0) {
-        server->nobody_ms = 0;
-    } else if (server->nobody_ms == 0) {
-        server->nobody_ms = now_ms;
-    } else if (now_ms - server->nobody_ms > NOBODY_MS) {
-        log_warning("no worker is connected; waiting at %s", listener_endpoint(server->listener));
-        server->nobody_ms = now_ms;
     }
 }
 
@@ -476,7 +496,8 @@ static void turn(Server *server) {
             fail(server, status_set(STATUS_IO, "%s", status_message()));
         }
     }
-    note_nobody(server, now_ms);
+    CoreCounts counts = core_counts(server->core);
+    standstill_tick(&server->standstill, &counts, listener_endpoint(server->listener), now_ms);
     show_progress(server, now_ms);
     tell_in_time(server, now_ms);
 }

@@ -203,24 +203,37 @@ static Status wrong(void) {
     return status_set(STATUS_INVALID, "no worker does an empty task");
 }
 
-static Status on_cannot(void *context, Core *core, TaskTag tag, const void *bytes, size_t size,
+static Status on_cannot(void *context, Core *core, const OwnerDoubt *doubt, Buffer *said,
                         int64_t now_ms) {
     (void)context;
     (void)core;
-    (void)tag;
-    (void)bytes;
-    (void)size;
+    (void)doubt;
+    (void)said;
     (void)now_ms;
     return wrong();
 }
 
 static Status on_impossible(void *context, Core *core, TaskTag tag, const void *bytes,
                             size_t size) {
-    return on_cannot(context, core, tag, bytes, size, 0);
+    (void)context;
+    (void)core;
+    (void)tag;
+    (void)bytes;
+    (void)size;
+    return wrong();
 }
 
 static Status on_poison(void *context, Core *core, TaskTag tag, int64_t now_ms) {
-    return on_cannot(context, core, tag, NULL, 0, now_ms);
+    (void)context;
+    (void)core;
+    (void)tag;
+    (void)now_ms;
+    return wrong();
+}
+
+static void describe(void *context, TaskTag tag, Buffer *out) {
+    (void)context;
+    buffer_format(out, "empty task %u", tag);
 }
 
 static void catch_up(void *context) {
@@ -248,6 +261,7 @@ static Status serve(Empty *empty, Blobs *blobs) {
                    .on_cannot = on_cannot,
                    .on_impossible = on_impossible,
                    .on_poison = on_poison,
+                   .describe = describe,
                    .catch_up = catch_up,
                    .progress = progress,
                    .pace = pace};

@@ -28,8 +28,9 @@ static Plan *plan;
 static Core *core;
 static int64_t now_ms;
 static Digest arithmetic;
-static bool may_redo, retries; // as --update and --retry have it
-static CorePeer peer;          // of the worker; a new number for each of its lives
+static bool may_redo, retries, is_local; // as --update, --retry and --local have it
+static Buffer said;                      // for the log, of what no worker could do
+static CorePeer peer;                    // of the worker; a new number for each of its lives
 
 // What the worker does wrong, by parts of clips' paths; NULL ends the lists.
 static const char *unreadable[LIST_MOST + 1]; // it cannot read them
@@ -105,7 +106,8 @@ static void begin(void) {
     deaths_of_many = 0;
     dirty_trainings = 0;
     arithmetic = (Digest){{0}};
-    may_redo = retries = false;
+    may_redo = retries = is_local = false;
+    buffer_clear(&said);
     now_ms = 1000;
     CHECK_OK(settings_preset("default", &settings));
     static const char *const SMALL[] = {"n_mels=4", "frames=3",     "batch_size=16",
@@ -133,6 +135,7 @@ static void open_run(Stage until) {
                          .arithmetic = arithmetic,
                          .may_redo = may_redo,
                          .retries = retries,
+                         .is_local = is_local,
                          .journal = journal,
                          .blobs = blobs};
     CHECK_OK(plan_new(&config, &plan));
@@ -158,6 +161,7 @@ static void close_run(void) {
 
 static void end(void) {
     close_run();
+    buffer_done(&said);
     file_remove_tree(folder);
 }
 
@@ -169,9 +173,12 @@ static void say(const Message *message) {
 
 static void join(void) {
     Message hello = {.type = MESSAGE_HELLO};
+    char name[32];
     peer++;
+    snprintf(name, sizeof name, "worker %u", peer);
     hello.hello.protocol_least = hello.hello.protocol_most = PROTOCOL_MOST;
-    hello.hello.program = hello.hello.name = hello.hello.libraries = "";
+    hello.hello.program = hello.hello.libraries = "";
+    hello.hello.name = name;
     hello.hello.kernel = "prescott";
     hello.hello.worker_id = digest_of(&peer, sizeof peer);
     say(&hello);
@@ -468,7 +475,9 @@ static Status act(const CoreAction *action) {
     case CORE_COMMIT:
         return plan_commit(plan, action->tag, bytes, size);
     case CORE_CANNOT:
-        return plan_on_cannot(plan, core, action->tag, bytes, size, now_ms);
+        return plan_on_cannot(plan, core,
+                              &(OwnerDoubt){action->tag, bytes, size, buffer_cstr(&action->items)},
+                              &said, now_ms);
     case CORE_IMPOSSIBLE:
         return plan_on_impossible(plan, core, action->tag, bytes, size);
     case CORE_FAILED:
@@ -1052,6 +1061,9 @@ TEST(what_a_worker_cannot_read_and_the_coordinator_can_is_used) {
     open_run(STAGE_REPORT);
     unreadable[0] = "fan/test/b"; // probed and scored, not trained on
     CHECK_OK(run_to_end());
+    CHECK_HAS(buffer_cstr(&said), "could do the reading of fan/test/a.npy and 1 more clip;");
+    CHECK_HAS(buffer_cstr(&said),
+              "the scoring of fan/test/a.npy and 1 more clip by the model of fan");
     check_counts();
     CHECK(digest_equal(digest_of_all(), expected));
     end();
@@ -1222,8 +1234,53 @@ TEST(a_training_that_loses_all_its_clips_fails_alone) {
 }
 
 // Leaving out what this machine can read would make results depend on the cluster.
-TEST(a_training_clip_that_only_workers_cannot_read_ends_the_run_with_its_name) {
+TEST(a_training_waits_for_a_worker_that_can_read_its_clips) {
     begin();
+    put_machine("fan", 5);
+    put_machine("pump", 5);
+    open_run(STAGE_EXTRACT);
+    CHECK_OK(run_to_end());
+    close_run();
+    open_run(STAGE_REPORT);
+    unreadable[0] = "/train/";
+    join();
+    uint32_t wrong = peer;
+    int warnings = 0;
+    for (int i = 0; i < 200; i++) {
+        CHECK_OK(turn());
+        if (said.size > 0) {
+            char name[32];
+            snprintf(name, sizeof name, "worker %u cannot", wrong);
+            CHECK_HAS(buffer_cstr(&said), name);
+            CHECK_HAS(buffer_cstr(&said), "fan/train/normal_0000.npy");
+            CHECK_HAS(buffer_cstr(&said), "--data");
+            warnings++;
+            buffer_clear(&said);
+        }
+    }
+    CHECK_INT(warnings, 1); // though both models wait
+    CHECK_INT(core_counts(core).stranded, 2);
+    CHECK_INT(given[TASK_TRAIN], 2);
+    CHECK(!plan_is_over(plan));
+    unreadable[0] = NULL;
+    CHECK_OK(run_to_end()); // by another one
+    check_counts();
+    CHECK_INT(core_counts(core).stranded, 0);
+    Digest waited = digest_of_all();
+    end();
+    begin();
+    put_machine("fan", 5);
+    put_machine("pump", 5);
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    CHECK(digest_equal(waited, digest_of_all()));
+    end();
+}
+
+// Local workers see what the coordinator sees, and nobody else comes.
+TEST(a_training_clip_that_local_workers_cannot_read_ends_the_run_with_its_name) {
+    begin();
+    is_local = true;
     put_machine("fan", 5);
     open_run(STAGE_EXTRACT);
     CHECK_OK(run_to_end());
@@ -1232,7 +1289,6 @@ TEST(a_training_clip_that_only_workers_cannot_read_ends_the_run_with_its_name) {
     unreadable[0] = "fan/train/normal_0003";
     CHECK(run_to_end() == STATUS_IO);
     CHECK_HAS(status_message(), "fan/train/normal_0003.npy");
-    CHECK_HAS(status_message(), "--data");
     close_run();
     unreadable[0] = NULL;
     open_run(STAGE_REPORT); // and goes on once that is mended
@@ -1440,7 +1496,8 @@ static const TestCase CASES[] = {
     T(a_training_clip_that_vanished_after_probing_is_left_out_of_the_training)
     T(a_training_clip_may_vanish_whatever_the_seeds_are_doing)
     T(a_training_that_loses_all_its_clips_fails_alone)
-    T(a_training_clip_that_only_workers_cannot_read_ends_the_run_with_its_name)
+    T(a_training_waits_for_a_worker_that_can_read_its_clips)
+    T(a_training_clip_that_local_workers_cannot_read_ends_the_run_with_its_name)
     T(a_training_that_diverges_fails_alone)
     T(an_answer_that_cannot_be_is_not_taken)
     T(a_score_below_zero_or_of_other_clips_is_not_taken)

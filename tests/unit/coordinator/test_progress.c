@@ -39,6 +39,16 @@ TEST(a_finished_stage_tells_how_long_it_took) {
                "train    20/20 clips, done in 1 h 02 min, 1 worker, loss 8.251");
 }
 
+TEST(models_that_wait_for_a_worker_are_told_of) {
+    ProgressFacts facts = facts_of("train", 0, 20);
+    facts.stranded = 1;
+    CHECK_TEXT(line(facts, 0, 60),
+               "train    0/20 clips, 2 workers, 1 model waits for a worker that "
+               "can read the data");
+    facts.stranded = 3;
+    CHECK_HAS(line(facts, 0, 60), ", 3 models wait for a worker that can read the data");
+}
+
 // A training begun anew takes its epochs back.
 TEST(a_count_that_fell_below_its_start_makes_no_nonsense) {
     CHECK_TEXT(line(facts_of("train", 3, 100), 10, 5), "train    3/100 clips, 2 workers");
@@ -58,6 +68,7 @@ TEST(the_largest_figures_fit) {
     ProgressFacts facts = facts_of("extract", UINT64_MAX - 1, UINT64_MAX);
     facts.loss = -1e308;
     facts.workers = UINT32_MAX;
+    facts.stranded = UINT64_MAX;
     char text[256];
     progress_format(&facts, 0, 1e-9, text, sizeof text);
     CHECK_HAS(text, "18446744073709551614/18446744073709551615");
@@ -106,10 +117,9 @@ TEST(plain_output_has_a_line_for_each_stage) {
     CHECK(strstr(text, "quiet") == NULL && strchr(text, '\r') == NULL);
 }
 
-TEST_MAIN_LIST(T(a_line_tells_count_rate_time_left_and_workers)
-                   T(before_anything_is_done_there_is_no_rate)
-                       T(a_finished_stage_tells_how_long_it_took)
-                           T(a_count_that_fell_below_its_start_makes_no_nonsense)
-                               T(a_count_beyond_its_total_is_done)
-                                   T(a_stage_of_nothing_is_no_nonsense) T(the_largest_figures_fit)
-                                       T(plain_output_has_a_line_for_each_stage))
+TEST_MAIN_LIST(
+    T(a_line_tells_count_rate_time_left_and_workers) T(before_anything_is_done_there_is_no_rate)
+        T(a_finished_stage_tells_how_long_it_took) T(models_that_wait_for_a_worker_are_told_of)
+            T(a_count_that_fell_below_its_start_makes_no_nonsense)
+                T(a_count_beyond_its_total_is_done) T(a_stage_of_nothing_is_no_nonsense)
+                    T(the_largest_figures_fit) T(plain_output_has_a_line_for_each_stage))
