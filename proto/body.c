@@ -25,14 +25,29 @@ void body_encode_score(const ScoreBody *body, Buffer *out) {
     codec_encode(&SCHEMA_SCORE, body, out);
 }
 
-// A clip that was not scored has no score: 0 is sent, since the wire carries no NaN.
+// A clip that was not scored has no numbers: 0 is sent, since the wire carries no NaN.
 void body_encode_score_answers(const ScoreAnswer *answers, uint32_t count, Buffer *out) {
     ScoreAnswer sent[PROTO_TASK_CLIPS];
     for (uint32_t i = 0; i < count && i < PROTO_TASK_CLIPS; i++) {
         sent[i] = answers[i];
-        sent[i].score = answers[i].outcome == CLIP_USABLE ? answers[i].score : 0;
+        if (answers[i].outcome != CLIP_USABLE) {
+            sent[i].mse = sent[i].row_mahala = 0;
+            sent[i].row_bytes = 0;
+        }
     }
     codec_encode_list(&SCHEMA_SCORE_ANSWER, sent, count, out); // refuses a larger count
+}
+
+void body_encode_shard(const ShardBody *body, Buffer *out) {
+    codec_encode(&SCHEMA_SHARD, body, out);
+}
+
+void body_encode_residuals_answer(const ResidualsAnswer *answer, Buffer *out) {
+    codec_encode(&SCHEMA_RESIDUALS_ANSWER, answer, out);
+}
+
+void body_encode_batches_answer(const BatchesAnswer *answer, Buffer *out) {
+    codec_encode(&SCHEMA_BATCHES_ANSWER, answer, out);
 }
 
 void body_encode_cannot(const CannotBody *body, Buffer *out) {
@@ -80,6 +95,20 @@ Status body_decode_score_answers(Decoded *decoded, const void *bytes, size_t siz
         *ret = items;
     }
     return status;
+}
+
+Status body_decode_shard(Decoded *decoded, const void *bytes, size_t size, ShardBody *ret) {
+    return codec_decode(decoded, &SCHEMA_SHARD, bytes, size, ret);
+}
+
+Status body_decode_residuals_answer(Decoded *decoded, const void *bytes, size_t size,
+                                    ResidualsAnswer *ret) {
+    return codec_decode(decoded, &SCHEMA_RESIDUALS_ANSWER, bytes, size, ret);
+}
+
+Status body_decode_batches_answer(Decoded *decoded, const void *bytes, size_t size,
+                                  BatchesAnswer *ret) {
+    return codec_decode(decoded, &SCHEMA_BATCHES_ANSWER, bytes, size, ret);
 }
 
 Status body_decode_cannot(Decoded *decoded, const void *bytes, size_t size, CannotBody *ret) {

@@ -503,6 +503,9 @@ Status codec_decode(Decoded *decoded, const Schema *schema, const void *bytes, s
         TrainAnswer answer;
         TrainPlan plan;
         ScoreBody score;
+        ShardBody shard;
+        ResidualsAnswer residuals;
+        BatchesAnswer batches;
         CannotBody cannot;
     } item;
     assert(schema->struct_bytes <= sizeof item);

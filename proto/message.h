@@ -24,6 +24,7 @@
 #define PROTO_PIECE_BYTES   (256u << 10)
 #define PROTO_BLOB_BYTES    (1ull << 30)
 #define PROTO_BODY_BYTES    ((1u << 20) - 1024) // a body and its message's other fields fit in one
+#define PROTO_HALF_BYTES    (PROTO_BODY_BYTES / 2 - 64) // one of two binaries of a body
 #define PROTO_TASK_CLIPS    256
 #define PROTO_ITEM_BYTES                                                                           \
     32                     // an item of a bundle beside its body, at most: bodies and items
@@ -68,7 +69,9 @@ typedef enum TaskKind {
     TASK_PROBE = 1,
     TASK_TRAIN = 2,
     TASK_SCORE = 3,
-    TASK_EMPTY = 4, // nothing to do: measures the system itself
+    TASK_RESIDUALS = 4, // of one shard's training vectors: what covariances are made from
+    TASK_BATCHES = 5,   // of one shard's micro-batches: what the baseline's threshold is made from
+    TASK_EMPTY = 6,     // nothing to do: measures the system itself
 } TaskKind;
 typedef enum ResultOutcome {
     RESULT_DONE = 0,
@@ -249,11 +252,35 @@ typedef struct ScoreBody {
     uint32_t clip_count;
 } ScoreBody;
 
+// What a model makes of a clip: everything that any score is computed from.
 typedef struct ScoreAnswer {
     ClipOutcome outcome;
-    double score;       // finite; 0 on the wire unless usable
+    double mse;         // finite; 0 on the wire unless usable
+    double row_mahala;  // finite; 0 unless the model file has precisions
+    const void *row;    // (row_bytes / 8) the mean residual row, doubles; no bytes unless usable
+    size_t row_bytes;   // n_mels * 8
     const char *reason; // "" when usable
 } ScoreAnswer;
+
+// RESIDUALS and BATCHES: one shard of a trained model.
+typedef struct ShardBody {
+    Digest plan, model;
+    uint32_t shard;
+} ShardBody;
+
+// Sums over the residual rows of the shard's training vectors, of one domain each, as
+// residual_sums_bytes gives them.
+typedef struct ResidualsAnswer {
+    const void *source, *target;
+    size_t source_bytes, target_bytes;
+} ResidualsAnswer;
+
+// Mahalanobis scores of the shard's micro-batches, doubles: first the training batches, then the
+// validation batches.
+typedef struct BatchesAnswer {
+    const void *training, *held_out;
+    size_t training_bytes, held_out_bytes;
+} BatchesAnswer;
 
 typedef struct CannotBody {
     const char *reason;
@@ -271,6 +298,9 @@ void body_encode_train_answer(const TrainAnswer *answer, Buffer *out);
 void body_encode_plan(const TrainPlan *plan, Buffer *out);
 void body_encode_score(const ScoreBody *body, Buffer *out);
 void body_encode_score_answers(const ScoreAnswer *answers, uint32_t count, Buffer *out);
+void body_encode_shard(const ShardBody *body, Buffer *out);
+void body_encode_residuals_answer(const ResidualsAnswer *answer, Buffer *out);
+void body_encode_batches_answer(const BatchesAnswer *answer, Buffer *out);
 void body_encode_cannot(const CannotBody *body, Buffer *out);
 
 // Decoders: what they give borrows from `decoded`, which keeps a copy of everything until the next
@@ -285,6 +315,11 @@ Status body_decode_plan(Decoded *decoded, const void *bytes, size_t size, TrainP
 Status body_decode_score(Decoded *decoded, const void *bytes, size_t size, ScoreBody *ret);
 Status body_decode_score_answers(Decoded *decoded, const void *bytes, size_t size,
                                  const ScoreAnswer **ret, uint32_t *ret_count);
+Status body_decode_shard(Decoded *decoded, const void *bytes, size_t size, ShardBody *ret);
+Status body_decode_residuals_answer(Decoded *decoded, const void *bytes, size_t size,
+                                    ResidualsAnswer *ret);
+Status body_decode_batches_answer(Decoded *decoded, const void *bytes, size_t size,
+                                  BatchesAnswer *ret);
 Status body_decode_cannot(Decoded *decoded, const void *bytes, size_t size, CannotBody *ret);
 
 #endif

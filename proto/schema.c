@@ -15,6 +15,7 @@ _Static_assert(sizeof(RefusedCode) == 4 && sizeof(TaskKind) == 4 && sizeof(Resul
 #define REASON_BYTES    512
 #define TEXT_BYTES      1024
 #define SETTINGS_BYTES  4096
+#define ROW_BYTES       (LIMIT_MELS * 8)
 
 #define FIELD(kind_, type_, member_, least_, most_)                                                \
     { #member_, FIELD_##kind_, offsetof(type_, member_), 0, least_, most_, NULL }
@@ -28,6 +29,11 @@ _Static_assert(sizeof(RefusedCode) == 4 && sizeof(TaskKind) == 4 && sizeof(Resul
     {                                                                                              \
 #member_, FIELD_BYTES, offsetof(type_, member_), offsetof(type_, count_), 0,               \
             PROTO_BODY_BYTES, NULL                                                                 \
+    }
+#define HALF_BYTES(type_, member_, count_)                                                         \
+    {                                                                                              \
+#member_, FIELD_BYTES, offsetof(type_, member_), offsetof(type_, count_), 0,               \
+            PROTO_HALF_BYTES, NULL                                                                 \
     }
 #define ROWS(type_, member_, count_, most_, row_)                                                  \
     { #member_, FIELD_ROWS, offsetof(type_, member_), offsetof(type_, count_), 0, most_, row_ }
@@ -209,7 +215,7 @@ static const Field PLAN_CLIP_FIELDS[] = {
 };
 typedef struct CannotClip CannotClip;
 static const Field CANNOT_CLIP_FIELDS[] = {
-    U32(CannotClip, clip, 0, PROTO_TASK_CLIPS - 1),
+    U32(CannotClip, clip, 0, LIMIT_CLIPS - 1),
     REASON(CannotClip, reason, REASON_BYTES),
 };
 
@@ -263,8 +269,24 @@ static const Field PROBE_ANSWER_FIELDS[] = {
 };
 static const Field SCORE_ANSWER_FIELDS[] = {
     U32(ScoreAnswer, outcome, CLIP_USABLE, CLIP_UNREADABLE),
-    FIELD(REAL, ScoreAnswer, score, 0, 0),
+    FIELD(REAL, ScoreAnswer, mse, 0, 0),
+    FIELD(REAL, ScoreAnswer, row_mahala, 0, 0),
+    {"row", FIELD_BYTES, offsetof(ScoreAnswer, row), offsetof(ScoreAnswer, row_bytes), 0, ROW_BYTES,
+     NULL},
     REASON(ScoreAnswer, reason, REASON_BYTES),
+};
+static const Field SHARD_FIELDS[] = {
+    DIGEST(ShardBody, plan),
+    DIGEST(ShardBody, model),
+    U32(ShardBody, shard, 0, LIMIT_SHARDS - 1),
+};
+static const Field RESIDUALS_ANSWER_FIELDS[] = {
+    HALF_BYTES(ResidualsAnswer, source, source_bytes),
+    HALF_BYTES(ResidualsAnswer, target, target_bytes),
+};
+static const Field BATCHES_ANSWER_FIELDS[] = {
+    HALF_BYTES(BatchesAnswer, training, training_bytes),
+    HALF_BYTES(BatchesAnswer, held_out, held_out_bytes),
 };
 
 static const char *check_train(const void *item) {
@@ -296,6 +318,14 @@ const Schema SCHEMA_PLAN =
          ELEMENTS(PLAN_FIELDS, (uint64_t)LIMIT_CLIPS, PLAN_CLIP_FIELDS), NULL);
 const Schema SCHEMA_SCORE = BODY("the body of SCORE", ScoreBody, SCORE_FIELDS, PROTO_BODY_BYTES,
                                  ELEMENTS(SCORE_FIELDS, PROTO_TASK_CLIPS, SCORE_CLIP_FIELDS), NULL);
+const Schema SCHEMA_SHARD = BODY("the body of RESIDUALS or BATCHES", ShardBody, SHARD_FIELDS,
+                                 PROTO_BODY_BYTES, 1 + COUNT_OF(SHARD_FIELDS), NULL);
+const Schema SCHEMA_RESIDUALS_ANSWER =
+    BODY("the answer to RESIDUALS", ResidualsAnswer, RESIDUALS_ANSWER_FIELDS, PROTO_BODY_BYTES,
+         1 + COUNT_OF(RESIDUALS_ANSWER_FIELDS), NULL);
+const Schema SCHEMA_BATCHES_ANSWER =
+    BODY("the answer to BATCHES", BatchesAnswer, BATCHES_ANSWER_FIELDS, PROTO_BODY_BYTES,
+         1 + COUNT_OF(BATCHES_ANSWER_FIELDS), NULL);
 const Schema SCHEMA_CANNOT =
     BODY("the body of an answer that cannot", CannotBody, CANNOT_FIELDS, PROTO_BODY_BYTES,
          ELEMENTS(CANNOT_FIELDS, PROTO_TASK_CLIPS, CANNOT_CLIP_FIELDS), NULL);

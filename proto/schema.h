@@ -59,7 +59,7 @@ struct Schema {
 const Schema *schema_of_message(uint64_t type);
 
 extern const Schema SCHEMA_PROBE, SCHEMA_TRAIN, SCHEMA_TRAIN_ANSWER, SCHEMA_PLAN, SCHEMA_SCORE,
-    SCHEMA_CANNOT;
+    SCHEMA_SHARD, SCHEMA_RESIDUALS_ANSWER, SCHEMA_BATCHES_ANSWER, SCHEMA_CANNOT;
 // Answers are lists without an enclosing array: what one row has, and at most PROTO_TASK_CLIPS.
 extern const Schema SCHEMA_PROBE_ANSWER, SCHEMA_SCORE_ANSWER;
 

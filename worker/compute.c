@@ -15,6 +15,8 @@ struct Compute {
     TaskProbe *probe;
     TaskScore *score;
     TaskTrain *train;
+    TaskShard *shard;
+    Share *share; // of train and shard
     pthread_t thread;
 };
 
@@ -39,6 +41,10 @@ static Status run(Compute *compute, const DeskTask *task, Buffer *answer,
         break;
     case TASK_SCORE:
         status = task_score_run(compute->score, task, answer, ret_outcome);
+        break;
+    case TASK_RESIDUALS:
+    case TASK_BATCHES:
+        status = task_shard_run(compute->shard, task, answer, ret_outcome);
         break;
     case TASK_EMPTY:
         break;
@@ -79,6 +85,8 @@ static void free_compute(Compute *compute) {
     task_probe_free(compute->probe);
     task_score_free(compute->score);
     task_train_free(compute->train);
+    task_shard_free(compute->shard);
+    share_free(compute->share);
     bulk_free(compute->bulk);
     mem_free(compute);
 }
@@ -92,10 +100,12 @@ Status compute_start(ZmqContext *context, Desk *desk, Compute **ret) {
     compute->bulk = bulk_new(context, desk);
     compute->probe = task_probe_new(desk);
     compute->score = task_score_new(desk, compute->bulk);
-    compute->train = task_train_new(desk, compute->bulk);
+    compute->share = share_new(desk, compute->bulk);
+    compute->train = task_train_new(desk, compute->bulk, compute->share);
+    compute->shard = task_shard_new(desk, compute->bulk, compute->share);
     Status status = STATUS_OK;
     if (compute->bulk == NULL || compute->probe == NULL || compute->score == NULL ||
-        compute->train == NULL) {
+        compute->share == NULL || compute->train == NULL || compute->shard == NULL) {
         status = STATUS_MEMORY;
     } else if (pthread_create(&compute->thread, NULL, work, compute) != 0) {
         status = status_set(STATUS_IO, "cannot start the computing thread");

@@ -8,6 +8,7 @@
 
 #include "worker/bulk.h"
 #include "worker/desk.h"
+#include "worker/share.h"
 
 typedef struct Compute Compute;
 // Starts the thread. STATUS_MEMORY, STATUS_IO.
@@ -35,9 +36,15 @@ Status task_score_run(TaskScore *score, const DeskTask *task, Buffer *answer,
                       ResultOutcome *ret_outcome);
 
 typedef struct TaskTrain TaskTrain;
-TaskTrain *task_train_new(Desk *desk, Bulk *bulk);
+TaskTrain *task_train_new(Desk *desk, Bulk *bulk, Share *share); // the share is borrowed
 void task_train_free(TaskTrain *train);
 Status task_train_run(TaskTrain *train, const DeskTask *task, Buffer *answer,
+                      ResultOutcome *ret_outcome);
+
+typedef struct TaskShard TaskShard;
+TaskShard *task_shard_new(Desk *desk, Bulk *bulk, Share *share);
+void task_shard_free(TaskShard *shard);
+Status task_shard_run(TaskShard *shard, const DeskTask *task, Buffer *answer,
                       ResultOutcome *ret_outcome);
 
 #endif

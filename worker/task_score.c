@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// SCORE: each clip's mean squared reconstruction error under one model.
+// SCORE: what one model measures of each clip: mean squared reconstruction error, mean residual
+// row.
 #include <string.h>
 
 #include "common/base/mem.h"
@@ -58,20 +59,28 @@ typedef struct ScoreWork {
     TaskScore *score;
     const ScoreBody *body;
     ScoreAnswer *answers; // (body->clip_count)
+    double *rows;         // (body->clip_count, n_mels) that the answers borrow
+    size_t n_mels;
 } ScoreWork;
 
 static ClipOutcome score_clip(void *context, uint32_t index, ClipReason reason) {
     const ScoreWork *work = context;
     const WireClip *clip = &work->body->clips[index];
     char path[LIMIT_PATH_BYTES];
-    double value = 0;
+    double *row = work->rows + index * work->n_mels;
+    ClipMeasure measure = {0};
     Status status = compute_clip_path(work->score->desk, clip, path, sizeof path);
     if (status == STATUS_OK) {
-        status = source_score(work->score->scorer, path, clip->path, clip->size_bytes,
-                              &clip->digest, &value);
+        status = source_measure(work->score->scorer, path, clip->path, clip->size_bytes,
+                                &clip->digest, row, &measure);
     }
     ClipOutcome outcome = clip_loop_outcome(status, reason);
-    work->answers[index] = (ScoreAnswer){.outcome = outcome, .score = value, .reason = reason};
+    work->answers[index] = (ScoreAnswer){.outcome = outcome,
+                                         .mse = measure.mse,
+                                         .row_mahala = measure.row_mahala,
+                                         .row = row,
+                                         .row_bytes = work->n_mels * sizeof *row,
+                                         .reason = reason};
     return outcome;
 }
 
@@ -79,16 +88,19 @@ static Status score_all(TaskScore *score, const ScoreBody *body, Buffer *answer,
                         ResultOutcome *ret_outcome) {
     ScoreAnswer *answers = mem_new(body->clip_count, sizeof *answers);
     ClipReason *reasons = mem_new(body->clip_count, sizeof *reasons);
-    ScoreWork work = {score, body, answers};
+    size_t n_mels = (size_t)source_scorer_model(score->scorer)->settings.n_mels;
+    double *rows = mem_new(body->clip_count * n_mels, sizeof *rows);
+    ScoreWork work = {score, body, answers, rows, n_mels};
     ClipLoop loop = {score->desk, body->clip_count, score_clip, &work, reasons};
-    Status status = answers != NULL && reasons != NULL ? clip_loop_run(&loop, answer, ret_outcome)
-                                                       : STATUS_MEMORY;
+    bool ok = answers != NULL && reasons != NULL && rows != NULL;
+    Status status = ok ? clip_loop_run(&loop, answer, ret_outcome) : STATUS_MEMORY;
     if (status == STATUS_OK && *ret_outcome == RESULT_DONE) {
         body_encode_score_answers(answers, body->clip_count, answer);
         status = answer->status;
     }
     mem_free(answers);
     mem_free(reasons);
+    mem_free(rows);
     return status;
 }
 

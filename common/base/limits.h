@@ -27,14 +27,15 @@
 #define LIMIT_CHANNELS     64           // channels of one clip
 #define LIMIT_RATE_HZ      384000       // the fastest converter sold
 
-#define LIMIT_MELS    1024  // mel bands
-#define LIMIT_FFT     65536 // samples of one transform
-#define LIMIT_FRAMES  64    // frames stacked in one vector
-#define LIMIT_VECTOR  16384 // floats of one vector
-#define LIMIT_BATCH   65536 // vectors of one optimiser step
-#define LIMIT_SHARDS  64    // logical shards of one model
-#define LIMIT_EPOCHS  1000000
-#define LIMIT_SEEDS   100 // seeds of one run: deviations over them are known to a tenth long before
-#define LIMIT_WORKERS 1024 // sessions of one coordinator
+#define LIMIT_MELS            1024  // mel bands
+#define LIMIT_FFT             65536 // samples of one transform
+#define LIMIT_COVARIANCE_MELS 352   // of MAHALA: a shard's sums fit half a message (523 kB)
+#define LIMIT_FRAMES          64    // frames stacked in one vector
+#define LIMIT_VECTOR          16384 // floats of one vector
+#define LIMIT_BATCH           65536 // vectors of one optimiser step
+#define LIMIT_SHARDS          64    // logical shards of one model
+#define LIMIT_EPOCHS          1000000
+#define LIMIT_SEEDS           100 // seeds of one run: deviations over them are known to a tenth long before
+#define LIMIT_WORKERS         1024 // sessions of one coordinator
 
 #endif

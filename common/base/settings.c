@@ -12,8 +12,10 @@ static const char *const PAD_CHOICES[] = {"zeros", "reflect", NULL};
 static const char *const MODEL_PER_CHOICES[] = {"machine", "section", NULL};
 static const char *const SCALER_CHOICES[] = {"none", "standard", NULL};
 static const char *const SPREAD_CHOICES[] = {"auto", "always", "never", NULL};
-static const char *const SCORE_CHOICES[] = {"MSE", NULL};
-static const char *const THRESHOLD_CHOICES[] = {"gamma_clip", "percentile", NULL};
+static const char *const SCORE_CHOICES[] = {"MSE", "MAHALA", "CLIPMAHALA", NULL};
+static const char *const MAHALA_CHOICES[] = {"code", "paper", NULL};
+static const char *const BOOL_CHOICES[] = {"false", "true", NULL};
+static const char *const THRESHOLD_CHOICES[] = {"gamma_clip", "gamma_batch", "percentile", NULL};
 // The order of Kernel in common/model/linalg.h, whose test holds both together.
 static const char *const NUMERICS_CHOICES[] = {"auto", "prescott", "haswell", "skylakex", NULL};
 
@@ -53,11 +55,20 @@ const SettingRow SETTING_TABLE[] = {
      NULL, "several seeds, [1, 2]: models and outputs for each; the first is `seed`"},
     CHOICE(numerics, SETTING_TRAINING, NUMERICS_CHOICES,
            "BLAS kernel, part of the result; auto takes this machine's best and writes it down"),
-    CHOICE(score, SETTING_SCORING, SCORE_CHOICES, "what a clip's score is"),
+    CHOICE(
+        score, SETTING_SCORING, SCORE_CHOICES,
+        "what a clip's score is: mean squared error, or the Mahalanobis distance of its residual "
+        "from the training vectors' (MAHALA) or clips' (CLIPMAHALA)"),
+    CHOICE(mahala, SETTING_SCORING, MAHALA_CHOICES,
+           "MAHALA: of the clip's mean residual row as the baseline's code, or the mean over its "
+           "rows as the paper"),
+    CHOICE(compat, SETTING_SCORING, BOOL_CHOICES,
+           "true: the baseline's covariances, and SciPy's walk in the gamma fit"),
     CHOICE(threshold, SETTING_REPORT, THRESHOLD_CHOICES,
-           "from the training clips' scores: a fitted gamma distribution's quantile, or a "
-           "percentile"),
-    REAL(decision_threshold, SETTING_REPORT, 0.001, 0.999999, "gamma_clip: the quantile"),
+           "the quantile of a gamma distribution fitted to the training clips' scores, or, as the "
+           "baseline has it, to its batches' losses; or a percentile of the clips' scores"),
+    REAL(decision_threshold, SETTING_REPORT, 0.001, 0.999999,
+         "gamma_clip, gamma_batch: the quantile"),
     REAL(percentile, SETTING_REPORT, 0, 100, "percentile: per cent of the scores below"),
     REAL(max_fpr, SETTING_REPORT, 0.0001, 1, "false-positive rate at which pAUC ends"),
     CHOICE(spread, SETTING_EXECUTION, SPREAD_CHOICES,
@@ -113,6 +124,10 @@ Status settings_preset(const char *name, Settings *ret_settings) {
     }
     *ret_settings = settings;
     return STATUS_OK;
+}
+
+const char *settings_score_name(ScoreKind kind) {
+    return SCORE_CHOICES[kind];
 }
 
 static const SettingRow *find(const char *key) {
@@ -319,6 +334,12 @@ Status settings_check(const Settings *s) {
     if (s->win_length > s->n_fft) {
         return status_set(STATUS_INVALID, "win_length is %d: accepted is 2 to n_fft (%d)",
                           s->win_length, s->n_fft);
+    }
+    if (s->score == SCORE_MAHALA && s->n_mels > LIMIT_COVARIANCE_MELS) {
+        return status_set(STATUS_INVALID,
+                          "score is MAHALA and n_mels is %d: its covariances are for at most %d; "
+                          "CLIPMAHALA has no such limit",
+                          s->n_mels, LIMIT_COVARIANCE_MELS);
     }
     if (s->fmax != 0 && !(s->fmin < s->fmax)) {
         return status_set(STATUS_INVALID, "fmin is %g and fmax is %g: fmin must be below fmax",

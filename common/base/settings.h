@@ -20,8 +20,14 @@ typedef enum PadMode { PAD_ZEROS, PAD_REFLECT } PadMode;
 typedef enum ModelPer { MODEL_PER_MACHINE, MODEL_PER_SECTION } ModelPer;
 typedef enum ScalerKind { SCALER_NONE, SCALER_STANDARD } ScalerKind;
 typedef enum SpreadMode { SPREAD_AUTO, SPREAD_ALWAYS, SPREAD_NEVER } SpreadMode;
-typedef enum ScoreKind { SCORE_MSE } ScoreKind;
-typedef enum ThresholdKind { THRESHOLD_GAMMA_CLIP, THRESHOLD_PERCENTILE } ThresholdKind;
+typedef enum ScoreKind { SCORE_MSE, SCORE_MAHALA, SCORE_CLIPMAHALA } ScoreKind;
+enum { SCORE_KINDS = SCORE_CLIPMAHALA + 1 };
+typedef enum MahalaKind { MAHALA_CODE, MAHALA_PAPER } MahalaKind;
+typedef enum ThresholdKind {
+    THRESHOLD_GAMMA_CLIP,
+    THRESHOLD_GAMMA_BATCH,
+    THRESHOLD_PERCENTILE,
+} ThresholdKind;
 
 typedef struct SeedList {
     int32_t count;
@@ -55,6 +61,8 @@ typedef struct Settings {
     int32_t spread;          // SpreadMode; changes time, never bits
     // Scores and decisions
     int32_t score;             // ScoreKind
+    int32_t mahala;            // MahalaKind
+    int32_t compat;            // 1: where the official baseline errs, err alike
     int32_t threshold;         // ThresholdKind
     double decision_threshold; // quantile of the gamma distribution that is the threshold
     double percentile;         // per cent of the training scores below the threshold
@@ -90,6 +98,9 @@ typedef struct SettingRow {
 
 // Every key in the order of config.yaml; ends with key == NULL.
 extern const SettingRow SETTING_TABLE[];
+
+// "MSE"; borrowed for good.
+const char *settings_score_name(ScoreKind kind);
 
 // The preset's values: "default" or "dcase-baseline". STATUS_INVALID names the presets there are.
 Status settings_preset(const char *name, Settings *ret_settings);

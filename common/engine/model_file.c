@@ -9,7 +9,7 @@
 
 static const char MAGIC[8] = {'A', 'U', 'S', 'C', 'M', 'O', 'D', 'L'};
 
-enum { VERSION = 1, HEAD_BYTES = 24, DIGEST_BYTES = 16, TEXT_MOST = 65536 };
+enum { VERSION = 2, HEAD_BYTES = 32, DIGEST_BYTES = 16, TEXT_MOST = 65536 };
 
 static void append_number(Buffer *out, uint64_t value, int bytes) {
     for (int i = 0; i < bytes; i++) {
@@ -26,28 +26,53 @@ static uint64_t read_number(const unsigned char *bytes, int count) {
     return value;
 }
 
+ModelFile model_file_blank(void) {
+    ModelFile file = {0};
+    for (int k = 0; k < SCORE_KINDS; k++) {
+        file.thresholds[k].value = MODEL_FILE_NO_THRESHOLD;
+    }
+    return file;
+}
+
+bool model_file_gives(const ModelFile *file, ScoreKind kind) {
+    return yardsticks_give(&file->yardsticks, kind);
+}
+
 static void write_text(const ModelFile *file, Buffer *out) {
-    buffer_format(out, "set: %s\nmachine: %s\nsection: %s\nrate_hz: %d\nthreshold: ", file->set,
-                  file->machine, file->section, file->rate_hz);
-    buffer_number(out, file->threshold);
-    buffer_format(out, "\nthreshold_method: %s\nmade_by: auscult %s\nsettings:\n",
-                  file->threshold_method, AUSCULT_VERSION);
+    buffer_format(out, "set: %s\nmachine: %s\nsection: %s\nrate_hz: %d\n", file->set, file->machine,
+                  file->section, file->rate_hz);
+    for (int k = 0; k < SCORE_KINDS; k++) {
+        const ModelThreshold *threshold = &file->thresholds[k];
+        const char *kind = settings_score_name((ScoreKind)k);
+        if (!isnan(threshold->value)) {
+            buffer_format(out, "threshold_%s: ", kind);
+            buffer_number(out, threshold->value);
+            buffer_format(out, "\nthreshold_method_%s: %s\n", kind, threshold->method);
+        }
+    }
+    buffer_format(out, "made_by: auscult %s\nsettings:\n", AUSCULT_VERSION);
     settings_write(&file->settings, SETTING_REPORT, out);
 }
 
 void model_file_write(const ModelFile *file, Buffer *out) {
     Buffer text = BUFFER_EMPTY;
     Buffer replica = BUFFER_EMPTY;
+    Buffer yardsticks = BUFFER_EMPTY;
     write_text(file, &text);
     replica_write(file->replica, REPLICA_MODEL, &replica);
+    yardsticks_write(&file->yardsticks, &yardsticks);
     size_t start = out->size;
     buffer_append(out, MAGIC, sizeof MAGIC);
     append_number(out, VERSION, 4);
     append_number(out, text.size, 4);
     append_number(out, replica.size, 8);
+    append_number(out, yardsticks.size, 8);
     buffer_append(out, text.bytes, text.size);
     buffer_append(out, replica.bytes, replica.size);
-    Status status = text.status != STATUS_OK ? text.status : replica.status;
+    buffer_append(out, yardsticks.bytes, yardsticks.size);
+    Status status = text.status != STATUS_OK      ? text.status
+                    : replica.status != STATUS_OK ? replica.status
+                                                  : yardsticks.status;
     if (status != STATUS_OK && out->status == STATUS_OK) {
         out->status = status;
     }
@@ -57,34 +82,60 @@ void model_file_write(const ModelFile *file, Buffer *out) {
     }
     buffer_done(&text);
     buffer_done(&replica);
+    buffer_done(&yardsticks);
 }
 
 // ---- reading ----
 
-static Status take_line(ModelFile *file, const char *key, const char *value) {
+static Status take_number(const char *key, const char *value, double least, double most,
+                          double *ret) {
     double number;
+    Status status = text_to_double(value, &number);
+    if (status != STATUS_OK) {
+        return status_prefix(STATUS_FORMAT, "%s", key);
+    }
+    if (!(number >= least && number <= most)) {
+        return status_set(STATUS_FORMAT, "%s is %g", key, number);
+    }
+    *ret = number;
+    return STATUS_OK;
+}
+
+// "threshold_MSE" and "threshold_method_MSE", of whichever score; a score unknown here is passed
+// over.
+static Status take_threshold(ModelFile *file, const char *key, const char *value) {
+    const char *what = key + strlen("threshold_");
+    bool is_method = text_starts(what, "method_");
+    const char *kind = is_method ? what + strlen("method_") : what;
+    for (int k = 0; k < SCORE_KINDS; k++) {
+        ModelThreshold *threshold = &file->thresholds[k];
+        if (strcmp(kind, settings_score_name((ScoreKind)k)) != 0) {
+            continue;
+        }
+        if (!is_method) {
+            return take_number(key, value, -INFINITY, INFINITY, &threshold->value);
+        }
+        text_copy(threshold->method, sizeof threshold->method, value);
+    }
+    return STATUS_OK;
+}
+
+static Status take_line(ModelFile *file, const char *key, const char *value) {
+    double number = 0;
+    Status status = STATUS_OK;
     if (strcmp(key, "set") == 0) {
         text_copy(file->set, sizeof file->set, value);
     } else if (strcmp(key, "machine") == 0) {
         text_copy(file->machine, sizeof file->machine, value);
     } else if (strcmp(key, "section") == 0) {
         text_copy(file->section, sizeof file->section, value);
-    } else if (strcmp(key, "threshold_method") == 0) {
-        text_copy(file->threshold_method, sizeof file->threshold_method, value);
-    } else if (strcmp(key, "rate_hz") == 0 || strcmp(key, "threshold") == 0) {
-        Status status = text_to_double(value, &number);
-        if (status != STATUS_OK) {
-            return status_prefix(STATUS_FORMAT, "%s", key);
-        }
-        if (key[0] == 't') {
-            file->threshold = number;
-        } else if (!(number >= 0 && number <= LIMIT_RATE_HZ)) {
-            return status_set(STATUS_FORMAT, "a rate of %g Hz", number);
-        } else {
-            file->rate_hz = (int32_t)number;
-        }
+    } else if (strcmp(key, "rate_hz") == 0) {
+        status = take_number(key, value, 0, LIMIT_RATE_HZ, &number);
+        file->rate_hz = (int32_t)number;
+    } else if (text_starts(key, "threshold_")) {
+        status = take_threshold(file, key, value);
     }
-    return STATUS_OK;
+    return status;
 }
 
 // What is made from them relies on settings_check; a file that fails it was not written by us.
@@ -124,9 +175,14 @@ static Status read_text(ModelFile *file, const char *name, char *text, size_t si
     }
 }
 
+// The lengths of the three parts, which follow the head one after the other.
+typedef struct Parts {
+    uint64_t text, replica, yardsticks;
+} Parts;
+
 static Status check_frame(const char *name, const unsigned char *bytes, size_t size,
-                          uint64_t *ret_text, uint64_t *ret_replica) {
-    if (size < HEAD_BYTES + DIGEST_BYTES || memcmp(bytes, MAGIC, sizeof MAGIC) != 0) {
+                          Parts *ret_parts) {
+    if (size < sizeof MAGIC + 4 || memcmp(bytes, MAGIC, sizeof MAGIC) != 0) {
         return status_set(STATUS_FORMAT, "%s is not an auscult model file", name);
     }
     uint64_t version = read_number(bytes + 8, 4);
@@ -135,10 +191,14 @@ static Status check_frame(const char *name, const unsigned char *bytes, size_t s
                           "%s is a model file of version %llu, this program reads version %d", name,
                           (unsigned long long)version, VERSION);
     }
-    uint64_t text = read_number(bytes + 12, 4);
-    uint64_t replica = read_number(bytes + 16, 8);
-    if (text > TEXT_MOST || replica > MODEL_FILE_BYTES ||
-        HEAD_BYTES + text + replica + DIGEST_BYTES != size) {
+    if (size < HEAD_BYTES + DIGEST_BYTES) {
+        return status_set(STATUS_FORMAT, "%s is damaged: it is cut off", name);
+    }
+    Parts parts = {read_number(bytes + 12, 4), read_number(bytes + 16, 8),
+                   read_number(bytes + 24, 8)};
+    if (parts.text > TEXT_MOST || parts.replica > MODEL_FILE_BYTES ||
+        parts.yardsticks > MODEL_FILE_BYTES ||
+        HEAD_BYTES + parts.text + parts.replica + parts.yardsticks + DIGEST_BYTES != size) {
         return status_set(STATUS_FORMAT, "%s is damaged: its length is not what its head says",
                           name);
     }
@@ -146,35 +206,46 @@ static Status check_frame(const char *name, const unsigned char *bytes, size_t s
     if (memcmp(digest.bytes, bytes + size - DIGEST_BYTES, DIGEST_BYTES) != 0) {
         return status_set(STATUS_FORMAT, "%s is damaged: its digest does not match", name);
     }
-    *ret_text = text;
-    *ret_replica = replica;
+    *ret_parts = parts;
     return STATUS_OK;
+}
+
+static Status read_parts(const char *name, const unsigned char *start, const Parts *parts,
+                         ModelFile *file) {
+    Buffer text = BUFFER_EMPTY;
+    buffer_append(&text, start, parts->text);
+    Status status = text.status;
+    if (status == STATUS_OK) {
+        status = read_text(file, name, text.bytes, text.size);
+    }
+    buffer_done(&text);
+    start += parts->text;
+    if (status == STATUS_OK) {
+        status = replica_read(start, parts->replica, &file->replica);
+    }
+    start += parts->replica;
+    if (status == STATUS_OK) {
+        status =
+            yardsticks_read(start, parts->yardsticks, file->settings.n_mels, &file->yardsticks);
+    }
+    return status;
 }
 
 Status model_file_read(const char *name, const void *bytes, size_t size, ModelFile *ret_file) {
     const unsigned char *start = bytes;
-    uint64_t text_bytes = 0, replica_bytes = 0;
-    Status status = check_frame(name, start, size, &text_bytes, &replica_bytes);
+    Parts parts = {0};
+    Status status = check_frame(name, start, size, &parts);
     if (status != STATUS_OK) {
         return status;
     }
-    ModelFile file = {.threshold = MODEL_FILE_NO_THRESHOLD};
-    Buffer text = BUFFER_EMPTY;
-    buffer_append(&text, start + HEAD_BYTES, text_bytes);
-    status = text.status;
-    if (status == STATUS_OK) {
-        status = read_text(&file, name, text.bytes, text.size);
-    }
-    if (status == STATUS_OK) {
-        status = replica_read(start + HEAD_BYTES + text_bytes, replica_bytes, &file.replica);
-    }
+    ModelFile file = model_file_blank();
+    status = read_parts(name, start + HEAD_BYTES, &parts, &file);
     if (status == STATUS_OK) {
         Shape shape = shape_official(&file.settings);
         if (!shape_equal(&shape, replica_shape(file.replica))) {
             status = status_set(STATUS_FORMAT, "%s: its network does not fit its settings", name);
         }
     }
-    buffer_done(&text);
     if (status != STATUS_OK) {
         model_file_done(&file);
         return status;
@@ -186,6 +257,7 @@ Status model_file_read(const char *name, const void *bytes, size_t size, ModelFi
 void model_file_done(ModelFile *file) {
     replica_free(file->replica);
     file->replica = NULL;
+    yardsticks_done(&file->yardsticks);
 }
 
 bool model_file_is_seed_folder(const char *name) {

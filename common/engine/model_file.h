@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A trained model as one file, enough to score anywhere: weights, running statistics, scaler,
-// feature settings, rate, threshold. Written by the coordinator, sent to workers that score, read
-// by `auscult score`. Any thread.
+// feature settings, rate; the yardsticks of the Mahalanobis scores, and a threshold for each score.
+// Written by the coordinator, sent to workers that score, read by `auscult score`. Any thread.
 //
 // Layout, little-endian, without gaps:
 //     8 bytes   magic "AUSCMODL"
-//     4 bytes   version, 1. Another version is refused by name; a change of layout raises it.
+//     4 bytes   version, 2. Another version is refused by name; a change of layout raises it.
 //     4 bytes   T, bytes of the text
 //     8 bytes   R, bytes of the replica
-//     T bytes   text, UTF-8 lines "key: value": set, machine, section, rate_hz, threshold,
-//               threshold_method, made_by; then a line "settings:" and config.yaml's lines
+//     8 bytes   Y, bytes of the yardsticks
+//     T bytes   text, UTF-8 lines "key: value": set, machine, section, rate_hz, for each score with
+//               a threshold threshold_MSE, threshold_method_MSE (and so on), made_by; then a line
+//               "settings:" and config.yaml's lines
 //     R bytes   replica_write(REPLICA_MODEL): see common/model/replica.h
+//     Y bytes   yardsticks_write: see common/engine/yardsticks.h
 //     16 bytes  XXH3-128 of everything before
 #ifndef AUSCULT_ENGINE_MODEL_FILE_H
 #define AUSCULT_ENGINE_MODEL_FILE_H
@@ -22,23 +25,33 @@
 #include "common/base/buffer.h"
 #include "common/base/limits.h"
 #include "common/base/settings.h"
+#include "common/engine/yardsticks.h"
 #include "common/model/replica.h"
 
 #define MODEL_FILE_NAME         "autoencoder_model.bin"
 #define MODEL_FILE_NO_THRESHOLD NAN
 #define MODEL_FILE_BYTES        (1ull << 30) // most that is read
 
+typedef struct ModelThreshold {
+    double value;    // decision 1 when a score is greater; NaN: not known (yet)
+    char method[32]; // decision_method_name, "" when there is none
+} ModelThreshold;
+
 typedef struct ModelFile {
     char set[16];
     char machine[LIMIT_NAME_BYTES];
     char section[LIMIT_NAME_BYTES]; // "" for a whole machine
     int32_t rate_hz;                // of the clips it was trained on, 0 for log-mels from elsewhere
-    double threshold;               // decision 1 when a score is greater; NaN: not known yet
-    char threshold_method[32];      // decision_method_name, "" when there is none
+    ModelThreshold thresholds[SCORE_KINDS];
+    Yardsticks yardsticks; // owned by whoever made the ModelFile
     Settings settings;
     Replica *replica; // owned by whoever made the ModelFile
 } ModelFile;
 
+// No thresholds, no yardsticks, all else 0.
+ModelFile model_file_blank(void);
+// Whether it can give scores of this kind: its yardstick is there.
+bool model_file_gives(const ModelFile *file, ScoreKind kind);
 // Appends the file's bytes; failure is out's status.
 void model_file_write(const ModelFile *file, Buffer *out);
 // STATUS_FORMAT (damaged, not a model file), STATUS_MISMATCH (another version). The caller calls

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/engine/source.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -136,22 +137,47 @@ const ModelFile *source_scorer_model(const SourceScorer *scorer) {
     return &scorer->model;
 }
 
-static Status score_features(SourceScorer *scorer, const ClipFeatures *clip, double *ret_score) {
-    int32_t rate_hz = scorer->model.rate_hz;
-    if (clip->rate_hz != 0 && rate_hz != 0 && clip->rate_hz != rate_hz) {
+// The distances of a clip's residual rows, added up.
+typedef struct RowDistances {
+    const Yardsticks *yardsticks;
+    int64_t count;
+    double sum;
+} RowDistances;
+
+static void add_rows(void *context, const real *rows, int64_t count) {
+    RowDistances *distances = context;
+    const Yardsticks *yardsticks = distances->yardsticks;
+    distances->sum +=
+        mahala_sum_of_rows(&yardsticks->source, yardsticks_target(yardsticks), rows, count);
+    distances->count += count;
+}
+
+static Status measure_features(SourceScorer *scorer, const ClipFeatures *clip, double *row,
+                               ClipMeasure *ret_measure) {
+    const ModelFile *model = &scorer->model;
+    if (clip->rate_hz != 0 && model->rate_hz != 0 && clip->rate_hz != model->rate_hz) {
         return status_set(STATUS_FORMAT, "its rate is %d Hz, the model's clips have %d Hz",
-                          clip->rate_hz, rate_hz);
+                          clip->rate_hz, model->rate_hz);
     }
     ClipScore score;
-    Status status = scorer_clip(scorer->scorer, clip->log_mel, clip->frames, &score, NULL);
+    RowDistances distances = {.yardsticks = &model->yardsticks};
+    ScorerRows rows = {add_rows, &distances};
+    bool wants_rows =
+        model->settings.mahala == MAHALA_PAPER && yardsticks_give(&model->yardsticks, SCORE_MAHALA);
+    Status status = scorer_clip(scorer->scorer, clip->log_mel, clip->frames, &score, row,
+                                wants_rows ? &rows : NULL);
+    double row_mahala = wants_rows ? distances.sum / (double)distances.count : 0;
+    if (status == STATUS_OK && !isfinite(row_mahala)) {
+        status = status_set(STATUS_FORMAT, "a Mahalanobis distance that is not finite");
+    }
     if (status == STATUS_OK) {
-        *ret_score = score.mse;
+        *ret_measure = (ClipMeasure){.mse = score.mse, .row_mahala = row_mahala, .row = row};
     }
     return status;
 }
 
-Status source_score(SourceScorer *scorer, const char *path, const char *name, uint64_t size_bytes,
-                    const Digest *expected, double *ret_score) {
+Status source_measure(SourceScorer *scorer, const char *path, const char *name, uint64_t size_bytes,
+                      const Digest *expected, double *row, ClipMeasure *ret_measure) {
     Status status = source_read(path, size_bytes, expected, &scorer->bytes, NULL);
     if (status != STATUS_OK) {
         return status;
@@ -161,8 +187,13 @@ Status source_score(SourceScorer *scorer, const char *path, const char *name, ui
                           &clip);
     status = without_name(status, name);
     if (status == STATUS_OK) {
-        status = score_features(scorer, &clip, ret_score);
+        status = measure_features(scorer, &clip, row, ret_measure);
         clip_features_done(&clip);
     }
     return status;
+}
+
+double source_score(const SourceScorer *scorer, ScoreKind kind, const ClipMeasure *measure) {
+    const ModelFile *model = &scorer->model;
+    return yardsticks_score(&model->yardsticks, kind, (MahalaKind)model->settings.mahala, measure);
 }

@@ -32,15 +32,18 @@ Status source_probe(ClipExtractor *extractor, const char *path, const char *name
 Status source_features(ClipExtractor *extractor, const char *path, const char *name,
                        uint64_t size_bytes, const Digest *expected, ClipFeatures *ret_features);
 
-// Scores clips with one model.
+// Measures clips with one model.
 typedef struct SourceScorer SourceScorer;
 // From a model file's bytes. STATUS_FORMAT, STATUS_MISMATCH, STATUS_MEMORY.
 Status source_scorer_new(const void *model, size_t size, SourceScorer **ret);
 void source_scorer_free(SourceScorer *scorer);
 const ModelFile *source_scorer_model(const SourceScorer *scorer);
 // size_bytes 0 and expected NULL: whatever the file is now. STATUS_FORMAT also when the clip's rate
-// is not the model's.
-Status source_score(SourceScorer *scorer, const char *path, const char *name, uint64_t size_bytes,
-                    const Digest *expected, double *ret_score);
+// is not the model's. row_mahala is measured when the model has precisions and its settings say
+// mahala: paper. The measure borrows `row` (n_mels).
+Status source_measure(SourceScorer *scorer, const char *path, const char *name, uint64_t size_bytes,
+                      const Digest *expected, double *row, ClipMeasure *ret_measure);
+// The score of this kind of what was measured; NaN when the model has no yardstick for it.
+double source_score(const SourceScorer *scorer, ScoreKind kind, const ClipMeasure *measure);
 
 #endif

@@ -89,7 +89,7 @@ static Status sum_up(Work *work, Digest *ret_digest) {
     if (work->scorer == NULL) {
         return STATUS_MEMORY;
     }
-    Status status = scorer_clip(work->scorer, work->features, FRAMES, &score, NULL);
+    Status status = scorer_clip(work->scorer, work->features, FRAMES, &score, NULL, NULL);
     if (status != STATUS_OK) {
         return status;
     }

@@ -11,14 +11,20 @@
 #include "common/model/passes.h"
 #include "common/model/weights.h"
 
-#define BETA1   0.9
-#define BETA2   0.999
-#define EPSILON 1e-8
+#define BETA1            0.9
+#define BETA2            0.999
+#define EPSILON          1e-8
+#define BATCHES_AT_FIRST 4096 // room for an epoch's losses: a million vectors, then it grows
 
 static const char MAGIC[4] = {'A', 'R', 'E', 'P'};
 
-_Static_assert(sizeof(ReplicaHead) == 16 + 8 + sizeof(Shape) + 4 + 24 + 48 + 16, "no holes");
+_Static_assert(sizeof(ReplicaHead) == 16 + 8 + sizeof(Shape) + 4 + 24 + 48 + 32, "no holes");
 _Static_assert(sizeof(EpochLosses) == 32, "no holes");
+
+typedef struct LossList {
+    double *losses; // (count)
+    int64_t count, capacity;
+} LossList;
 
 struct Replica {
     Shape shape;
@@ -28,6 +34,7 @@ struct Replica {
     EpochSums sums;
     EpochLosses *history; // (epoch)
     int64_t history_capacity;
+    LossList batches, held_out; // see replica_batch_losses
     Scaler scaler;
     real *block;      // all arrays below but the scaler's doubles
     real *parameters; // (parameters)
@@ -61,6 +68,20 @@ static bool allocate(Replica *replica) {
     return true;
 }
 
+static Status reserve_losses(LossList *list, int64_t count) {
+    if (count <= list->capacity) {
+        return STATUS_OK;
+    }
+    int64_t capacity = count + count / 2 + 16;
+    double *losses = mem_resize(list->losses, (size_t)capacity, sizeof *losses);
+    if (losses == NULL) {
+        return STATUS_MEMORY;
+    }
+    list->losses = losses;
+    list->capacity = capacity;
+    return STATUS_OK;
+}
+
 Replica *replica_new(const Shape *shape) {
     Replica *replica = mem_new(1, sizeof *replica);
     if (replica == NULL) {
@@ -69,7 +90,7 @@ Replica *replica_new(const Shape *shape) {
     replica->shape = *shape;
     replica->layout = shape_layout(shape);
     replica->can_train = true;
-    if (!allocate(replica)) {
+    if (!allocate(replica) || reserve_losses(&replica->batches, BATCHES_AT_FIRST) != STATUS_OK) {
         replica_free(replica);
         return NULL;
     }
@@ -81,6 +102,8 @@ void replica_free(Replica *replica) {
         mem_free(replica->block);
         mem_free(replica->scaler.mean);
         mem_free(replica->history);
+        mem_free(replica->batches.losses);
+        mem_free(replica->held_out.losses);
         mem_free(replica);
     }
 }
@@ -94,6 +117,7 @@ void replica_init(Replica *replica, uint64_t seed, uint64_t model_key) {
     replica->can_train = true;
     replica->step = replica->epoch = replica->round = 0;
     replica->sums = (EpochSums){0};
+    replica->batches.count = replica->held_out.count = 0;
 }
 
 Status replica_set_scaler(Replica *replica, const ScalerSums *total) {
@@ -138,6 +162,11 @@ const EpochSums *replica_sums(const Replica *replica) {
 
 const EpochLosses *replica_history(const Replica *replica) {
     return replica->history;
+}
+
+BatchLosses replica_batch_losses(const Replica *replica) {
+    const LossList *training = &replica->batches, *held_out = &replica->held_out;
+    return (BatchLosses){training->losses, held_out->losses, training->count, held_out->count};
 }
 
 const real *replica_parameters(const Replica *replica) {
@@ -203,14 +232,24 @@ static bool is_sound(const Partial *total) {
             pass_all_within(partial_gradient_of(total), head->parameter_count, most));
 }
 
-Status replica_check(const Replica *replica, const Partial *total) {
+Status replica_check(Replica *replica, const Partial *total) {
     if (!replica->can_train) {
         return status_set(STATUS_INVALID, "a finished model without optimiser state cannot train");
     }
     if (!is_sound(total)) {
         return replica_diverged(replica);
     }
-    return STATUS_OK;
+    return reserve_losses(&replica->batches, replica->round == 0 ? 1 : replica->batches.count + 1);
+}
+
+// The first round of an epoch forgets those of the one before.
+static void note_batch(Replica *replica, const PartialHead *head) {
+    if (replica->round == 0) {
+        replica->batches.count = replica->held_out.count = 0;
+    }
+    if (head->rows > 0) {
+        replica->batches.losses[replica->batches.count++] = head->loss / (double)head->rows;
+    }
 }
 
 Status replica_apply(Replica *replica, const Partial *total, double learning_rate) {
@@ -220,6 +259,7 @@ Status replica_apply(Replica *replica, const Partial *total, double learning_rat
     if (status != STATUS_OK) {
         return status;
     }
+    note_batch(replica, head);
     replica->round++;
     if (head->rows == 0) {
         return STATUS_OK;
@@ -262,9 +302,13 @@ Status replica_end_epoch(Replica *replica, const ValidationSums *validation) {
                           (long long)replica->epoch + 1);
     }
     Status status = reserve_history(replica, replica->epoch + 1);
+    if (status == STATUS_OK) {
+        status = reserve_losses(&replica->held_out, validation_rounds(validation));
+    }
     if (status != STATUS_OK) {
         return status;
     }
+    replica->held_out.count = validation_losses(validation, replica->held_out.losses);
     const EpochSums *sums = &replica->sums;
     replica->history[replica->epoch] = (EpochLosses){
         .loss = mean_of(sums->loss, sums->batches),
@@ -282,9 +326,16 @@ Status replica_end_epoch(Replica *replica, const ValidationSums *validation) {
 static size_t block_bytes(const ReplicaHead *head, const Layout *layout) {
     size_t scaler = head->scaler_count > 0 ? 2 * (size_t)head->shape.width[0] : 0;
     size_t copies = head->content == REPLICA_ALL ? 3 : 1;
-    return sizeof *head + scaler * sizeof(double) +
+    size_t losses = (size_t)head->batch_count + (size_t)head->held_out_count;
+    return sizeof *head + (scaler + losses) * sizeof(double) +
            (size_t)head->history_count * sizeof(EpochLosses) +
            (copies * layout->parameters + layout->running) * sizeof(real) + sizeof(Digest);
+}
+
+static void append_losses(const double *losses, int64_t count, Buffer *out) {
+    if (count > 0) {
+        buffer_append(out, losses, (size_t)count * sizeof *losses);
+    }
 }
 
 void replica_write(const Replica *replica, ReplicaContent content, Buffer *out) {
@@ -300,6 +351,10 @@ void replica_write(const Replica *replica, ReplicaContent content, Buffer *out) 
         .history_count = replica->epoch,
         .scaler_count = replica->scaler.count,
     };
+    if (head.content == REPLICA_ALL) {
+        head.batch_count = replica->batches.count;
+        head.held_out_count = replica->held_out.count;
+    }
     head.block = block_head(MAGIC, REPLICA_VERSION, block_bytes(&head, layout));
     size_t start = out->size;
     buffer_append(out, &head, sizeof head);
@@ -310,6 +365,8 @@ void replica_write(const Replica *replica, ReplicaContent content, Buffer *out) 
     if (head.history_count > 0) {
         buffer_append(out, replica->history, (size_t)head.history_count * sizeof(EpochLosses));
     }
+    append_losses(replica->batches.losses, head.batch_count, out);
+    append_losses(replica->held_out.losses, head.held_out_count, out);
     buffer_append(out, replica->parameters, layout->parameters * sizeof(real));
     if (head.content == REPLICA_ALL) {
         buffer_append(out, replica->first, layout->parameters * sizeof(real));
@@ -329,6 +386,10 @@ static bool sums_are_sane(const EpochSums *sums, int64_t round) {
            sums->target_batches <= sums->batches;
 }
 
+static bool losses_are_sane(int64_t count, uint32_t content) {
+    return count >= 0 && count <= (content == REPLICA_ALL ? SHAPE_VECTORS_MOST : 0);
+}
+
 // Everything that sizes and arithmetic depend on, before anything is allocated.
 static Status check_head(const ReplicaHead *head, size_t size) {
     if (head->real_bytes != sizeof(real)) {
@@ -344,7 +405,9 @@ static Status check_head(const ReplicaHead *head, size_t size) {
                            head->epoch >= 0 && head->epoch <= LIMIT_EPOCHS && head->round >= 0 &&
                            head->round <= SHAPE_VECTORS_MOST &&
                            head->history_count == head->epoch && head->scaler_count >= 0 &&
-                           head->scaler_count <= SHAPE_VECTORS_MOST;
+                           head->scaler_count <= SHAPE_VECTORS_MOST &&
+                           losses_are_sane(head->batch_count, head->content) &&
+                           losses_are_sane(head->held_out_count, head->content);
     if (!counts_are_sane || !sums_are_sane(&head->sums, head->round)) {
         return status_set(STATUS_FORMAT, "model with impossible counts in its head");
     }
@@ -361,6 +424,15 @@ static void take(const char **at, void *out, size_t size) {
     *at += size;
 }
 
+static Status take_losses(const char **at, int64_t count, LossList *out) {
+    Status status = reserve_losses(out, count);
+    if (status == STATUS_OK && count > 0) {
+        take(at, out->losses, (size_t)count * sizeof *out->losses);
+        out->count = count;
+    }
+    return status;
+}
+
 static Status take_arrays(Replica *replica, const ReplicaHead *head, const char *at) {
     const Layout *layout = &replica->layout;
     if (head->scaler_count > 0) {
@@ -372,6 +444,13 @@ static Status take_arrays(Replica *replica, const ReplicaHead *head, const char 
     }
     if (head->history_count > 0) {
         take(&at, replica->history, (size_t)head->history_count * sizeof(EpochLosses));
+    }
+    status = take_losses(&at, head->batch_count, &replica->batches);
+    if (status == STATUS_OK) {
+        status = take_losses(&at, head->held_out_count, &replica->held_out);
+    }
+    if (status != STATUS_OK) {
+        return status;
     }
     take(&at, replica->parameters, layout->parameters * sizeof(real));
     if (head->content == REPLICA_ALL) {
@@ -411,7 +490,9 @@ static Status check_arrays(const Replica *replica) {
         none_negative(replica->second, layout->parameters) &&
         doubles_are_sane(replica->scaler.mean, dimension, true) &&
         doubles_are_sane(replica->scaler.variance, dimension, false) &&
-        doubles_are_sane((const double *)replica->history, 4 * (size_t)replica->epoch, true);
+        doubles_are_sane((const double *)replica->history, 4 * (size_t)replica->epoch, true) &&
+        doubles_are_sane(replica->batches.losses, (size_t)replica->batches.count, false) &&
+        doubles_are_sane(replica->held_out.losses, (size_t)replica->held_out.count, false);
     for (int l = 0; l + 1 < layout->layers && sane; l++) {
         const LayerPlace *place = &layout->layer[l];
         sane = none_negative(replica->running + place->variance, (size_t)place->out);

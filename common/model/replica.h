@@ -6,8 +6,10 @@
 // on with the same bits. At the end it is the model. One thread at a time per object.
 //
 // Bytes (replica_write): ReplicaHead; scaler mean and variance (D each, double; only if
-// scaler_count > 0); history (history_count EpochLosses); parameters; both moments (unless the
-// content is REPLICA_MODEL); running statistics (all `real`); XXH3-128 of all before it (16 bytes).
+// scaler_count > 0); history (history_count EpochLosses); the last epoch's batch losses, then its
+// validation batches' (double; none if the content is REPLICA_MODEL); parameters; both moments
+// (unless the content is REPLICA_MODEL); running statistics (all `real`); XXH3-128 of all before it
+// (16 bytes).
 #ifndef AUSCULT_MODEL_REPLICA_H
 #define AUSCULT_MODEL_REPLICA_H
 
@@ -19,7 +21,7 @@
 #include "common/model/shape.h"
 #include "common/model/validation.h"
 
-#define REPLICA_VERSION 1u
+#define REPLICA_VERSION 2u
 
 typedef enum ReplicaContent {
     REPLICA_ALL,   // training can go on from it
@@ -41,17 +43,19 @@ typedef struct EpochSums {
 } EpochSums;
 
 typedef struct ReplicaHead {
-    BlockHead block;       // "AREP", REPLICA_VERSION
-    uint32_t real_bytes;   // 4; 8 in the double build
-    uint32_t content;      // ReplicaContent
-    Shape shape;           // 84 bytes
-    uint32_t reserved;     // 0
-    int64_t step;          // Adam steps taken
-    int64_t epoch;         // epochs finished = index of the current one
-    int64_t round;         // rounds of the current epoch applied
-    EpochSums sums;        // of the current epoch
-    int64_t history_count; // = epoch
-    int64_t scaler_count;  // vectors the scaler was made from, 0 for none
+    BlockHead block;        // "AREP", REPLICA_VERSION
+    uint32_t real_bytes;    // 4; 8 in the double build
+    uint32_t content;       // ReplicaContent
+    Shape shape;            // 84 bytes
+    uint32_t reserved;      // 0
+    int64_t step;           // Adam steps taken
+    int64_t epoch;          // epochs finished = index of the current one
+    int64_t round;          // rounds of the current epoch applied
+    EpochSums sums;         // of the current epoch
+    int64_t history_count;  // = epoch
+    int64_t scaler_count;   // vectors the scaler was made from, 0 for none
+    int64_t batch_count;    // batch losses
+    int64_t held_out_count; // validation batches' losses; 0 while an epoch is under way
 } ReplicaHead;
 
 typedef struct Replica Replica;
@@ -74,6 +78,15 @@ int64_t replica_step(const Replica *replica);
 const EpochSums *replica_sums(const Replica *replica);
 // replica_epoch() rows; borrowed until the next epoch ends.
 const EpochLosses *replica_history(const Replica *replica);
+// Losses of single batches, as the baseline's threshold is made from them (dcase.md section 5): of
+// the training batches of the epoch that is under way or, at round 0, of the one before, each taken
+// before its step, batches without a vector passed over; and of the validation batches after it.
+typedef struct BatchLosses {
+    const double *training; // (training_count) borrowed until the replica changes
+    const double *held_out; // (held_out_count) none while an epoch is under way
+    int64_t training_count, held_out_count;
+} BatchLosses;
+BatchLosses replica_batch_losses(const Replica *replica);
 const real *replica_parameters(const Replica *replica); // (parameters)
 const real *replica_running(const Replica *replica);    // (running)
 // The same to be written: for tests and for loading weights from elsewhere.
@@ -84,14 +97,15 @@ real *replica_edit_running(Replica *replica);
 // takes a step (PyTorch's: 0.9, 0.999, 1e-8), running = 0.99 * running + 0.01 * new, the losses are
 // noted. An empty total only counts the round. STATUS_INVALID when the training has diverged (a
 // loss, gradient or statistic is not finite, or a gradient so large that its square might not be)
-// or the replica was read from REPLICA_MODEL; the replica is untouched then, so its numbers are
-// always finite.
+// or the replica was read from REPLICA_MODEL; STATUS_MEMORY; the replica is untouched then, so its
+// numbers are always finite.
 #define REPLICA_GRADIENT_MOST 1e18
 // STATUS_INVALID and the message that the training has diverged in the replica's present round.
 Status replica_diverged(const Replica *replica);
 Status replica_apply(Replica *replica, const Partial *total, double learning_rate);
-// What replica_apply would return, without applying: it cannot fail after STATUS_OK.
-Status replica_check(const Replica *replica, const Partial *total);
+// What replica_apply would return, without applying, and room for what it will note: it cannot fail
+// after STATUS_OK.
+Status replica_check(Replica *replica, const Partial *total);
 // Ends the epoch: its losses go into the history, the next begins at round 0. STATUS_MEMORY,
 // STATUS_INVALID when val_loss is not finite; untouched then.
 Status replica_end_epoch(Replica *replica, const ValidationSums *validation);

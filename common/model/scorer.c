@@ -74,7 +74,7 @@ static Status check_clip(const Shape *shape, const float *log_mel, int64_t frame
 }
 
 Status scorer_clip(Scorer *scorer, const float *log_mel, int64_t frame_count, ClipScore *ret_score,
-                   double *mean_residual) {
+                   double *mean_residual, const ScorerRows *residual_rows) {
     const Shape *shape = replica_shape(scorer->replica);
     Status status = check_clip(shape, log_mel, frame_count);
     if (status != STATUS_OK) {
@@ -90,6 +90,10 @@ Status scorer_clip(Scorer *scorer, const float *log_mel, int64_t frame_count, Cl
         }
         if (mean_residual != NULL) {
             add_residuals(scorer, rows, sums);
+        }
+        if (residual_rows != NULL) {
+            residual_rows->take(residual_rows->context, autoencoder_residual(scorer->net),
+                                (int64_t)rows * shape->frames);
         }
     }
     double mse = loss / (double)vectors;

@@ -26,11 +26,18 @@ typedef struct Scorer Scorer;
 Scorer *scorer_new(const Replica *replica);
 void scorer_free(Scorer *scorer);
 
+// Sees the residual rows (count, n_mels) of a clip, block by block in their order.
+typedef struct ScorerRows {
+    void (*take)(void *context, const real *rows, int64_t count);
+    void *context;
+} ScorerRows;
+
 // log_mel is (frame_count, n_mels). If `mean_residual` (n_mels) is not NULL it gets the mean over
-// all vectors and their frames of reconstruction minus input: what Mahalanobis scores are made of.
+// all vectors and their frames of reconstruction minus input, a residual row: what Mahalanobis
+// scores are made of. `rows`, if not NULL, sees each of them.
 // STATUS_FORMAT when the clip is too short for a vector, when a feature is not finite, or when the
 // score is not.
 Status scorer_clip(Scorer *scorer, const float *log_mel, int64_t frame_count, ClipScore *ret_score,
-                   double *mean_residual);
+                   double *mean_residual, const ScorerRows *rows);
 
 #endif

@@ -395,3 +395,47 @@ void trainer_validate(Trainer *trainer, const Replica *replica, ValidationSums *
         validation_put(out, round, sum.loss, sum.rows);
     }
 }
+
+// The vectors listed, micro-batch by micro-batch.
+static Status give_residuals(Trainer *trainer, const Replica *replica, const ShardData *shard,
+                             const uint32_t *vectors, int64_t count, bool is_held_out,
+                             TakeResiduals *take, void *context) {
+    int m = trainer->config.plan.rows;
+    Status status = STATUS_OK;
+    for (int64_t first = 0; first < count && status == STATUS_OK; first += m) {
+        int rows = rows_of(count, first / m, m);
+        for (int k = 0; k < rows; k++) {
+            gather(trainer, shard, replica_scaler(replica), vectors[first + k], k);
+        }
+        autoencoder_evaluate(trainer->net, rows, trainer->row_loss);
+        status = take(context, &(ResidualBatch){.residuals = autoencoder_residual(trainer->net),
+                                                .is_target = trainer->row_is_target,
+                                                .rows = rows,
+                                                .is_held_out = is_held_out});
+    }
+    return status;
+}
+
+Status trainer_residuals(Trainer *trainer, const Replica *replica, int32_t shard_index,
+                         TakeResiduals *take, void *context) {
+    int32_t owned = shard_index - trainer->config.first_shard;
+    assert(trainer->is_sealed && owned >= 0 && owned < trainer->config.shard_count);
+    const ShardData *shard = &trainer->shards[owned];
+    uint32_t *vectors = mem_new((size_t)shard->training_count, sizeof *vectors);
+    if (vectors == NULL) {
+        return STATUS_MEMORY;
+    }
+    permute(trainer, replica_epoch(replica));
+    for (int64_t i = 0; i < shard->training_count; i++) {
+        vectors[i] = shard->training[shard->order[i]];
+    }
+    autoencoder_fold(trainer->net, replica_parameters(replica), replica_running(replica));
+    Status status = give_residuals(trainer, replica, shard, vectors, shard->training_count, false,
+                                   take, context);
+    if (status == STATUS_OK) {
+        status = give_residuals(trainer, replica, shard, shard->held_out, shard->held_out_count,
+                                true, take, context);
+    }
+    mem_free(vectors);
+    return status;
+}

@@ -62,4 +62,19 @@ Status trainer_round(Trainer *trainer, const Replica *replica, Partial *out);
 // their draw. `out` is for plan.validation_rounds and is replaced. Allocates nothing.
 void trainer_validate(Trainer *trainer, const Replica *replica, ValidationSums *out);
 
+// A micro-batch's residuals: reconstruction minus input, in scaled space and evaluation mode.
+typedef struct ResidualBatch {
+    const real *residuals;    // (rows, frames, n_mels), borrowed for the call
+    const uint8_t *is_target; // (rows) domain
+    int rows;
+    bool is_held_out; // of the validation vectors
+} ResidualBatch;
+typedef Status TakeResiduals(void *context, const ResidualBatch *batch);
+// Gives the residuals of one of the subtree's shards, micro-batch by micro-batch of m rows, the
+// last one shorter: its training vectors in the order of the epoch at which the replica stands,
+// then the held-out ones in the order of their draw. Stops at the first failure of `take` and
+// returns it.
+Status trainer_residuals(Trainer *trainer, const Replica *replica, int32_t shard,
+                         TakeResiduals *take, void *context);
+
 #endif

@@ -79,6 +79,16 @@ double validation_loss(const ValidationSums *sums) {
     return counted == 0 ? 0.0 : total / (double)counted;
 }
 
+int64_t validation_losses(const ValidationSums *sums, double *out) {
+    int64_t count = 0;
+    for (int64_t r = 0; r < sums->head->rounds; r++) {
+        if (sums->rows[r] > 0) {
+            out[count++] = sums->loss[r] / (double)sums->rows[r];
+        }
+    }
+    return count;
+}
+
 const void *validation_bytes(const ValidationSums *sums, size_t *ret_size) {
     *ret_size = sums->bytes;
     return sums->head;

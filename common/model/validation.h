@@ -33,6 +33,8 @@ void validation_put(ValidationSums *sums, int64_t round, double loss, int64_t ro
 void validation_add(ValidationSums *left, const ValidationSums *right);
 // val_loss; 0 when nothing is held out.
 double validation_loss(const ValidationSums *sums);
+// The single batches' losses that it is the mean of, into out (rounds); returns how many.
+int64_t validation_losses(const ValidationSums *sums, double *out);
 
 const void *validation_bytes(const ValidationSums *sums, size_t *ret_size);
 // Takes over a block from elsewhere. STATUS_FORMAT, STATUS_MISMATCH; untouched on failure.

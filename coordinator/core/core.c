@@ -103,7 +103,6 @@ void core_retry(Core *core, TaskTag tag, int64_t now_ms) {
 
 void core_wait(Core *core, TaskTag tag, int64_t now_ms) {
     check_doubted(core, tag);
-    assert(core->tasks[tag].kind == TASK_TRAIN); // any other the owner can do itself
     trouble_look_over(core, tag);
     queue_push(core, QUEUE_STRANDED, tag, now_ms);
     core->stranded_look_ms = now_ms; // somebody who did not fail it may be there

@@ -140,7 +140,7 @@ Status core_answer(Core *core, TaskTag tag, const void *bytes, size_t size, int6
 void core_abandon(Core *core, TaskTag tag);
 // Gives the task to workers again from the start, forgetting who failed.
 void core_retry(Core *core, TaskTag tag, int64_t now_ms);
-// Another worker may do the TRAIN task: it waits for one, with its failures. Who failed it is given
+// Another worker may do the task: it waits for one, with its failures. Who failed it is given
 // it again only in a later session, and after a pause that doubles each time. The owner is asked
 // again (CORE_CANNOT) when it has failed again.
 void core_wait(Core *core, TaskTag tag, int64_t now_ms);

@@ -173,6 +173,8 @@ static void settle_hopeless(Core *core, TaskTag tag, int64_t now_ms) {
     if (trouble_of(core, tag)->deaths > 0) {
         trouble_forgive(core, tag);
         trouble_settle(core, tag, now_ms);
+    } else if (trouble_of(core, tag)->is_looked_over) {
+        queue_push(core, QUEUE_STRANDED, tag, now_ms);
     } else {
         trouble_doubt(core, tag, CORE_CANNOT, NULL, 0);
     }
@@ -230,7 +232,8 @@ static void dispatch_stranded(Core *core, int64_t now_ms) {
         next = core->tasks[tag].next;
         if (trouble_somebody_could(core, tag, now_ms)) {
             queue_remove(core, tag);
-            queue_push(core, QUEUE_TRAINS, tag, now_ms);
+            bool is_train = core->tasks[tag].kind == TASK_TRAIN;
+            queue_push(core, is_train ? QUEUE_TRAINS : QUEUE_TROUBLED, tag, now_ms);
         }
     }
 }

@@ -62,7 +62,7 @@ typedef enum QueueName {
     QUEUE_BATCHES,   // all other waiting tasks, any worker will do
     QUEUE_TROUBLED,  // waiting tasks that workers failed or died on
     QUEUE_CONDEMNED, // by the time they were condemned at
-    QUEUE_STRANDED, // waiting TRAIN tasks that nobody who is there may be given, as the owner knows
+    QUEUE_STRANDED,  // waiting tasks that nobody who is there may be given, as the owner knows
     QUEUE_COUNT,
 } QueueName;
 

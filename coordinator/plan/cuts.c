@@ -24,7 +24,8 @@ static bool is_probed(const Plan *plan, uint32_t clip) {
 
 bool plan_is_used(const Plan *plan, uint32_t model, uint32_t clip) {
     uint32_t system = plan->models.models[model].system;
-    return plan->clips[clip].is_probed && plan_clip_result(plan, system, clip).left_out == NULL;
+    return plan->clips[clip].is_probed && plan->clips[clip].left_out == NULL &&
+           plan_score_of(plan, system, clip)->left_out == NULL;
 }
 
 uint32_t plan_task_clip(const Plan *plan, const PlanTask *task, uint32_t place) {

@@ -18,6 +18,10 @@ void plan_describe(const Plan *plan, TaskTag tag, Buffer *out) {
         buffer_format(out, "the training of %s", plan->models.models[task->owner].label);
         return;
     }
+    if (task->kind == TASK_RESIDUALS || task->kind == TASK_BATCHES) {
+        buffer_format(out, "the residuals of %s", plan->models.models[task->owner].label);
+        return;
+    }
     uint32_t clips[CLIPS_PER_TASK_MOST];
     uint32_t count = plan_task_clips(plan, task, clips);
     buffer_text(out, task->kind == TASK_PROBE ? "the reading of " : "the scoring of ");
@@ -117,28 +121,34 @@ static Status answer_score(Plan *plan, const PlanTask *task, Buffer *out) {
     uint32_t clip_count = plan_task_clips(plan, task, clips);
     ScoreAnswer *answers = mem_new(clip_count, sizeof *answers);
     char(*reasons)[LIMIT_MESSAGE_BYTES] = mem_new(clip_count, sizeof *reasons);
+    size_t n_mels = (size_t)plan->models.models[task->owner].settings->n_mels;
+    double *rows = mem_new(clip_count * n_mels, sizeof *rows);
     SourceScorer *scorer = NULL;
     Status made = source_scorer_new(file->bytes, file->size, &scorer);
-    bool ok = answers != NULL && reasons != NULL && made == STATUS_OK;
+    bool ok = answers != NULL && reasons != NULL && rows != NULL && made == STATUS_OK;
     for (uint32_t i = 0; ok && i < clip_count; i++) {
         const Clip *clip = &plan->config.dataset->clips[clips[i]];
         char path[LIMIT_PATH_BYTES];
-        double score = 0;
+        ClipMeasure measure = {0};
         Status status = plan_clip_path(plan, clips[i], path, sizeof path);
         if (status == STATUS_OK) {
-            status = source_score(scorer, path, clip->name, clip->size_bytes,
-                                  &plan->clips[clips[i]].digest, &score);
+            status = source_measure(scorer, path, clip->name, clip->size_bytes,
+                                    &plan->clips[clips[i]].digest, rows + i * n_mels, &measure);
         }
         ok = status != STATUS_MEMORY;
         snprintf(reasons[i], sizeof reasons[i], "%.480s", status_message());
         answers[i] = (ScoreAnswer){.outcome = outcome_of(status),
-                                   .score = score,
+                                   .mse = measure.mse,
+                                   .row_mahala = measure.row_mahala,
+                                   .row = measure.row,
+                                   .row_bytes = n_mels * sizeof *rows,
                                    .reason = status == STATUS_OK ? "" : reasons[i]};
     }
     if (ok) {
         body_encode_score_answers(answers, clip_count, out);
     }
     source_scorer_free(scorer);
+    mem_free(rows);
     mem_free(reasons);
     mem_free(answers);
     return ok ? out->status : made != STATUS_OK ? made : STATUS_MEMORY;
@@ -171,6 +181,20 @@ static void fail_training(Plan *plan, Core *core, TaskTag tag, const char *reaso
     core_abandon(core, tag);
 }
 
+// Whether this machine cannot use a clip either; the message then says why.
+static bool is_unusable_here(const Plan *plan, ClipExtractor *extractor, uint32_t index) {
+    const Clip *clip = &plan->config.dataset->clips[index];
+    char path[LIMIT_PATH_BYTES];
+    ClipFeatures features = {0};
+    Status status = plan_clip_path(plan, index, path, sizeof path);
+    if (status == STATUS_OK) {
+        status = source_features(extractor, path, clip->name, clip->size_bytes,
+                                 &plan->clips[index].digest, &features);
+    }
+    clip_features_done(&features);
+    return status != STATUS_OK && status != STATUS_MEMORY;
+}
+
 // Of the clips that a worker could not use, those that this machine cannot either are left out.
 // Returns how many that were.
 static uint32_t leave_out_unusable(Plan *plan, uint32_t model, const CannotBody *body) {
@@ -178,26 +202,33 @@ static uint32_t leave_out_unusable(Plan *plan, uint32_t model, const CannotBody 
     ClipExtractor *extractor = clip_extractor_new(plan->config.settings);
     uint32_t left_out = 0;
     for (uint32_t i = 0; extractor != NULL && i < body->clip_count; i++) {
-        if (body->clips[i].clip >= facts->train_count) {
-            continue;
-        }
-        uint32_t index = facts->train[body->clips[i].clip];
-        const Clip *clip = &plan->config.dataset->clips[index];
-        char path[LIMIT_PATH_BYTES];
-        ClipFeatures features = {0};
-        Status status = plan_clip_path(plan, index, path, sizeof path);
-        if (status == STATUS_OK) {
-            status = source_features(extractor, path, clip->name, clip->size_bytes,
-                                     &plan->clips[index].digest, &features);
-        }
-        clip_features_done(&features);
-        if (status != STATUS_OK && status != STATUS_MEMORY) {
-            plan_leave_out_of(plan, model, index, status_message());
+        uint32_t place = body->clips[i].clip;
+        if (place < facts->train_count && is_unusable_here(plan, extractor, facts->train[place])) {
+            plan_leave_out_of(plan, model, facts->train[place], status_message());
             left_out++;
         }
     }
     clip_extractor_free(extractor);
     return left_out;
+}
+
+// Whether one of them is unusable here too: which, and why.
+static bool names_unusable(const Plan *plan, uint32_t model, const CannotBody *body,
+                           char reason[LIMIT_MESSAGE_BYTES]) {
+    const Model *facts = &plan->models.models[model];
+    ClipExtractor *extractor = clip_extractor_new(plan->config.settings);
+    bool found = false;
+    for (uint32_t i = 0; extractor != NULL && i < body->clip_count && !found; i++) {
+        uint32_t place = body->clips[i].clip;
+        found =
+            place < facts->train_count && is_unusable_here(plan, extractor, facts->train[place]);
+        if (found) {
+            snprintf(reason, LIMIT_MESSAGE_BYTES, "%.200s: %.300s",
+                     plan->config.dataset->clips[facts->train[place]].path, status_message());
+        }
+    }
+    clip_extractor_free(extractor);
+    return found;
 }
 
 // The first clip that the worker names, NULL when it names none.
@@ -209,13 +240,14 @@ static const Clip *clip_of(const Plan *plan, uint32_t model, const CannotBody *b
 }
 
 // All workers see what this machine sees, and nobody else comes: the run stops.
-static Status stop_for_workers(const Plan *plan, uint32_t model, const CannotBody *body) {
+static Status stop_for_workers(const Plan *plan, uint32_t model, const char *work,
+                               const CannotBody *body) {
     const Clip *clip = clip_of(plan, model, body);
     if (clip != NULL) {
         return status_set(STATUS_IO, "workers cannot use %s (%.200s), which can be read here",
                           clip->path, body->clips[0].reason);
     }
-    return status_set(STATUS_IO, "no worker could do the training of %s: %.300s",
+    return status_set(STATUS_IO, "no worker could do the %s of %s: %.300s", work,
                       plan->models.models[model].label, body->reason);
 }
 
@@ -240,7 +272,7 @@ static bool is_new_unable(Plan *plan, const char *worker) {
 // What this machine can read and a worker cannot is no fact of the data: leaving it out would make
 // the results depend on the cluster, and ending the run would let one worker that sees other data
 // take it from all others. However long it takes: whoever stops the run can continue it.
-static void wait_for_workers(Plan *plan, Core *core, const OwnerDoubt *doubt,
+static void wait_for_workers(Plan *plan, Core *core, const OwnerDoubt *doubt, const char *work,
                              const CannotBody *body, Buffer *said, int64_t now_ms) {
     uint32_t model = plan->tasks[doubt->tag].owner;
     const char *label = plan->models.models[model].label;
@@ -252,19 +284,35 @@ static void wait_for_workers(Plan *plan, Core *core, const OwnerDoubt *doubt,
     if (clip != NULL) {
         buffer_format(said,
                       "worker %s cannot use %s (%.200s), which can be read here: give it the "
-                      "data (--data); the training of %s waits for a worker that can read the data",
-                      doubt->worker, clip->path, body->clips[0].reason, label);
+                      "data (--data); the %s of %s waits for a worker that can read the data",
+                      doubt->worker, clip->path, body->clips[0].reason, work, label);
     } else {
         buffer_format(
-            said,
-            "worker %s could not do the training of %s (%.300s), which waits for another worker",
-            doubt->worker, label, body->reason);
+            said, "worker %s could not do the %s of %s (%.300s), which waits for another worker",
+            doubt->worker, work, label, body->reason);
     }
 }
 
-static Status doubt_training(Plan *plan, Core *core, const OwnerDoubt *doubt, Buffer *said,
-                             int64_t now_ms) {
-    uint32_t model = plan->tasks[doubt->tag].owner;
+// A clip that this machine cannot use either. A training begins anew without it; of a trained model
+// only the MAHALA scores need it.
+static Status do_without(Plan *plan, Core *core, const OwnerDoubt *doubt, const char *reason,
+                         Buffer *said, int64_t now_ms) {
+    PlanTask task = plan->tasks[doubt->tag];
+    buffer_format(said, "training clips of %s cannot be used by any worker, nor here",
+                  plan->models.models[task.owner].label);
+    if (task.kind == TASK_TRAIN) {
+        return stage_retrain(plan, core, task.owner, doubt->tag, now_ms);
+    }
+    core_abandon(core, doubt->tag);
+    return measuring_give_up(plan, core, &task, reason, now_ms);
+}
+
+// Work on a model as a whole: its training, or its RESIDUALS and BATCHES.
+static Status doubt_model(Plan *plan, Core *core, const OwnerDoubt *doubt, Buffer *said,
+                          int64_t now_ms) {
+    PlanTask task = plan->tasks[doubt->tag];
+    const char *work = task.kind == TASK_TRAIN ? "training" : "residuals";
+    char reason[LIMIT_MESSAGE_BYTES];
     Decoded *decoded = decoded_new();
     CannotBody body = {.reason = "all that tried have left"};
     Status status = STATUS_OK;
@@ -274,14 +322,14 @@ static Status doubt_training(Plan *plan, Core *core, const OwnerDoubt *doubt, Bu
     if (doubt->size > 0) {
         (void)body_decode_cannot(decoded, doubt->bytes, doubt->size, &body);
     }
-    if (leave_out_unusable(plan, model, &body) > 0) {
-        buffer_format(said, "training clips of %s cannot be used by any worker, nor here",
-                      plan->models.models[model].label);
-        status = stage_retrain(plan, core, model, doubt->tag, now_ms);
+    bool is_unusable = task.kind == TASK_TRAIN ? leave_out_unusable(plan, task.owner, &body) > 0
+                                               : names_unusable(plan, task.owner, &body, reason);
+    if (is_unusable) {
+        status = do_without(plan, core, doubt, reason, said, now_ms);
     } else if (plan->config.is_local) {
-        status = stop_for_workers(plan, model, &body);
+        status = stop_for_workers(plan, task.owner, work, &body);
     } else {
-        wait_for_workers(plan, core, doubt, &body, said, now_ms);
+        wait_for_workers(plan, core, doubt, work, &body, said, now_ms);
     }
     decoded_free(decoded);
     return status;
@@ -305,9 +353,10 @@ Status plan_on_impossible(Plan *plan, Core *core, TaskTag tag, const void *bytes
 
 Status plan_on_cannot(Plan *plan, Core *core, const OwnerDoubt *doubt, Buffer *said,
                       int64_t now_ms) {
-    return plan->tasks[doubt->tag].kind == TASK_TRAIN
-               ? doubt_training(plan, core, doubt, said, now_ms)
-               : answer_alone(plan, core, doubt->tag, said, now_ms);
+    TaskKind kind = plan->tasks[doubt->tag].kind;
+    return kind == TASK_PROBE || kind == TASK_SCORE
+               ? answer_alone(plan, core, doubt->tag, said, now_ms)
+               : doubt_model(plan, core, doubt, said, now_ms);
 }
 
 // ---- poison ----
@@ -333,6 +382,9 @@ static Status give_up(Plan *plan, Core *core, const PlanTask *single, uint32_t c
 Status plan_on_poison(Plan *plan, Core *core, TaskTag tag, int64_t now_ms) {
     PlanTask task = plan->tasks[tag];
     core_abandon(core, tag);
+    if (task.kind == TASK_RESIDUALS || task.kind == TASK_BATCHES) {
+        return measuring_give_up(plan, core, &task, "workers died on its residuals", now_ms);
+    }
     bool is_single = plan_count_clips(plan, &task) == 1;
     Status status = STATUS_OK;
     for (uint32_t i = 0; i < task.count && status == STATUS_OK; i++) {

@@ -42,7 +42,14 @@ static void write_probe(const Plan *plan, const PlanTask *task, Buffer *out) {
 static void write_score(const Plan *plan, const PlanTask *task, Buffer *out) {
     WireClip clips[CLIPS_PER_TASK_MOST];
     uint32_t count = wire_clips(plan, task, clips);
-    body_encode_score(&(ScoreBody){plan->work[task->owner].model_blob, clips, count}, out);
+    body_encode_score(&(ScoreBody){measuring_model_blob(plan, task), clips, count}, out);
+}
+
+static void write_shard(const Plan *plan, const PlanTask *task, Buffer *out) {
+    body_encode_shard(&(ShardBody){.plan = plan->work[task->owner].plan_blob,
+                                   .model = measuring_model_blob(plan, task),
+                                   .shard = task->first},
+                      out);
 }
 
 static void write_train(const Plan *plan, const PlanTask *task, CoreShare share, Buffer *out) {
@@ -71,6 +78,10 @@ void hook_task_body(void *context, TaskTag tag, CoreShare share, Buffer *out) {
         break;
     case TASK_SCORE:
         write_score(plan, task, out);
+        break;
+    case TASK_RESIDUALS:
+    case TASK_BATCHES:
+        write_shard(plan, task, out);
         break;
     case TASK_EMPTY:
         break;
@@ -107,11 +118,24 @@ static Status check_probe_answer(const ProbeAnswer *answer, const Settings *sett
     return is_plausible_sound(answer, settings) ? STATUS_OK : not_of("rate, channels or length");
 }
 
-static Status check_score_answer(const ScoreAnswer *answer) {
+static Status check_score_answer(const ScoreAnswer *answer, size_t n_mels) {
     if (answer->outcome != CLIP_USABLE) {
         return answer->reason[0] != '\0' ? STATUS_OK : not_of("reason");
     }
-    return isfinite(answer->score) && answer->score >= 0 ? STATUS_OK : not_of("score");
+    if (!(answer->mse >= 0)) {
+        return not_of("mean squared error");
+    }
+    if (answer->row_bytes != n_mels * sizeof(double)) {
+        return not_of("row's length");
+    }
+    for (size_t j = 0; j < n_mels; j++) {
+        double value;
+        memcpy(&value, (const char *)answer->row + j * sizeof value, sizeof value);
+        if (!isfinite(value)) {
+            return not_of("row");
+        }
+    }
+    return STATUS_OK;
 }
 
 // What an answer over clips says, as far as tasks are concerned.
@@ -132,13 +156,15 @@ static Status look_at_probe(const Plan *plan, Decoded *decoded, const void *byte
     return status;
 }
 
-static Status look_at_score(Decoded *decoded, const void *bytes, size_t size, Look *look) {
+static Status look_at_score(const Plan *plan, const PlanTask *task, Decoded *decoded,
+                            const void *bytes, size_t size, Look *look) {
+    size_t n_mels = (size_t)plan->models.models[task->owner].settings->n_mels;
     const ScoreAnswer *answers;
     Status status = body_decode_score_answers(decoded, bytes, size, &answers, &look->count);
     for (uint32_t i = 0; status == STATUS_OK && i < look->count; i++) {
         look->has_unreadable |= answers[i].outcome == CLIP_UNREADABLE;
         look->has_left_out |= answers[i].outcome == CLIP_LEFT_OUT;
-        status = check_score_answer(&answers[i]);
+        status = check_score_answer(&answers[i], n_mels);
     }
     return status;
 }
@@ -150,8 +176,9 @@ static Status look_at(const Plan *plan, const PlanTask *task, const void *bytes,
     if (decoded == NULL) {
         return STATUS_MEMORY;
     }
-    Status status = task->kind == TASK_PROBE ? look_at_probe(plan, decoded, bytes, size, &look)
-                                             : look_at_score(decoded, bytes, size, &look);
+    Status status = task->kind == TASK_PROBE
+                        ? look_at_probe(plan, decoded, bytes, size, &look)
+                        : look_at_score(plan, task, decoded, bytes, size, &look);
     decoded_free(decoded);
     uint32_t clips = plan_count_clips(plan, task);
     if (status == STATUS_OK && look.count != clips) {
@@ -170,8 +197,15 @@ static Status check_clips(const Plan *plan, const PlanTask *task, const void *by
     return status;
 }
 
+static bool is_of_clips(const PlanTask *task) {
+    return task->kind == TASK_PROBE || task->kind == TASK_SCORE;
+}
+
 bool hook_is_final(const Plan *plan, const PlanTask *task, const Buffer *answer) {
     Look look;
+    if (!is_of_clips(task)) {
+        return measuring_check_shard(plan, task, answer->bytes, answer->size) == STATUS_OK;
+    }
     return look_at(plan, task, answer->bytes, answer->size, &look) == STATUS_OK &&
            !look.has_unreadable && !(plan->config.retries && look.has_left_out);
 }
@@ -211,7 +245,8 @@ Status hook_take_answer(void *context, TaskTag tag, CoreShare share, const void 
     Plan *plan = context;
     const PlanTask *task = &plan->tasks[tag];
     return task->kind == TASK_TRAIN ? check_train(plan, task, share, bytes, size)
-                                    : check_clips(plan, task, bytes, size);
+           : is_of_clips(task)      ? check_clips(plan, task, bytes, size)
+                                    : measuring_check_shard(plan, task, bytes, size);
 }
 
 Status hook_take_state(void *context, TaskTag tag, const void *bytes, size_t size) {

@@ -50,15 +50,29 @@ static Status probe_key(const Plan *plan, PlanTask *task) {
     return STATUS_OK;
 }
 
-// A score is a function of what the model was trained on, for how long, and of the clip.
+// What was trained, on what and for how long, and how its clips sound.
+static DigestStream *begin_model_key(const Plan *plan, const char *kind, const PlanTask *task) {
+    DigestStream *stream = begin_key(plan, kind);
+    if (stream != NULL) {
+        const Settings *settings = plan->models.models[task->owner].settings;
+        add_digest(stream, plan->work[task->owner].key);
+        add_digest(stream, settings_digest(settings, SETTING_TRAINING));
+        digest_add_u64(stream, (uint64_t)plan->model_states[task->owner].rate_hz);
+    }
+    return stream;
+}
+
+// Which score is wanted is not read: a clip's measures are enough for each. But where every row's
+// distance counts, so do the precisions.
 static Status score_key(const Plan *plan, PlanTask *task) {
-    DigestStream *stream = begin_key(plan, "score");
+    const Settings *settings = plan->models.models[task->owner].settings;
+    bool has_distances =
+        settings->mahala == MAHALA_PAPER && measuring_has_precisions(plan, task->owner);
+    DigestStream *stream = begin_model_key(plan, "score", task);
     if (stream == NULL) {
         return STATUS_MEMORY;
     }
-    add_digest(stream, plan->work[task->owner].key);
-    add_digest(stream, settings_digest(plan->models.models[task->owner].settings, SETTING_SCORING));
-    digest_add_u64(stream, (uint64_t)plan->model_states[task->owner].rate_hz);
+    digest_add_u64(stream, has_distances ? 1 + (uint64_t)settings->compat : 0);
     uint32_t clips[CLIPS_PER_TASK_MOST];
     uint32_t count = plan_task_clips(plan, task, clips);
     for (uint32_t i = 0; i < count; i++) {
@@ -69,8 +83,23 @@ static Status score_key(const Plan *plan, PlanTask *task) {
     return STATUS_OK;
 }
 
-Status plan_key_clips(const Plan *plan, PlanTask *task) {
-    return task->kind == TASK_PROBE ? probe_key(plan, task) : score_key(plan, task);
+// The training's key says which clips, and of which domain.
+static Status shard_key(const Plan *plan, PlanTask *task) {
+    DigestStream *stream =
+        begin_model_key(plan, task->kind == TASK_RESIDUALS ? "residuals" : "batches", task);
+    if (stream == NULL) {
+        return STATUS_MEMORY;
+    }
+    digest_add_u64(stream, (uint64_t)plan->models.models[task->owner].settings->compat);
+    digest_add_u64(stream, task->first);
+    task->key = digest_end(stream);
+    return STATUS_OK;
+}
+
+Status plan_key(const Plan *plan, PlanTask *task) {
+    return task->kind == TASK_PROBE   ? probe_key(plan, task)
+           : task->kind == TASK_SCORE ? score_key(plan, task)
+                                      : shard_key(plan, task);
 }
 
 // All that a step reads but how many there are: a training of more epochs goes on from where one of

@@ -8,6 +8,7 @@
 #include "coordinator/plan/plan.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -76,9 +77,14 @@ static void free_work(Plan *plan) {
     for (uint32_t m = 0; m < plan->models.count; m++) {
         if (plan->work != NULL) {
             training_free(plan->work[m].training);
+            measuring_free(plan->work[m].measuring);
         }
         if (plan->model_states != NULL) {
             mem_free(plan->model_states[m].failure);
+            mem_free(plan->model_states[m].no_mahala);
+            for (int k = 0; k < SCORE_KINDS; k++) {
+                mem_free(plan->model_states[m].batches[k].values);
+            }
             buffer_done(&plan->model_states[m].file);
         }
     }
@@ -155,12 +161,12 @@ void plan_leave_out(Plan *plan, uint32_t clip, const char *reason) {
     }
 }
 
-static ClipScore *score_of(const Plan *plan, uint32_t system, uint32_t clip) {
+ClipScore *plan_score_of(const Plan *plan, uint32_t system, uint32_t clip) {
     return &plan->scores[(size_t)system * plan->config.dataset->clip_count + clip];
 }
 
 void plan_leave_out_of(Plan *plan, uint32_t model, uint32_t clip, const char *reason) {
-    ClipScore *score = score_of(plan, plan->models.models[model].system, clip);
+    ClipScore *score = plan_score_of(plan, plan->models.models[model].system, clip);
     if (score->left_out == NULL) {
         score->left_out = mem_copy_text(reason);
     }
@@ -237,7 +243,7 @@ Status plan_commit(Plan *plan, TaskTag tag, const void *bytes, size_t size) {
                                     answer->size);
 }
 
-static Status other_clips(void) {
+Status plan_other_clips(void) {
     return status_set(STATUS_FORMAT, "the journal holds an answer for other clips");
 }
 
@@ -267,7 +273,7 @@ static Status apply_probe(Plan *plan, Core *core, const PlanTask *task, const Bu
                                                                 answer->size, &answers, &count)
                                     : STATUS_MEMORY;
     if (status == STATUS_OK && count != clip_count) {
-        status = other_clips();
+        status = plan_other_clips();
     }
     for (uint32_t i = 0; status == STATUS_OK && i < count; i++) {
         apply_probe_answer(plan, clips[i], &answers[i]);
@@ -283,47 +289,6 @@ static Status apply_probe(Plan *plan, Core *core, const PlanTask *task, const Bu
                : STATUS_OK;
 }
 
-static void count_scored(Plan *plan, uint32_t model, uint32_t clips) {
-    ModelWork *work = &plan->work[model];
-    plan->counts.clips_scored += clips;
-    work->scores_left -= clips;
-    if (work->scores_left == 0) {
-        plan->model_states[model].is_scored = true;
-        plan->models_left--;
-        if (!plan->is_survey) {
-            blobs_drop(plan->config.blobs, work->model_blob);
-        }
-    }
-}
-
-static Status apply_score(Plan *plan, const PlanTask *task, const Buffer *answer) {
-    uint32_t clips[CLIPS_PER_TASK_MOST];
-    uint32_t clip_count = plan_task_clips(plan, task, clips);
-    Decoded *decoded = decoded_new();
-    const ScoreAnswer *answers;
-    uint32_t count;
-    Status status = decoded != NULL ? body_decode_score_answers(decoded, answer->bytes,
-                                                                answer->size, &answers, &count)
-                                    : STATUS_MEMORY;
-    if (status == STATUS_OK && count != clip_count) {
-        status = other_clips();
-    }
-    for (uint32_t i = 0; status == STATUS_OK && i < count; i++) {
-        ClipScore *score = score_of(plan, plan->models.models[task->owner].system, clips[i]);
-        if (answers[i].outcome == CLIP_USABLE) {
-            score->is_scored = true;
-            score->score = answers[i].score;
-        } else {
-            plan_leave_out_of(plan, task->owner, clips[i], answers[i].reason);
-        }
-    }
-    decoded_free(decoded);
-    if (status == STATUS_OK) {
-        count_scored(plan, task->owner, clip_count);
-    }
-    return status;
-}
-
 Status plan_apply(Plan *plan, Core *core, const PlanTask *task, const Buffer *answer,
                   int64_t now_ms) {
     Status status = STATUS_OK;
@@ -335,7 +300,11 @@ Status plan_apply(Plan *plan, Core *core, const PlanTask *task, const Buffer *an
         status = stage_piece_done(plan, core, task->owner, now_ms);
         break;
     case TASK_SCORE:
-        status = apply_score(plan, task, answer);
+        status = measuring_take_clips(plan, task, answer);
+        break;
+    case TASK_RESIDUALS:
+    case TASK_BATCHES:
+        status = measuring_take_shard(plan, core, task, answer, now_ms);
         break;
     case TASK_EMPTY: // of no plan
         break;
@@ -400,11 +369,18 @@ const ClipState *plan_clip_state(const Plan *plan, uint32_t clip) {
 }
 
 ClipResult plan_clip_result(const Plan *plan, uint32_t system, uint32_t clip) {
-    const ClipScore *score = score_of(plan, system, clip);
+    const ClipScore *score = plan_score_of(plan, system, clip);
+    double value = score->by_kind[plan->models.systems[system].settings.score];
+    bool is_scored = score->is_scored && !isnan(value);
+    uint32_t model = models_of_clip(&plan->models, system, clip);
     const char *left_out = plan->clips[clip].left_out;
-    return (ClipResult){.is_scored = score->is_scored,
-                        .score = score->score,
-                        .left_out = left_out != NULL ? left_out : score->left_out};
+    if (left_out == NULL) {
+        left_out = score->left_out;
+    }
+    if (left_out == NULL && score->is_scored && !is_scored) {
+        left_out = plan->model_states[model].no_mahala;
+    }
+    return (ClipResult){.is_scored = is_scored, .score = value, .left_out = left_out};
 }
 
 const char *plan_refusal(const Plan *plan) {

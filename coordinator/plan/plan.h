@@ -54,6 +54,13 @@ typedef struct ClipResult {
     const char *left_out; // why this system does not use it, NULL while it does; borrowed
 } ClipResult;
 
+// A score's values for single batches of the training, in the baseline's order: training batches,
+// then validation batches.
+typedef struct BatchValues {
+    double *values; // (count) owned
+    size_t count;
+} BatchValues;
+
 // What is known of one model, by its index in Models.
 typedef struct ModelState {
     int32_t rate_hz; // of its machine's clips, 0 when all are log-mels
@@ -61,7 +68,9 @@ typedef struct ModelState {
     uint32_t epochs; // trained so far
     bool is_trained, is_scored;
     bool is_held; // not touched, since finished work would be done anew (plan_refusal)
-    Buffer file;  // the model file without a threshold, once trained
+    Buffer file;  // the model file without thresholds, once trained; with yardsticks once scored
+    BatchValues batches[SCORE_KINDS]; // of MSE once trained, of MAHALA where gamma_batch needs them
+    char *no_mahala; // why it has no MAHALA scores; NULL: it has, or none are asked; owned
 } ModelState;
 
 // Of a program with this numeric fingerprint.
@@ -115,6 +124,8 @@ bool plan_pace(const Plan *plan, TaskTag tag, OwnerPace *ret_pace);
 const Models *plan_models(const Plan *plan);
 const ModelState *plan_model_state(const Plan *plan, uint32_t model);
 const ClipState *plan_clip_state(const Plan *plan, uint32_t clip);
+// Whether a model uses a clip: it is probed and not left out.
+bool plan_is_used(const Plan *plan, uint32_t model, uint32_t clip);
 ClipResult plan_clip_result(const Plan *plan, uint32_t system, uint32_t clip);
 // What was held back since it would do finished work anew, a line for each model; "" as a rule.
 const char *plan_refusal(const Plan *plan);

@@ -34,7 +34,7 @@ Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms) {
     PlanTask copy = *task;
     if (task->kind != TASK_TRAIN) {
         bool is_applied = false;
-        Status status = plan_key_clips(plan, &copy);
+        Status status = plan_key(plan, &copy);
         if (status == STATUS_OK) {
             status = apply_journalled(plan, core, &copy, now_ms, &is_applied);
         }
@@ -220,16 +220,22 @@ static Status hold_plan_blob(Plan *plan, uint32_t model) {
     return status;
 }
 
+int64_t *plan_training_frames(const Plan *plan, uint32_t model) {
+    const Model *facts = &plan->models.models[model];
+    int64_t *frames = mem_new(facts->train_count, sizeof *frames);
+    for (uint32_t i = 0; frames != NULL && i < facts->train_count; i++) {
+        frames[i] =
+            plan_is_used(plan, model, facts->train[i]) ? plan->clips[facts->train[i]].frames : 0;
+    }
+    return frames;
+}
+
 static Status new_training(Plan *plan, uint32_t model) {
     const Model *facts = &plan->models.models[model];
     ModelWork *work = &plan->work[model];
-    int64_t *frames = mem_new(facts->train_count, sizeof *frames);
+    int64_t *frames = plan_training_frames(plan, model);
     if (frames == NULL) {
         return STATUS_MEMORY;
-    }
-    for (uint32_t i = 0; i < facts->train_count; i++) {
-        frames[i] =
-            plan_is_used(plan, model, facts->train[i]) ? plan->clips[facts->train[i]].frames : 0;
     }
     Status status = training_new(facts->settings, facts->key, frames, (int32_t)facts->train_count,
                                  &work->training);
@@ -257,18 +263,23 @@ static bool has_training_clips(const Plan *plan, uint32_t model) {
     return false;
 }
 
-// What is held for a model's training, given back.
+// What is held for a model's training, given back, but for the plan.
 static void drop_training(Plan *plan, uint32_t model) {
+    ModelWork *work = &plan->work[model];
+    if (work->has_state_blob) {
+        blobs_drop(plan->config.blobs, work->state_blob);
+    }
+    work->has_state_blob = false;
+    training_free(work->training);
+    work->training = NULL;
+}
+
+static void drop_plan_blob(Plan *plan, uint32_t model) {
     ModelWork *work = &plan->work[model];
     if (work->has_plan_blob) {
         blobs_drop(plan->config.blobs, work->plan_blob);
     }
-    if (work->has_state_blob) {
-        blobs_drop(plan->config.blobs, work->state_blob);
-    }
-    work->has_plan_blob = work->has_state_blob = false;
-    training_free(work->training);
-    work->training = NULL;
+    work->has_plan_blob = false;
 }
 
 static Status add_piece(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
@@ -328,6 +339,7 @@ static bool hold_if_other(Plan *plan, uint32_t model) {
 static Status begin_training(Plan *plan, uint32_t model, bool is_anew, bool *ret_is_over) {
     ModelState *state = &plan->model_states[model];
     drop_training(plan, model);
+    drop_plan_blob(plan, model);
     *ret_is_over = false;
     if (!has_training_clips(plan, model)) {
         fail_training(plan, model, "it has no training clips that can be used");
@@ -418,6 +430,22 @@ Status stage_retrain(Plan *plan, Core *core, uint32_t model, TaskTag tag, int64_
 
 // ---- scoring ----
 
+// What the baseline's threshold is made from.
+static Status keep_batch_losses(Plan *plan, uint32_t model, const Replica *replica) {
+    BatchLosses losses = replica_batch_losses(replica);
+    BatchValues *batches = &plan->model_states[model].batches[SCORE_MSE];
+    size_t training = (size_t)losses.training_count, held_out = (size_t)losses.held_out_count;
+    batches->values = mem_new(training + held_out, sizeof *batches->values);
+    if (batches->values == NULL) {
+        return STATUS_MEMORY;
+    }
+    batches->count = training + held_out;
+    for (size_t i = 0; i < batches->count; i++) {
+        batches->values[i] = i < training ? losses.training[i] : losses.held_out[i - training];
+    }
+    return STATUS_OK;
+}
+
 static Status write_model(Plan *plan, uint32_t model) {
     const Model *facts = &plan->models.models[model];
     const Machine *machine = &plan->config.dataset->machines[facts->machine];
@@ -426,16 +454,20 @@ static Status write_model(Plan *plan, uint32_t model) {
     if (status != STATUS_OK) {
         return status;
     }
-    ModelFile file = {.settings = *facts->settings,
-                      .rate_hz = plan->model_states[model].rate_hz,
-                      .threshold = MODEL_FILE_NO_THRESHOLD,
-                      .replica = replica};
+    ModelFile file = model_file_blank();
+    file.settings = *facts->settings;
+    file.rate_hz = plan->model_states[model].rate_hz;
+    file.replica = replica;
     snprintf(file.machine, sizeof file.machine, "%s", machine->name);
     snprintf(file.section, sizeof file.section, "%s", facts->section);
     snprintf(file.set, sizeof file.set, "%s", dataset_set_text(machine->set));
     model_file_write(&file, &plan->model_states[model].file);
+    status = plan->model_states[model].file.status;
+    if (status == STATUS_OK) {
+        status = keep_batch_losses(plan, model, replica);
+    }
     replica_free(replica);
-    return plan->model_states[model].file.status;
+    return status;
 }
 
 // The model's file, where scoring tasks find it.
@@ -443,6 +475,9 @@ static Status make_model(Plan *plan, uint32_t model) {
     const Buffer *file = &plan->model_states[model].file;
     Status status = write_model(plan, model);
     drop_training(plan, model);
+    if (!measuring_wants(plan, model, SCORE_MAHALA) || plan->config.until < STAGE_SCORE) {
+        drop_plan_blob(plan, model);
+    }
     return status == STATUS_OK && plan->config.until >= STAGE_SCORE
                ? blobs_hold(plan->config.blobs, file->bytes, file->size,
                             &plan->work[model].model_blob)
@@ -450,8 +485,6 @@ static Status make_model(Plan *plan, uint32_t model) {
 }
 
 static Status begin_scoring(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
-    const Model *facts = &plan->models.models[model];
-    ModelWork *work = &plan->work[model];
     Status status = plan->is_survey ? STATUS_OK : make_model(plan, model);
     if (status != STATUS_OK) {
         return status;
@@ -461,15 +494,7 @@ static Status begin_scoring(Plan *plan, Core *core, uint32_t model, int64_t now_
         plan->models_left--;
         return STATUS_OK;
     }
-    PlanTask train = {.kind = TASK_SCORE, .owner = model, .count = facts->train_count};
-    PlanTask test = {.kind = TASK_SCORE,
-                     .owner = model,
-                     .first = facts->train_count,
-                     .count = facts->test_count};
-    work->scores_left = plan_count_clips(plan, &train) + plan_count_clips(plan, &test);
-    plan->counts.clips_to_score += work->scores_left;
-    status = plan_cut(plan, core, &train, now_ms);
-    return status == STATUS_OK ? plan_cut(plan, core, &test, now_ms) : status;
+    return measuring_begin(plan, core, model, now_ms);
 }
 
 // ---- single clips, when workers die ----

@@ -21,11 +21,14 @@ typedef struct PlanTask {
     Digest key;     // what the journal knows it by
     Buffer *answer; // complete, on its way to the disk; NULL before and after, owned
     uint32_t owner; // the machine of a PROBE, the model of the others
-    uint32_t first; // PROBE, SCORE: of the places of the owner's clips (cuts.c)
+    uint32_t first; // PROBE, SCORE: of the places of the owner's clips (cuts.c); RESIDUALS,
+                    // BATCHES: the shard
     uint32_t count; // places; those whose clip is not used do not count
     TaskKind kind;
 } PlanTask;
 _Static_assert(sizeof(PlanTask) <= 48, "100 bytes for a waiting task, and the core needs its part");
+
+typedef struct Measuring Measuring;
 
 // What is known of a model while it is worked on; results are in ModelState.
 typedef struct ModelWork {
@@ -40,12 +43,13 @@ typedef struct ModelWork {
     double piece_round_ns; // and the time that each took
     uint32_t scores_left;  // clips whose scores are outstanding
     Digest model_blob;     // the model file, while it scores
+    Measuring *measuring;  // while it scores (measuring.c)
 } ModelWork;
 
 typedef struct ClipScore {
     bool is_scored;
-    double score;
-    char *left_out; // why this system does not use the clip; owned
+    double by_kind[SCORE_KINDS]; // of the scores that some system has
+    char *left_out;              // why this system does not use the clip; owned
 } ClipScore;
 
 struct Plan {
@@ -78,16 +82,21 @@ void plan_leave_out(Plan *plan, uint32_t clip, const char *reason);
 // For this model only: those of other systems, which may be further on, go their own way.
 void plan_leave_out_of(Plan *plan, uint32_t model, uint32_t clip, const char *reason);
 void plan_fail_model(Plan *plan, uint32_t model, const char *reason);
+// What is known of a clip's scores in a system.
+ClipScore *plan_score_of(const Plan *plan, uint32_t system, uint32_t clip);
+Status plan_other_clips(void); // STATUS_FORMAT: an answer that is not for a task's clips
+// A new array (train_count) of the frames of the model's training clips, 0 where one is left out;
+// NULL when out of memory.
+int64_t *plan_training_frames(const Plan *plan, uint32_t model);
 Status plan_clip_path(const Plan *plan, uint32_t clip, char *out, size_t size);
 Status plan_apply(Plan *plan, Core *core, const PlanTask *task, const Buffer *answer,
                   int64_t now_ms);
 
 // keys.c: STATUS_MEMORY
-Status plan_key_clips(const Plan *plan, PlanTask *task); // of a PROBE or SCORE task, into it
+Status plan_key(const Plan *plan, PlanTask *task); // of all but TRAIN, into it
 Status plan_key_training(const Plan *plan, uint32_t model, Digest *ret_key);
 
 // cuts.c
-bool plan_is_used(const Plan *plan, uint32_t model, uint32_t clip); // probed and not left out
 // The clip at a place of a PROBE or SCORE task, NO_CLIP when it is not used.
 uint32_t plan_task_clip(const Plan *plan, const PlanTask *task, uint32_t place);
 // All of a task that plan_cut made; returns how many.
@@ -115,9 +124,31 @@ Status stage_train(Plan *plan, Core *core, uint32_t model, int64_t now_ms);
 Status stage_piece_done(Plan *plan, Core *core, uint32_t model, int64_t now_ms);
 // Begins a training anew after a clip of it was left out; `tag` is its doubted task.
 Status stage_retrain(Plan *plan, Core *core, uint32_t model, TaskTag tag, int64_t now_ms);
+
 // The clip of a task of one is left out for this reason.
 Status stage_give_up(Plan *plan, Core *core, const PlanTask *single, const char *reason,
                      int64_t now_ms);
+
+// measuring.c: what workers measure of a trained model's clips and shards, and its scores
+// Whether some system asks this score of a model.
+bool measuring_wants(const Plan *plan, uint32_t model, ScoreKind kind);
+// Adds the tasks; the model's file must be there.
+Status measuring_begin(Plan *plan, Core *core, uint32_t model, int64_t now_ms);
+void measuring_free(Measuring *measuring); // accepts NULL
+// Of SCORE; of RESIDUALS or BATCHES.
+Status measuring_take_clips(Plan *plan, const PlanTask *task, const Buffer *answer);
+Status measuring_take_shard(Plan *plan, Core *core, const PlanTask *task, const Buffer *answer,
+                            int64_t now_ms);
+// Whether an answer to RESIDUALS or BATCHES can be. STATUS_FORMAT
+Status measuring_check_shard(const Plan *plan, const PlanTask *task, const void *bytes,
+                             size_t size);
+// Nobody can do the model's RESIDUALS or BATCHES: it has no MAHALA scores.
+Status measuring_give_up(Plan *plan, Core *core, const PlanTask *task, const char *reason,
+                         int64_t now_ms);
+// Whether tasks that are added now can read precisions.
+bool measuring_has_precisions(const Plan *plan, uint32_t model);
+// For the bodies of its tasks: the model file with precisions where they are needed.
+Digest measuring_model_blob(const Plan *plan, const PlanTask *task);
 
 // doubts.c: a PROBE answer that leaves clips out, as this machine's own read has it; `out` is empty
 // when both agree

@@ -29,25 +29,52 @@ static Status add_note(Results *results, const char *label, const char *note) {
     return STATUS_OK;
 }
 
-// From the scores of the model's training clips. NaN and a note when none was scored.
-static Status decide(const ResultsConfig *config, const Model *model, Results *results,
-                     Decision *ret_decision) {
+// The scores of the model's training clips; *ret_count of them.
+static double *training_scores(const ResultsConfig *config, const Model *model, size_t *ret_count) {
     double *scores = mem_new(model->train_count, sizeof *scores);
+    *ret_count = 0;
+    for (uint32_t i = 0; scores != NULL && i < model->train_count; i++) {
+        ClipResult clip = plan_clip_result(config->plan, model->system, model->train[i]);
+        if (clip.is_scored) {
+            scores[(*ret_count)++] = clip.score;
+        }
+    }
+    return scores;
+}
+
+// What the settings ask for, from what there is. STATUS_INVALID when nothing is left to decide by.
+static Status decide_by(const Settings *settings, const BatchValues *batches, const double *scores,
+                        size_t count, Decision *ret_decision) {
+    double quantile = settings->decision_threshold;
+    if (settings->threshold == THRESHOLD_PERCENTILE) {
+        return decision_by_percentile(scores, count, settings->percentile, ret_decision);
+    }
+    if (settings->threshold == THRESHOLD_GAMMA_BATCH && batches->count > 0) {
+        return decision_by_gamma(batches->values, batches->count, quantile, ret_decision);
+    }
+    Status status = decision_by_gamma(scores, count, quantile, ret_decision);
+    if (status == STATUS_OK && settings->threshold == THRESHOLD_GAMMA_BATCH &&
+        ret_decision->note[0] == '\0') {
+        snprintf(ret_decision->note, sizeof ret_decision->note,
+                 "gamma_batch: batches have no %s scores; the training clips' are taken",
+                 settings_score_name((ScoreKind)settings->score));
+    }
+    return status;
+}
+
+// NaN and a note when there is no threshold.
+static Status decide(const ResultsConfig *config, uint32_t index, Results *results,
+                     Decision *ret_decision) {
+    const Model *model = &plan_models(config->plan)->models[index];
+    const BatchValues *batches =
+        &plan_model_state(config->plan, index)->batches[model->settings->score];
+    size_t count;
+    double *scores = training_scores(config, model, &count);
     if (scores == NULL) {
         return STATUS_MEMORY;
     }
-    size_t count = 0;
-    for (uint32_t i = 0; i < model->train_count; i++) {
-        ClipResult clip = plan_clip_result(config->plan, model->system, model->train[i]);
-        if (clip.is_scored) {
-            scores[count++] = clip.score;
-        }
-    }
     Decision decision = {.threshold = NAN};
-    const Settings *settings = config->settings;
-    Status status = settings->threshold == THRESHOLD_PERCENTILE
-                        ? decision_by_percentile(scores, count, settings->percentile, &decision)
-                        : decision_by_gamma(scores, count, settings->decision_threshold, &decision);
+    Status status = decide_by(model->settings, batches, scores, count, &decision);
     mem_free(scores);
     if (status == STATUS_INVALID) {
         decision = (Decision){.threshold = NAN};
@@ -83,8 +110,8 @@ static Status make_home(const ResultsConfig *config, const Model *model) {
                : status_set(STATUS_LIMIT, "path too long: %s", config->run_folder);
 }
 
-static Status write_history(const ResultsConfig *config, const Model *model,
-                            const Replica *replica) {
+static Status write_history(const ResultsConfig *config, uint32_t index, const Replica *replica) {
+    const Model *model = &plan_models(config->plan)->models[index];
     char path[LIMIT_PATH_BYTES];
     size_t count = (size_t)replica_epoch(replica);
     const EpochLosses *losses = replica_history(replica);
@@ -95,7 +122,7 @@ static Status write_history(const ResultsConfig *config, const Model *model,
     bool has_source = false;
     bool has_target = false;
     for (uint32_t i = 0; i < model->train_count; i++) {
-        bool used = plan_clip_result(config->plan, model->system, model->train[i]).left_out == NULL;
+        bool used = plan_is_used(config->plan, index, model->train[i]);
         bool target = config->dataset->clips[model->train[i]].domain == DOMAIN_TARGET;
         has_source |= used && !target;
         has_target |= used && target;
@@ -120,8 +147,9 @@ static Status write_model_file(const ResultsConfig *config, const Model *model, 
                                const Decision *decision) {
     char path[LIMIT_PATH_BYTES];
     Buffer bytes = BUFFER_EMPTY;
-    file->threshold = decision->threshold;
-    snprintf(file->threshold_method, sizeof file->threshold_method, "%s",
+    ModelThreshold *threshold = &file->thresholds[file->settings.score];
+    threshold->value = decision->threshold;
+    snprintf(threshold->method, sizeof threshold->method, "%s",
              isnan(decision->threshold) ? "" : decision_method_name(decision->method));
     model_file_write(file, &bytes);
     Status status = make_home(config, model);
@@ -150,7 +178,7 @@ Status model_folder_write(const ResultsConfig *config, uint32_t index, Results *
     Decision decision = {.threshold = NAN};
     Status status = STATUS_OK;
     if (config->until >= STAGE_SCORE) {
-        status = decide(config, model, results, &decision);
+        status = decide(config, index, results, &decision);
     }
     if (status == STATUS_OK) {
         status = model_file_read(model->label, state->file.bytes, state->file.size, &file);
@@ -160,7 +188,7 @@ Status model_folder_write(const ResultsConfig *config, uint32_t index, Results *
     }
     status = write_model_file(config, model, &file, &decision);
     if (status == STATUS_OK) {
-        status = write_history(config, model, file.replica);
+        status = write_history(config, index, file.replica);
     }
     model_file_done(&file);
     *ret_threshold = decision.threshold;

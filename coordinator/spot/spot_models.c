@@ -153,10 +153,14 @@ static Status read_facts(Entry *entry) {
     text_copy(entry->set, sizeof entry->set, file.set);
     text_copy(entry->machine, sizeof entry->machine, file.machine);
     text_copy(entry->section, sizeof entry->section, file.section);
-    entry->facts.threshold = file.threshold;
+    entry->facts.score = (ScoreKind)file.settings.score;
+    entry->facts.threshold = file.thresholds[file.settings.score].value;
     entry->facts.kernel = (Kernel)file.settings.numerics;
+    bool gives = model_file_gives(&file, entry->facts.score);
     model_file_done(&file);
-    return STATUS_OK;
+    return gives ? STATUS_OK
+                 : status_set(STATUS_FORMAT, "%s: its %s scores were never made", entry->path,
+                              settings_score_name(entry->facts.score));
 }
 
 // Everything that can be known of one model file, damage included.
@@ -499,5 +503,11 @@ Status spot_models_score(SpotModels *models, uint32_t index, const char *clip_pa
         return status;
     }
     entry->last_use = ++models->uses;
-    return source_score(entry->scorer, clip_path, file_name(clip_path), 0, NULL, ret_score);
+    double row[LIMIT_MELS];
+    ClipMeasure measure;
+    status = source_measure(entry->scorer, clip_path, file_name(clip_path), 0, NULL, row, &measure);
+    if (status == STATUS_OK) {
+        *ret_score = source_score(entry->scorer, entry->facts.score, &measure);
+    }
+    return status;
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/base/limits.h"
+#include "common/base/settings.h"
 #include "common/base/status.h"
 #include "common/model/linalg.h"
 
@@ -17,7 +18,8 @@ typedef struct SpotModel {
     const char *damage;  // why it cannot be used, NULL when it can
     const char *machine; // of a damaged one, what its folder's name tells
     const char *section; // "" for a whole machine
-    double threshold;    // NaN: none was decided
+    ScoreKind score;     // that it gives
+    double threshold;    // for that score; NaN: none was decided
     Kernel kernel;       // the one it was trained with
 } SpotModel;
 
@@ -45,7 +47,8 @@ Kernel spot_models_kernel(const SpotModels *models, Kernel best, char note[LIMIT
 // are; STATUS_FORMAT when the model is a damaged one.
 Status spot_models_choose(const SpotModels *models, const char *clip_path, uint32_t *ret_index);
 
-// The clip's score by that model; statuses as source_score's, and those of reading the model file.
+// The clip's score by that model; statuses as source_measure's, and those of reading the model
+// file.
 Status spot_models_score(SpotModels *models, uint32_t index, const char *clip_path,
                          double *ret_score);
 

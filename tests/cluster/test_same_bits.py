@@ -67,6 +67,23 @@ def test_any_cluster_gives_the_same_bytes(folder):
         check_same_results(out, expected)
 
 
+# Scores of each kind, thresholds and covariances: all that is gathered over workers beside the
+# training itself.
+KINDS = [["score=MAHALA", "threshold=gamma_batch", "compat=true"], ["score=MAHALA", "mahala=paper"],
+         ["score=CLIPMAHALA", "model_per=section"]]
+
+
+def test_every_kind_of_score_has_the_same_bytes(folder):
+    data = make_data(f"{folder}/data", ("fan", "ToyCar"))
+    for k, kind in enumerate(KINDS):
+        options = [word for setting in kind for word in ("--set", setting)]
+        auscult("run", "--data", data, "--out", f"{folder}/{k}-1", "--local", "1", *TINY, *options)
+        for workers in (2, 3, 7) if os.environ.get("AUSCULT_LONG") or k == 0 else (3,):
+            out = f"{folder}/{k}-{workers}"
+            auscult("run", "--data", data, "--out", out, "--local", workers, *TINY, *options)
+            check_same_results(out, f"{folder}/{k}-1")
+
+
 def test_a_cluster_over_ipv6_gives_the_same_bytes(folder):
     try:
         with socket.socket(socket.AF_INET6) as probe:

@@ -5,6 +5,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/engine/source.h"
+#include "common/eval/decision.h"
 #include "common/store/csv.h"
 #include "common/store/npy.h"
 #include "tests/unit/test.h"
@@ -47,18 +48,36 @@ static void load_replica(Replica *replica) {
     }
 }
 
+// A covariance as the baseline keeps it, in single precision, and its inverse.
+static Precision load_precision(const char *name) {
+    char path[512];
+    NpyArray array;
+    double *covariance = mem_new(128 * 128, sizeof *covariance);
+    Precision precision;
+    snprintf(path, sizeof path, "%s/%s.npy", weights, name);
+    CHECK_OK(npy_read(path, &array));
+    CHECK(array.type == NPY_FLOAT32 && array.count == 128 * 128);
+    for (int i = 0; i < 128 * 128; i++) {
+        covariance[i] = (double)((const float *)array.data)[i];
+    }
+    CHECK_OK(precision_of_covariance(covariance, 128, &precision));
+    CHECK(precision.ridge == 0);
+    mem_free(covariance);
+    npy_done(&array);
+    return precision;
+}
+
 static SourceScorer *official_scorer(void) {
-    ModelFile file = {.set = "dev",
-                      .machine = "slider",
-                      .section = "00",
-                      .rate_hz = 16000,
-                      .threshold = MODEL_FILE_NO_THRESHOLD};
+    ModelFile file = model_file_blank();
+    file.rate_hz = 16000;
     Buffer bytes = BUFFER_EMPTY;
     SourceScorer *scorer = NULL;
     CHECK_OK(settings_preset("dcase-baseline", &file.settings));
     Shape shape = shape_official(&file.settings);
     file.replica = replica_new(&shape);
     load_replica(file.replica);
+    file.yardsticks.source = load_precision("cov_source");
+    file.yardsticks.target = load_precision("cov_target");
     model_file_write(&file, &bytes);
     CHECK_OK(source_scorer_new(bytes.bytes, bytes.size, &scorer));
     model_file_done(&file);
@@ -66,34 +85,66 @@ static SourceScorer *official_scorer(void) {
     return scorer;
 }
 
-// The official score of the clip that the official run knew under `name`.
-static double official_score(const char *name) {
+// What the official run wrote for the clip that it knew under `name`.
+static double official(const char *file, const char *name) {
+    char path[300];
     CsvReader *reader = NULL;
     CsvRow row;
-    double score = NAN;
-    CHECK_OK(csv_reader_open(shared_file("baseline_run/anomaly_score_MSE.csv"), &reader));
+    double value = NAN;
+    snprintf(path, sizeof path, "baseline_run/%s", file);
+    CHECK_OK(csv_reader_open(shared_file(path), &reader));
     do {
         CHECK_OK(csv_reader_next(reader, &row));
-        if (row.count == 2 && strcmp(row.fields[0], name) == 0) {
-            CHECK_OK(text_to_double(row.fields[1], &score));
+        if (row.count == 2 && strcmp(row.fields[0], file_name(name)) == 0) {
+            CHECK_OK(text_to_double(row.fields[1], &value));
         }
     } while (row.count > 0);
     csv_reader_free(reader);
-    return score;
+    return value;
 }
 
-static double difference_of(SourceScorer *scorer, const char *clip, const char *name) {
+// The threshold that the official run decided with: the last number of its file.
+static double official_threshold(const char *file) {
+    char path[300];
+    CsvReader *reader = NULL;
+    CsvRow row;
+    double value = NAN;
+    snprintf(path, sizeof path, "baseline_run/%s", file);
+    CHECK_OK(csv_reader_open(shared_file(path), &reader));
+    do {
+        CHECK_OK(csv_reader_next(reader, &row));
+        if (row.count > 0) {
+            (void)text_to_double(row.fields[row.count - 1], &value);
+        }
+    } while (row.count > 0);
+    csv_reader_free(reader);
+    return value;
+}
+
+typedef struct Kind {
+    ScoreKind kind;
+    const char *scores, *decisions, *gamma;
+    double tolerance; // relative
+    double worst;
+} Kind;
+
+static void compare(SourceScorer *scorer, const char *clip, const char *name, Kind *kind) {
     char path[1200];
-    double score = NAN, official = official_score(file_name(name));
+    double row[LIMIT_MELS], expected = official(kind->scores, name);
+    ClipMeasure measure;
     snprintf(path, sizeof path, "%s/%s", shared_file("real_clips/dcase2020/slider"), clip);
-    CHECK_OK(source_score(scorer, path, file_name(path), 0, NULL, &score));
-    double difference = fabs(score - official) / official;
-    printf("%s: %.9g, official %.9g, relative difference %.2g\n", clip, score, official,
+    CHECK_OK(source_measure(scorer, path, file_name(path), 0, NULL, row, &measure));
+    double score = source_score(scorer, kind->kind, &measure);
+    double difference = fabs(score - expected) / expected;
+    printf("%s: %.9g, official %.9g, relative difference %.2g\n", clip, score, expected,
            difference);
-    return difference;
+    CHECK(difference <= kind->tolerance);
+    CHECK(decision_is_anomaly(score, official_threshold(kind->gamma)) ==
+          (official(kind->decisions, name) != 0));
+    kind->worst = fmax(kind->worst, difference);
 }
 
-TEST(official_weights_give_the_official_scores) {
+TEST(official_weights_give_the_official_scores_and_decisions) {
     if (test_shared() == NULL || !file_exists(shared_file("baseline_run/weights.npz"))) {
         TEST_SKIP("no shared data");
     }
@@ -108,24 +159,25 @@ TEST(official_weights_give_the_official_scores) {
     SourceScorer *scorer = official_scorer();
     CHECK_OK(file_remove_tree(weights));
 
+    Kind kinds[] = {
+        {SCORE_MSE, "anomaly_score_MSE.csv", "decision_result_MSE.csv", "gamma_mse.csv", 1e-5, 0},
+        {SCORE_MAHALA, "anomaly_score_MAHALA.csv", "decision_result_MAHALA.csv", "gamma_mahala.csv",
+         1e-4, 0}};
     CsvReader *reader = NULL;
     CsvRow row;
     int compared = 0;
-    double worst = 0;
     CHECK_OK(csv_reader_open(shared_file("baseline_run/names.csv"), &reader));
     do {
         CHECK_OK(csv_reader_next(reader, &row));
-        if (row.count == 2 && text_starts(row.fields[0], "test/")) {
-            double difference = difference_of(scorer, row.fields[0], row.fields[1]);
-            CHECK(difference <= 1e-5);
-            worst = fmax(worst, difference);
+        for (int k = 0; k < 2 && row.count == 2 && text_starts(row.fields[0], "test/"); k++) {
+            compare(scorer, row.fields[0], row.fields[1], &kinds[k]);
             compared++;
         }
     } while (row.count > 0);
-    printf("worst relative difference %.2g\n", worst);
-    CHECK_INT(compared, 6);
+    printf("worst relative differences: MSE %.2g, MAHALA %.2g\n", kinds[0].worst, kinds[1].worst);
+    CHECK_INT(compared, 12);
     csv_reader_free(reader);
     source_scorer_free(scorer);
 }
 
-TEST_MAIN_LIST(T(official_weights_give_the_official_scores))
+TEST_MAIN_LIST(T(official_weights_give_the_official_scores_and_decisions))

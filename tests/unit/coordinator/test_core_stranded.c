@@ -5,10 +5,12 @@
 
 enum { PAUSE_MS = 30000 }; // before who failed is asked again, in another session
 
-// Task 0, a training, is refused by peer 1; the owner looks, and lets it wait.
-static void strand(void) {
+static const TaskKind KINDS[] = {TASK_TRAIN, TASK_RESIDUALS};
+
+// Task 0 is refused by peer 1; the owner looks, and lets it wait.
+static void strand(TaskKind kind) {
     begin(2000);
-    add(TASK_TRAIN, 0);
+    add(kind, 0);
     join(1, 8);
     after(0);
     cannot(1, 0, given(1, 0), RESULT_CANNOT);
@@ -28,60 +30,68 @@ static void check_waits(void) {
 }
 
 TEST(a_stranded_training_is_not_given_to_who_failed_it_nor_asked_about_again) {
-    strand();
-    check_waits();
-    after(10 * PAUSE_MS);
-    check_waits();
-    end();
+    for (size_t k = 0; k < 2; k++) {
+        strand(KINDS[k]);
+        check_waits();
+        after(10 * PAUSE_MS);
+        check_waits();
+        end();
+    }
 }
 
 TEST(a_stranded_training_goes_to_the_first_other_worker_at_once) {
-    strand();
-    after(10 * PAUSE_MS);
-    join(2, 1);
-    after(0);
-    CHECK(given(2, 0) != 0);
-    CHECK_INT(core_counts(core).stranded, 0);
-    end();
+    for (size_t k = 0; k < 2; k++) {
+        strand(KINDS[k]);
+        after(10 * PAUSE_MS);
+        join(2, 1);
+        after(0);
+        CHECK(given(2, 0) != 0);
+        CHECK_INT(core_counts(core).stranded, 0);
+        end();
+    }
 }
 
 TEST(the_owner_is_asked_again_when_another_worker_fails_too) {
-    strand();
-    join(2, 1);
-    after(0);
-    cannot(2, 0, given(2, 0), RESULT_CANNOT);
-    after(0);
-    const CoreAction *asked = find(CORE_CANNOT, 0, 0);
-    CHECK(asked != NULL && asked->blob.size > 0);
-    CHECK_TEXT(buffer_cstr(&asked->items), "worker-2");
-    core_wait(core, 0, now_ms);
-    lose(2); // who is left has failed it, which the owner knows
-    after(PAUSE_MS);
-    check_waits();
-    end();
+    for (size_t k = 0; k < 2; k++) {
+        strand(KINDS[k]);
+        join(2, 1);
+        after(0);
+        cannot(2, 0, given(2, 0), RESULT_CANNOT);
+        after(0);
+        const CoreAction *asked = find(CORE_CANNOT, 0, 0);
+        CHECK(asked != NULL && asked->blob.size > 0);
+        CHECK_TEXT(buffer_cstr(&asked->items), "worker-2");
+        core_wait(core, 0, now_ms);
+        lose(2); // who is left has failed it, which the owner knows
+        after(PAUSE_MS);
+        check_waits();
+        end();
+    }
 }
 
 TEST(who_failed_and_comes_back_is_asked_again_after_a_while_that_doubles) {
-    strand();
-    int64_t pause_ms = PAUSE_MS;
-    for (CorePeer peer = 2; peer < 5; peer++) {
-        lose(peer - 1);
-        join_as(peer, 1, 8);
-        after(pause_ms - 1500);
-        CHECK(given(peer, 0) == 0);
-        after(2500);
-        CHECK(given(peer, 0) != 0);
-        cannot(peer, 0, given(peer, 0), RESULT_CANNOT);
-        after(0);
-        CHECK(find(CORE_CANNOT, 0, 0) != NULL);
-        core_wait(core, 0, now_ms);
-        pause_ms *= 2;
+    for (size_t k = 0; k < 2; k++) {
+        strand(KINDS[k]);
+        int64_t pause_ms = PAUSE_MS;
+        for (CorePeer peer = 2; peer < 5; peer++) {
+            lose(peer - 1);
+            join_as(peer, 1, 8);
+            after(pause_ms - 1500);
+            CHECK(given(peer, 0) == 0);
+            after(2500);
+            CHECK(given(peer, 0) != 0);
+            cannot(peer, 0, given(peer, 0), RESULT_CANNOT);
+            after(0);
+            CHECK(find(CORE_CANNOT, 0, 0) != NULL);
+            core_wait(core, 0, now_ms);
+            pause_ms *= 2;
+        }
+        end();
     }
-    end();
 }
 
 TEST(a_stranded_training_waits_while_nobody_is_there) {
-    strand();
+    strand(TASK_TRAIN);
     lose(1);
     after(2 * PAUSE_MS);
     check_waits();
@@ -93,7 +103,7 @@ TEST(a_stranded_training_waits_while_nobody_is_there) {
 
 // Workers are kept free for models that wait to be trained: not for one that none of them may have.
 TEST(a_stranded_training_holds_nothing_up) {
-    strand();
+    strand(TASK_TRAIN);
     for (TaskTag tag = 1; tag < 6; tag++) {
         add(TASK_SCORE, tag);
     }
@@ -103,7 +113,7 @@ TEST(a_stranded_training_holds_nothing_up) {
 }
 
 TEST(a_worker_that_could_is_kept_free_for_a_stranded_training) {
-    strand();
+    strand(TASK_TRAIN);
     join(2, 4);
     add(TASK_TRAIN, 1);
     for (TaskTag tag = 2; tag < 8; tag++) {
@@ -142,7 +152,7 @@ TEST(all_workers_that_failed_are_remembered) {
 }
 
 TEST(a_stranded_training_that_begins_anew_forgets_who_failed_it) {
-    strand();
+    strand(TASK_TRAIN);
     join(2, 1);
     after(0);
     cannot(2, 0, given(2, 0), RESULT_CANNOT);

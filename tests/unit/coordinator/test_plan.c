@@ -9,6 +9,7 @@
 #include "common/base/mem.h"
 #include "common/base/rng.h"
 #include "common/engine/source.h"
+#include "common/eval/mahala.h"
 #include "common/model/linalg.h"
 #include "common/model/trainer.h"
 #include "common/store/npy.h"
@@ -36,7 +37,7 @@ static CorePeer peer;                    // of the worker; a new number for each
 static const char *unreadable[LIST_MOST + 1]; // it cannot read them
 static const char *deadly[LIST_MOST + 1];     // it dies of probing or scoring them
 static int deaths_of_many;                    // so often with others in the same task
-static int given[4];                          // tasks given, by TaskKind
+static int given[TASK_EMPTY + 1];             // tasks given, by TaskKind
 static int dirty_trainings;                   // trainings that it says nobody can do
 
 // ---- data ----
@@ -292,13 +293,19 @@ static void do_score(const WireTask *task, Decoded *decoded) {
     CHECK_OK(source_scorer_new(model.bytes, model.size, &scorer));
     ScoreAnswer answers[PROTO_TASK_CLIPS];
     static char reasons[PROTO_TASK_CLIPS][512];
+    static double rows[PROTO_TASK_CLIPS][LIMIT_MELS];
     bool all = true;
     for (uint32_t i = 0; i < body.clip_count; i++) {
         const WireClip *clip = &body.clips[i];
-        answers[i] = (ScoreAnswer){.reason = reasons[i]};
-        Status status = source_score(scorer, full_path(clip->path), clip->path, clip->size_bytes,
-                                     &clip->digest, &answers[i].score);
-        answers[i].outcome = outcome_of(status, reasons[i]);
+        ClipMeasure measure = {0};
+        Status status = source_measure(scorer, full_path(clip->path), clip->path, clip->size_bytes,
+                                       &clip->digest, rows[i], &measure);
+        answers[i] = (ScoreAnswer){.outcome = outcome_of(status, reasons[i]),
+                                   .mse = measure.mse,
+                                   .row_mahala = measure.row_mahala,
+                                   .row = rows[i],
+                                   .row_bytes = (size_t)settings.n_mels * sizeof(double),
+                                   .reason = reasons[i]};
         all = all && answers[i].outcome != CLIP_UNREADABLE;
     }
     if (all) {
@@ -315,6 +322,7 @@ static void do_score(const WireTask *task, Decoded *decoded) {
 typedef struct Lesson {
     TrainBody body;
     TrainPlan plan;
+    int32_t shard; // for RESIDUALS and BATCHES
     uint64_t seed; // as the plan's settings have it
     ShardPlan shards;
     ClipFeatures *features; // (plan.clip_count)
@@ -445,6 +453,93 @@ static void do_train(const WireTask *task, Decoded *decoded) {
     buffer_done(&plan_bytes);
 }
 
+// ---- RESIDUALS and BATCHES ----
+
+typedef struct ShardWork {
+    ResidualSums *source, *target;
+    const Yardsticks *yardsticks;
+    Buffer training, held_out;
+} ShardWork;
+
+static Status sum_batch(void *context, const ResidualBatch *batch) {
+    ShardWork *work = context;
+    if (!batch->is_held_out) {
+        residual_sums_add(work->source, batch->residuals, batch->is_target, batch->rows,
+                          settings.frames, false);
+        residual_sums_add(work->target, batch->residuals, batch->is_target, batch->rows,
+                          settings.frames, true);
+    }
+    return STATUS_OK;
+}
+
+static Status score_batch(void *context, const ResidualBatch *batch) {
+    ShardWork *work = context;
+    double row[4] = {0}; // n_mels
+    int rows = batch->rows * settings.frames;
+    for (int i = 0; i < rows * settings.n_mels; i++) {
+        row[i % settings.n_mels] += (double)batch->residuals[i] / rows;
+    }
+    double score =
+        mahala_of_row(&work->yardsticks->source, yardsticks_target(work->yardsticks), row);
+    buffer_append(batch->is_held_out ? &work->held_out : &work->training, &score, sizeof score);
+    return STATUS_OK;
+}
+
+static void measure_shard(const WireTask *task, const Lesson *lesson, const ModelFile *model) {
+    Buffer body = BUFFER_EMPTY;
+    ShardWork work = {.source = residual_sums_new(settings.n_mels, settings.compat != 0),
+                      .target = residual_sums_new(settings.n_mels, settings.compat != 0),
+                      .yardsticks = &model->yardsticks};
+    bool is_sum = task->kind == TASK_RESIDUALS;
+    CHECK(is_sum || model_file_gives(model, SCORE_MAHALA));
+    CHECK_OK(trainer_residuals(lesson->trainer, model->replica, lesson->shard,
+                               is_sum ? sum_batch : score_batch, &work));
+    if (is_sum) {
+        ResidualsAnswer answer;
+        answer.source = residual_sums_bytes(work.source, &answer.source_bytes);
+        answer.target = residual_sums_bytes(work.target, &answer.target_bytes);
+        body_encode_residuals_answer(&answer, &body);
+    } else {
+        body_encode_batches_answer(&(BatchesAnswer){work.training.bytes, work.held_out.bytes,
+                                                    work.training.size, work.held_out.size},
+                                   &body);
+    }
+    say_result(task, RESULT_DONE, &body);
+    residual_sums_free(work.source);
+    residual_sums_free(work.target);
+    buffer_done(&work.training);
+    buffer_done(&work.held_out);
+    buffer_done(&body);
+}
+
+static void do_shard(const WireTask *task, Decoded *decoded) {
+    Lesson lesson = {0};
+    ShardBody body;
+    ModelFile model;
+    Buffer plan_bytes = BUFFER_EMPTY, model_bytes = BUFFER_EMPTY;
+    CHECK_OK(body_decode_shard(decoded, task->body, task->body_bytes, &body));
+    get_blob(body.plan, &plan_bytes);
+    get_blob(body.model, &model_bytes);
+    CHECK_OK(body_decode_plan(decoded, plan_bytes.bytes, plan_bytes.size, &lesson.plan));
+    CHECK_OK(model_file_read("m", model_bytes.bytes, model_bytes.size, &model));
+    lesson.seed = (uint64_t)model.settings.seed;
+    lesson.shard = (int32_t)body.shard;
+    uint32_t bad = prepare(&lesson);
+    if (bad != UINT32_MAX) {
+        say_cannot(task, RESULT_CANNOT, bad, true, "cannot be read: as ordered");
+    } else {
+        measure_shard(task, &lesson, &model);
+    }
+    for (uint32_t i = 0; i < lesson.plan.clip_count; i++) {
+        clip_features_done(&lesson.features[i]);
+    }
+    mem_free(lesson.features);
+    trainer_free(lesson.trainer);
+    model_file_done(&model);
+    buffer_done(&plan_bytes);
+    buffer_done(&model_bytes);
+}
+
 static void do_task(const WireTask *task) {
     Decoded *decoded = decoded_new();
     given[task->kind]++;
@@ -452,8 +547,10 @@ static void do_task(const WireTask *task) {
         do_probe(task, decoded);
     } else if (task->kind == TASK_TRAIN) {
         do_train(task, decoded);
-    } else {
+    } else if (task->kind == TASK_SCORE) {
         do_score(task, decoded);
+    } else {
+        do_shard(task, decoded);
     }
     decoded_free(decoded);
 }
@@ -1371,16 +1468,20 @@ TEST(a_score_below_zero_or_of_other_clips_is_not_taken) {
     close_run();
     open_run(STAGE_REPORT); // tasks 0 and 1: its training clips' scores, its test clips'
     CoreHooks hooks = plan_hooks(plan);
+    double row[LIMIT_MELS] = {0}, bad_row[LIMIT_MELS] = {0, NAN};
+    size_t bytes = (size_t)settings.n_mels * sizeof *row;
     struct {
         ScoreAnswer answer;
         uint32_t count;
         Status expected;
-    } rows[] = {{{CLIP_USABLE, 1.5, ""}, 2, STATUS_OK},
-                {{CLIP_USABLE, 1.5, ""}, 1, STATUS_FORMAT},
-                {{CLIP_USABLE, -1.5, ""}, 2, STATUS_FORMAT},
-                {{CLIP_LEFT_OUT, 0, "no samples"}, 2, STATUS_OK},
-                {{CLIP_LEFT_OUT, 0, ""}, 2, STATUS_FORMAT},
-                {{CLIP_UNREADABLE, 0, "away"}, 2, STATUS_FORMAT}};
+    } rows[] = {{{CLIP_USABLE, 1.5, 0, row, bytes, ""}, 2, STATUS_OK},
+                {{CLIP_USABLE, 1.5, 0, row, bytes, ""}, 1, STATUS_FORMAT},
+                {{CLIP_USABLE, -1.5, 0, row, bytes, ""}, 2, STATUS_FORMAT},
+                {{CLIP_USABLE, 1.5, 0, row, bytes - 8, ""}, 2, STATUS_FORMAT},
+                {{CLIP_USABLE, 1.5, 0, bad_row, bytes, ""}, 2, STATUS_FORMAT},
+                {{CLIP_LEFT_OUT, 0, 0, row, 0, "no samples"}, 2, STATUS_OK},
+                {{CLIP_LEFT_OUT, 0, 0, row, 0, ""}, 2, STATUS_FORMAT},
+                {{CLIP_UNREADABLE, 0, 0, row, 0, "away"}, 2, STATUS_FORMAT}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         Buffer body = BUFFER_EMPTY;
         ScoreAnswer answers[] = {rows[i].answer, rows[i].answer};
@@ -1389,6 +1490,153 @@ TEST(a_score_below_zero_or_of_other_clips_is_not_taken) {
                   rows[i].expected);
         buffer_done(&body);
     }
+    end();
+}
+
+// ---- scores of other kinds ----
+
+static void set_all(const char *const *assignments) {
+    for (; *assignments != NULL; assignments++) {
+        CHECK_OK(settings_assign(&settings, *assignments));
+    }
+}
+
+static void run_once(void) {
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    check_counts();
+}
+
+static const char *const MAHALA_BY_BATCHES[] = {"score=MAHALA", "threshold=gamma_batch", NULL};
+
+TEST(another_score_measures_only_what_it_needs_more) {
+    begin();
+    put_machine("fan", 40);
+    run_once();
+    double mse = result_of("fan/test/a.npy").score;
+    close_run();
+    set_all((const char *const[]){"score=CLIPMAHALA", NULL});
+    run_once(); // from the measures that there are
+    CHECK_INT(given[TASK_PROBE] + given[TASK_TRAIN] + given[TASK_SCORE] + given[TASK_RESIDUALS], 0);
+    double clip_mahala = result_of("fan/test/a.npy").score;
+    close_run();
+    set_all(MAHALA_BY_BATCHES);
+    run_once();
+    CHECK_INT(given[TASK_PROBE] + given[TASK_TRAIN] + given[TASK_SCORE], 0);
+    CHECK_INT(given[TASK_RESIDUALS], settings.shards);
+    CHECK_INT(given[TASK_BATCHES], settings.shards);
+    double mahala = result_of("fan/test/a.npy").score;
+    CHECK(mse > 0 && mahala > 0 && clip_mahala > 0 && mahala != mse && mahala != clip_mahala);
+    close_run();
+    set_all((const char *const[]){"mahala=paper", "threshold=gamma_clip", NULL});
+    run_once(); // every row's distance from the precisions that there are
+    CHECK_INT(given[TASK_RESIDUALS] + given[TASK_BATCHES], 0);
+    CHECK(given[TASK_SCORE] >= 2);
+    CHECK(result_of("fan/test/a.npy").score > mahala); // a mean of squares, not a square of means
+    close_run();
+    set_all((const char *const[]){"score=MSE", NULL});
+    run_once();
+    CHECK_INT(given[TASK_SCORE], 0);
+    CHECK(result_of("fan/test/a.npy").score == mse);
+    end();
+}
+
+TEST(batches_are_as_many_as_an_epoch_has) {
+    begin();
+    put_machine("fan", 40);
+    set_all(MAHALA_BY_BATCHES);
+    set_all((const char *const[]){"shards=1", NULL});
+    run_once();
+    const BatchValues *batches = model_called("fan")->batches;
+    CHECK(batches[SCORE_MSE].count > 10);
+    CHECK_INT(batches[SCORE_MAHALA].count, batches[SCORE_MSE].count);
+    for (size_t i = 0; i < batches[SCORE_MAHALA].count; i++) {
+        CHECK(batches[SCORE_MSE].values[i] > 0 && batches[SCORE_MAHALA].values[i] > 0);
+    }
+    end();
+}
+
+TEST(scores_of_every_kind_are_the_same_wherever_the_run_was_stopped) {
+    static const char *const KINDS[][4] = {{"score=MAHALA", "threshold=gamma_batch", NULL},
+                                           {"score=MAHALA", "mahala=paper", "compat=true", NULL},
+                                           {"score=CLIPMAHALA", "mahala=code", NULL}};
+    begin();
+    put_machine("fan", 12);
+    for (size_t k = 0; k < sizeof KINDS / sizeof KINDS[0]; k++) {
+        set_all(KINDS[k]);
+        CHECK_OK(file_remove_tree(run_folder));
+        CHECK_OK(file_make_folders(run_folder));
+        run_once();
+        Digest expected = digest_of_all();
+        close_run();
+        for (int turns = 1; turns < 12; turns += 2) {
+            CHECK_OK(file_remove_tree(run_folder));
+            CHECK_OK(file_make_folders(run_folder));
+            for (int life = 0; life < 3; life++) {
+                open_run(STAGE_REPORT);
+                join();
+                for (int i = 0; i < turns && !plan_is_over(plan); i++) {
+                    CHECK_OK(turn());
+                }
+                close_run();
+            }
+            run_once();
+            CHECK(digest_equal(digest_of_all(), expected));
+            close_run();
+        }
+    }
+    open_run(STAGE_REPORT);
+    end();
+}
+
+TEST(a_clip_that_vanished_after_the_training_costs_mahala_and_nothing_else) {
+    begin();
+    put_machine("fan", 12);
+    put_machine("pump", 12);
+    open_run(STAGE_TRAIN);
+    CHECK_OK(run_to_end());
+    close_run();
+    set_all((const char *const[]){"score=MAHALA", NULL});
+    open_run(STAGE_REPORT); // its tasks are there before the clip goes
+    CHECK_OK(remove(full_path("fan/train/normal_0003.npy")));
+    CHECK_OK(run_to_end());
+    CHECK_HAS(left_out("fan/test/a.npy"), "normal_0003.npy");
+    CHECK(has_warning("fan: no MAHALA scores: "));
+    CHECK(result_of("pump/test/a.npy").is_scored && !result_of("fan/test/a.npy").is_scored);
+    close_run();
+    put_npy("fan/train/normal_0003.npy", 13, 3); // it is back
+    run_once();
+    CHECK(result_of("fan/test/a.npy").is_scored);
+    end();
+}
+
+TEST(sums_of_a_shard_that_cannot_be_are_not_taken) {
+    begin();
+    put_machine("fan", 12);
+    open_run(STAGE_TRAIN);
+    CHECK_OK(run_to_end());
+    close_run();
+    set_all(MAHALA_BY_BATCHES);
+    open_run(STAGE_REPORT); // tasks 0 to 3: RESIDUALS of the shards
+    CoreHooks hooks = plan_hooks(plan);
+    ResidualSums *sums = residual_sums_new(4, false);
+    size_t size;
+    const void *bytes = residual_sums_bytes(sums, &size);
+    struct {
+        ResidualsAnswer answer;
+        const char *part;
+    } rows[] = {{{bytes, bytes, size, size}, "number of vectors"},
+                {{bytes, bytes, size - 8, size}, "bytes"},
+                {{bytes, bytes, size, 0}, "bytes"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        Buffer body = BUFFER_EMPTY;
+        body_encode_residuals_answer(&rows[i].answer, &body);
+        CHECK_INT(hooks.take_answer(hooks.context, 0, (CoreShare){0, 0}, body.bytes, body.size),
+                  STATUS_FORMAT);
+        CHECK_HAS(status_message(), rows[i].part);
+        buffer_done(&body);
+    }
+    residual_sums_free(sums);
     end();
 }
 
@@ -1501,6 +1749,11 @@ static const TestCase CASES[] = {
     T(a_training_that_diverges_fails_alone)
     T(an_answer_that_cannot_be_is_not_taken)
     T(a_score_below_zero_or_of_other_clips_is_not_taken)
+    T(another_score_measures_only_what_it_needs_more)
+    T(batches_are_as_many_as_an_epoch_has)
+    T(scores_of_every_kind_are_the_same_wherever_the_run_was_stopped)
+    T(a_clip_that_vanished_after_the_training_costs_mahala_and_nothing_else)
+    T(sums_of_a_shard_that_cannot_be_are_not_taken)
     T(a_clip_that_kills_workers_is_found_and_left_out_alone)
     T(what_workers_died_on_is_known_to_the_next_coordinator)
     T(a_clip_that_kills_workers_when_scored_is_left_out_alone)

@@ -27,12 +27,12 @@ static void write_model(ModelFile *file, Buffer *out) {
 }
 
 static void write_typical(Buffer *out) {
-    ModelFile file = {.set = "dev",
-                      .machine = "fan: \"big\" \xc3\xbc",
-                      .section = "02",
-                      .rate_hz = 16000,
-                      .threshold = 0.1234567890123456,
-                      .threshold_method = "gamma"};
+    ModelFile file = {
+        .set = "dev",
+        .machine = "fan: \"big\" \xc3\xbc",
+        .section = "02",
+        .rate_hz = 16000,
+        .thresholds = {{0.1234567890123456, "gamma"}, {NAN, ""}, {-7.5e-300, "percentile"}}};
     write_model(&file, out);
 }
 
@@ -45,9 +45,12 @@ TEST(everything_comes_back) {
     CHECK_TEXT(file.set, "dev");
     CHECK_TEXT(file.machine, "fan: \"big\" \xc3\xbc");
     CHECK_TEXT(file.section, "02");
-    CHECK_TEXT(file.threshold_method, "gamma");
+    CHECK_TEXT(file.thresholds[SCORE_MSE].method, "gamma");
+    CHECK_TEXT(file.thresholds[SCORE_CLIPMAHALA].method, "percentile");
     CHECK_INT(file.rate_hz, 16000);
-    CHECK(file.threshold == 0.1234567890123456);
+    CHECK(file.thresholds[SCORE_MSE].value == 0.1234567890123456);
+    CHECK(isnan(file.thresholds[SCORE_MAHALA].value));
+    CHECK(file.thresholds[SCORE_CLIPMAHALA].value == -7.5e-300);
     CHECK(memcmp(&file.settings, &settings, sizeof settings) == 0);
     Buffer again = BUFFER_EMPTY;
     model_file_write(&file, &again);
@@ -60,12 +63,16 @@ TEST(everything_comes_back) {
 TEST(what_is_not_known_comes_back_as_not_known) {
     begin();
     Buffer bytes = BUFFER_EMPTY;
-    ModelFile file = {.set = "plain", .machine = "x", .threshold = MODEL_FILE_NO_THRESHOLD};
+    ModelFile file = model_file_blank();
+    snprintf(file.set, sizeof file.set, "plain");
+    snprintf(file.machine, sizeof file.machine, "x");
     write_model(&file, &bytes);
     CHECK_OK(model_file_read("m", bytes.bytes, bytes.size, &file));
-    CHECK(isnan(file.threshold));
+    CHECK(isnan(file.thresholds[SCORE_MSE].value));
+    CHECK(model_file_gives(&file, SCORE_MSE) && !model_file_gives(&file, SCORE_MAHALA) &&
+          !model_file_gives(&file, SCORE_CLIPMAHALA));
     CHECK_TEXT(file.section, "");
-    CHECK_TEXT(file.threshold_method, "");
+    CHECK_TEXT(file.thresholds[SCORE_MSE].method, "");
     CHECK_INT(file.rate_hz, 0);
     model_file_done(&file);
     buffer_done(&bytes);
@@ -130,11 +137,11 @@ TEST(another_version_is_named) {
     begin();
     Buffer bytes = BUFFER_EMPTY;
     write_typical(&bytes);
-    bytes.bytes[8] = 2;
+    bytes.bytes[8] = 3;
     CHECK(read_copy(&bytes, bytes.size) == STATUS_MISMATCH);
     CHECK_HAS(status_message(), "m.bin");
+    CHECK_HAS(status_message(), "version 3");
     CHECK_HAS(status_message(), "version 2");
-    CHECK_HAS(status_message(), "version 1");
     buffer_done(&bytes);
 }
 
@@ -148,13 +155,16 @@ static void forge(const char *text, size_t text_bytes, Buffer *out) {
     replica_init(made, 3, 4);
     replica_write(made, REPLICA_MODEL, &replica);
     replica_free(made);
-    buffer_append(out, "AUSCMODL\1\0\0\0", 12);
+    buffer_append(out, "AUSCMODL\2\0\0\0", 12);
     uint32_t text_length = (uint32_t)text_bytes;
-    uint64_t replica_length = replica.size;
+    uint64_t replica_length = replica.size, yardstick_length = 24;
+    static const char no_yardsticks[24];
     buffer_append(out, &text_length, 4);
     buffer_append(out, &replica_length, 8);
+    buffer_append(out, &yardstick_length, 8);
     buffer_append(out, text, text_bytes);
     buffer_append(out, replica.bytes, replica.size);
+    buffer_append(out, no_yardsticks, sizeof no_yardsticks);
     Digest digest = digest_of(out->bytes, out->size);
     buffer_append(out, digest.bytes, sizeof digest.bytes);
     buffer_done(&replica);
@@ -170,7 +180,7 @@ static Status read_forged(const char *text, size_t text_bytes) {
 
 TEST(forged_texts_are_refused) {
     begin();
-    static const char *const GOOD = "machine: x\nrate_hz: 16000\nthreshold: 1.5\nsettings:\n"
+    static const char *const GOOD = "machine: x\nrate_hz: 16000\nthreshold_MSE: 1.5\nsettings:\n"
                                     "n_mels: 4\n";
     static const char *const BAD[] = {
         "",
@@ -182,7 +192,7 @@ TEST(forged_texts_are_refused) {
         "rate_hz: nan\nsettings:\nn_mels: 4\n",
         "rate_hz: 1e9\nsettings:\nn_mels: 4\n",
         "rate_hz: many\nsettings:\nn_mels: 4\n",
-        "threshold: \nsettings:\nn_mels: 4\n",
+        "threshold_MAHALA: \nsettings:\nn_mels: 4\n",
         "settings:\nn_mels: 0\n",
         "settings:\nn_mels: 4\nunheard_of: 1\n",
         "settings:\n[n_mels, 4]\n",

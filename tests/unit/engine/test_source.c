@@ -163,14 +163,19 @@ TEST(a_clip_beyond_all_bounds_is_a_fact_without_being_read) {
 
 // ---- scoring ----
 
+static double measured_row[LIMIT_MELS];
+
+static Status measure(SourceScorer *scorer, size_t size, const Digest *expected,
+                      ClipMeasure *ret_measure) {
+    return source_measure(scorer, path, "x.wav", size, expected, measured_row, ret_measure);
+}
+
 static void make_model(int32_t rate_hz, Buffer *out) {
     Shape shape = shape_official(&settings);
-    ModelFile file = {.set = "dev",
-                      .machine = "x",
-                      .rate_hz = rate_hz,
-                      .threshold = 1,
-                      .settings = settings,
-                      .replica = replica_new(&shape)};
+    ModelFile file = model_file_blank();
+    file.rate_hz = rate_hz;
+    file.settings = settings;
+    file.replica = replica_new(&shape);
     replica_init(file.replica, 1, 1);
     model_file_write(&file, out);
     CHECK_OK(out->status);
@@ -187,17 +192,20 @@ TEST(a_clip_is_scored_as_scanned_or_as_it_is_now) {
     size_t size = put_wav(16000, 16000);
     SourceFacts facts;
     CHECK_OK(probe(size, &facts));
-    double scanned = -1, now = -2;
-    CHECK_OK(source_score(scorer, path, "x.wav", size, &facts.digest, &scanned));
-    CHECK_OK(source_score(scorer, path, "x.wav", 0, NULL, &now));
-    CHECK(isfinite(scanned) && scanned > 0 && scanned == now);
-    now = -2;
+    ClipMeasure scanned = {.mse = -1}, now = {.mse = -2};
+    CHECK_OK(measure(scorer, size, &facts.digest, &scanned));
+    CHECK_OK(measure(scorer, 0, NULL, &now));
+    CHECK(isfinite(scanned.mse) && scanned.mse > 0 && scanned.mse == now.mse);
+    CHECK(scanned.row == measured_row && scanned.row_mahala == 0);
+    CHECK(source_score(scorer, SCORE_MSE, &scanned) == scanned.mse);
+    CHECK(isnan(source_score(scorer, SCORE_MAHALA, &scanned)));
+    now.mse = -2;
     facts.digest.bytes[0] ^= 1;
-    CHECK(source_score(scorer, path, "x.wav", size, &facts.digest, &now) == STATUS_MISMATCH);
-    CHECK(source_score(scorer, path, "x.wav", size + 1, NULL, &now) == STATUS_MISMATCH);
+    CHECK(measure(scorer, size, &facts.digest, &now) == STATUS_MISMATCH);
+    CHECK(measure(scorer, size + 1, NULL, &now) == STATUS_MISMATCH);
     put("junk", 4);
-    CHECK(source_score(scorer, path, "x.wav", 0, NULL, &now) == STATUS_FORMAT);
-    CHECK(now == -2);
+    CHECK(measure(scorer, 0, NULL, &now) == STATUS_FORMAT);
+    CHECK(now.mse == -2);
     source_scorer_free(scorer);
     buffer_done(&model);
     end();
@@ -210,15 +218,15 @@ TEST(a_clip_of_another_rate_is_not_scored) {
     SourceScorer *scorer;
     CHECK_OK(source_scorer_new(model.bytes, model.size, &scorer));
     put_wav(44100, 44100);
-    double score = -1;
-    CHECK(source_score(scorer, path, "x.wav", 0, NULL, &score) == STATUS_FORMAT);
+    ClipMeasure score = {.mse = -1};
+    CHECK(measure(scorer, 0, NULL, &score) == STATUS_FORMAT);
     check_reason("44100 Hz");
-    CHECK(score == -1);
+    CHECK(score.mse == -1);
     source_scorer_free(scorer);
     buffer_clear(&model);
     make_model(0, &model); // trained on log-mels: any rate
     CHECK_OK(source_scorer_new(model.bytes, model.size, &scorer));
-    CHECK_OK(source_score(scorer, path, "x.wav", 0, NULL, &score));
+    CHECK_OK(measure(scorer, 0, NULL, &score));
     source_scorer_free(scorer);
     buffer_done(&model);
     end();
@@ -233,11 +241,11 @@ TEST(every_failing_allocation_is_survived) {
     for (long n = 0;; n++) {
         SourceScorer *scorer = NULL;
         SourceFacts facts;
-        double score;
+        ClipMeasure score;
         mem_fail_after(n);
         Status status = source_scorer_new(model.bytes, model.size, &scorer);
         if (status == STATUS_OK) {
-            status = source_score(scorer, path, "x.wav", size, NULL, &score);
+            status = measure(scorer, size, NULL, &score);
         }
         if (status == STATUS_OK) {
             status = probe(size, &facts);

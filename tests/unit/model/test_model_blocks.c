@@ -138,7 +138,9 @@ TEST(impossible_numbers_in_a_replica_are_refused) {
     Replica *replica = some_replica();
     Buffer bytes = BUFFER_EMPTY;
     replica_write(replica, REPLICA_ALL, &bytes);
-    size_t parameters = sizeof(ReplicaHead) + 2 * 10 * 8 + 3 * sizeof(EpochLosses);
+    BatchLosses losses = replica_batch_losses(replica);
+    size_t loss_bytes = 8 * (size_t)(losses.training_count + losses.held_out_count);
+    size_t parameters = sizeof(ReplicaHead) + 2 * 10 * 8 + 3 * sizeof(EpochLosses) + loss_bytes;
     size_t count = replica_layout(replica)->parameters;
     static const float bad[] = {NAN, INFINITY, -INFINITY, -1};
     for (int k = 0; k < 4; k++) {

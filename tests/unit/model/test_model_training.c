@@ -483,6 +483,134 @@ TEST(val_loss_is_the_mean_over_rounds_of_the_held_out_vectors) {
     world_done(&world);
 }
 
+static double mean_of(const double *values, int64_t count) {
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++) {
+        sum += values[i];
+    }
+    return sum / (double)count;
+}
+
+TEST(the_last_epochs_batch_losses_are_kept_and_their_means_are_the_history) {
+    World world = uneven_world();
+    Trainer *trainer = trainer_of(&world, 0, 8, false);
+    Replica *replica = replica_of(&world, NULL);
+    train_epoch(&world, trainer, replica);
+    train_epoch(&world, trainer, replica);
+    const EpochLosses *last = &replica_history(replica)[1];
+    Buffer bytes = bytes_of(replica);
+    Replica *read;
+    CHECK_OK(replica_read(bytes.bytes, bytes.size, &read));
+    BatchLosses losses = replica_batch_losses(read);
+    CHECK(losses.training_count > 3 && losses.training_count <= world.plan.rounds);
+    CHECK_INT(losses.held_out_count, world.plan.validation_rounds);
+    CHECK(mean_of(losses.training, losses.training_count) == last->loss);
+    CHECK(mean_of(losses.held_out, losses.held_out_count) == last->val_loss);
+    // The next epoch's first round forgets them.
+    Partial *total = partial_new(&world.shape);
+    CHECK_OK(trainer_round(trainer, read, total));
+    CHECK_OK(replica_apply(read, total, 1e-3));
+    losses = replica_batch_losses(read);
+    CHECK_INT(losses.training_count, 1);
+    CHECK_INT(losses.held_out_count, 0);
+    // Who scores does not need them.
+    buffer_clear(&bytes);
+    replica_write(replica, REPLICA_MODEL, &bytes);
+    Replica *model;
+    CHECK_OK(replica_read(bytes.bytes, bytes.size, &model));
+    CHECK_INT(replica_batch_losses(model).training_count, 0);
+    partial_free(total);
+    replica_free(model);
+    replica_free(read);
+    replica_free(replica);
+    trainer_free(trainer);
+    buffer_done(&bytes);
+    world_done(&world);
+}
+
+typedef struct SeenResiduals {
+    const World *world;
+    int64_t vectors[2], targets; // of training, held out
+    double squares[2];           // sums over them of the mean square
+    uint64_t digest;             // of everything in its order
+} SeenResiduals;
+
+static Status see_residuals(void *context, const ResidualBatch *batch) {
+    SeenResiduals *seen = context;
+    int dimension = shape_dimension(&seen->world->shape);
+    CHECK(batch->rows > 0 && batch->rows <= seen->world->plan.rows);
+    CHECK(batch->is_held_out || seen->vectors[1] == 0);
+    for (int k = 0; k < batch->rows; k++) {
+        double square = 0;
+        for (int j = 0; j < dimension; j++) {
+            double value = (double)batch->residuals[k * dimension + j];
+            square += value * value;
+        }
+        seen->squares[batch->is_held_out] += square / dimension;
+        seen->targets += batch->is_target[k];
+    }
+    seen->vectors[batch->is_held_out] += batch->rows;
+    Digest part = digest_of(batch->residuals,
+                            (size_t)batch->rows * (size_t)dimension * sizeof *batch->residuals);
+    seen->digest = seen->digest * 31 + part.bytes[0] + 256u * part.bytes[1];
+    return STATUS_OK;
+}
+
+TEST(residuals_are_of_all_a_shards_vectors_whoever_else_is_there) {
+    World world = uneven_world();
+    Trainer *whole = trainer_of(&world, 0, 8, false);
+    Replica *replica = replica_of(&world, NULL);
+    ValidationSums *losses = validation_new(world.plan.validation_rounds);
+    train_epoch(&world, whole, replica);
+    trainer_validate(whole, replica, losses);
+    double *held_out = mem_new((size_t)world.plan.validation_rounds, sizeof *held_out);
+    int64_t targets = 0;
+    for (int s = 0; s < 8; s++) {
+        SeenResiduals all = {.world = &world}, alone = {.world = &world};
+        Trainer *one = trainer_of(&world, s, 1, true);
+        CHECK_OK(trainer_residuals(whole, replica, s, see_residuals, &all));
+        CHECK_OK(trainer_residuals(one, replica, s, see_residuals, &alone));
+        CHECK(all.digest == alone.digest && all.targets == alone.targets);
+        CHECK_INT(all.vectors[0], world.plan.training[s]);
+        CHECK_INT(all.vectors[1], world.plan.validation[s]);
+        targets += all.targets;
+        trainer_validate(one, replica, losses);
+        int64_t m = world.plan.rows, batches = (world.plan.validation[s] + m - 1) / m;
+        CHECK_INT(validation_losses(losses, held_out), batches);
+        double sum = 0; // of rows: all batches but the last are full
+        for (int64_t b = 0; b < batches; b++) {
+            sum += held_out[b] *
+                   (double)(b + 1 < batches ? m : world.plan.validation[s] - (batches - 1) * m);
+        }
+        CHECK_NEAR(alone.squares[1], sum, 1e-5 * sum);
+        trainer_free(one);
+    }
+    CHECK(targets > 0);
+    mem_free(held_out);
+    validation_free(losses);
+    trainer_free(whole);
+    replica_free(replica);
+    world_done(&world);
+}
+
+static Status stop_at_once(void *context, const ResidualBatch *batch) {
+    (void)batch;
+    ++*(int *)context;
+    return status_set(STATUS_STOPPED, "enough");
+}
+
+TEST(residuals_end_where_their_taker_says) {
+    World world = uneven_world();
+    Trainer *trainer = trainer_of(&world, 0, 8, false);
+    Replica *replica = replica_of(&world, NULL);
+    int taken = 0;
+    CHECK_INT(trainer_residuals(trainer, replica, 0, stop_at_once, &taken), STATUS_STOPPED);
+    CHECK_INT(taken, 1);
+    trainer_free(trainer);
+    replica_free(replica);
+    world_done(&world);
+}
+
 // The mean over shards by definition, from the shards' own contributions.
 TEST(total_is_divided_once_by_the_total_count) {
     World world = uneven_world();
@@ -786,12 +914,15 @@ MODEL_TEST_MAIN(
         T(interrupted_training_resumes_with_the_same_bits)
             T(round_takes_the_vectors_that_the_documents_say) T(scaler_sees_training_vectors_only)
                 T(val_loss_is_the_mean_over_rounds_of_the_held_out_vectors)
-                    T(total_is_divided_once_by_the_total_count) T(training_lowers_the_loss)
-                        T(held_out_share_is_rounded_up_but_not_by_float_error)
-                            T(plan_counts_rounds_of_the_longest_shard)
-                                T(plan_without_anything_to_train_on_is_refused)
-                                    T(foreign_repeated_and_broken_clips_are_refused)
-                                        T(parts_that_overlap_or_are_no_subtree_are_refused)
+                    T(the_last_epochs_batch_losses_are_kept_and_their_means_are_the_history)
+                        T(residuals_are_of_all_a_shards_vectors_whoever_else_is_there) T(
+                            residuals_end_where_their_taker_says)
+                            T(total_is_divided_once_by_the_total_count) T(training_lowers_the_loss)
+                                T(held_out_share_is_rounded_up_but_not_by_float_error)
+                                    T(plan_counts_rounds_of_the_longest_shard) T(
+                                        plan_without_anything_to_train_on_is_refused)
+                                        T(foreign_repeated_and_broken_clips_are_refused) T(
+                                            parts_that_overlap_or_are_no_subtree_are_refused)
                                             T(a_gradient_that_would_spoil_the_replica_is_divergence)
                                                 T(diverged_training_is_an_error)
                                                     T(empty_round_moves_on_without_a_step) T(

@@ -90,6 +90,16 @@ static inline Status decode_score_answers(Decoded *decoded, const void *bytes, s
     return body_decode_score_answers(decoded, bytes, size, &answers, &count);
 }
 
+#define DECODE(name_, Type_)                                                                       \
+    static inline Status decode_##name_(Decoded *decoded, const void *bytes, size_t size) {        \
+        Type_ body;                                                                                \
+        return body_decode_##name_(decoded, bytes, size, &body);                                   \
+    }
+DECODE(shard, ShardBody)
+DECODE(residuals_answer, ResidualsAnswer)
+DECODE(batches_answer, BatchesAnswer)
+#undef DECODE
+
 #define U(least_, most_)                                                                           \
     { 'u', least_, most_, 0 }
 #define U32                                                                                        \
@@ -106,6 +116,8 @@ static inline Status decode_score_answers(Decoded *decoded, const void *bytes, s
     { 'f', 0, 0, 0 }
 #define B                                                                                          \
     { 'b', 0, PROTO_BODY_BYTES, 0 }
+#define HALF                                                                                       \
+    { 'b', 0, PROTO_HALF_BYTES, 0 }
 #define ROWS(most_)                                                                                \
     { '[', 0, most_, 0 }
 #define SOME_ROWS                                                                                  \
@@ -128,7 +140,7 @@ static const Form FORMS[] = {
      {U(1, 1), D, D, U(0, 65535), U(100, 60000), {'r', 0, 64, 0}},
      decode_message},
     {"REFUSED", 18, 0, {{'u', 1, 8, 1}, S(1024)}, decode_message},
-    {"TASKS", 19, 0, {SOME_ROWS, U64, U64, U(1, 4), U(1, UINT32_MAX), B}, decode_message},
+    {"TASKS", 19, 0, {SOME_ROWS, U64, U64, U(1, 6), U(1, UINT32_MAX), B}, decode_message},
     {"ACKS", 20, 0, {SOME_ROWS, U64, U64}, decode_message},
     {"CANCEL", 21, 0, {U64, U64}, decode_message},
     {"END", 22, 0, {S(1024)}, decode_message},
@@ -156,13 +168,16 @@ static const Form FORMS[] = {
      {S(4096), U64, U(1, 64), ROWS(4000000), U(0, 63), P, U64, D, U(0, 3999999), U32, U(0, 1)},
      decode_plan},
     {"SCORE", 0, 0, {D, ROWS(256), U(0, 63), P, U64, D}, decode_score},
-    {"CANNOT", 0, 0, {S(512), ROWS(256), U(0, 255), S(512)}, decode_cannot},
+    {"shard", 0, 0, {D, D, U(0, 63)}, decode_shard},
+    {"RESIDUALS answer", 0, 0, {HALF, HALF}, decode_residuals_answer},
+    {"BATCHES answer", 0, 0, {HALF, HALF}, decode_batches_answer},
+    {"CANNOT", 0, 0, {S(512), ROWS(256), U(0, 3999999), S(512)}, decode_cannot},
     {"PROBE answer",
      0,
      1,
      {U(0, 2), U32, U32, U32, U32, F, U(0, 1), D, S(512)},
      decode_probe_answers},
-    {"SCORE answer", 0, 1, {U(0, 2), F, S(512)}, decode_score_answers},
+    {"SCORE answer", 0, 1, {U(0, 2), F, F, {'b', 0, 8192, 0}, S(512)}, decode_score_answers},
 };
 #define FORM_COUNT (sizeof FORMS / sizeof FORMS[0])
 
@@ -174,6 +189,7 @@ static const Form FORMS[] = {
 #undef D
 #undef F
 #undef B
+#undef HALF
 #undef ROWS
 #undef SOME_ROWS
 

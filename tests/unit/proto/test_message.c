@@ -438,12 +438,15 @@ TEST(answers_arrive_as_they_were_sent) {
         uint32_t count = i < 2 ? (uint32_t)i * PROTO_TASK_CLIPS : any_in(0, 20), count_back = 77;
         ProbeAnswer probes[PROTO_TASK_CLIPS];
         ScoreAnswer scores[PROTO_TASK_CLIPS];
+        static const char row_bytes[40] = "the row of a clip, as bytes";
         for (uint32_t k = 0; k < count; k++) {
             ClipOutcome outcome = (ClipOutcome)any_in(CLIP_USABLE, CLIP_UNREADABLE);
             probes[k] =
                 (ProbeAnswer){outcome,    any_u32(),    any_u32(),    any_u32(),    any_u32(),
                               any_real(), any_in(0, 1), any_digest(), any_text(512)};
-            scores[k] = (ScoreAnswer){outcome, any_real(), any_text(512)};
+            scores[k] = (ScoreAnswer){
+                outcome,      any_real(), any_real(), row_bytes, any_in(0, sizeof row_bytes),
+                any_text(512)};
         }
         const ProbeAnswer *probes_back;
         buffer_clear(&out);
@@ -471,7 +474,11 @@ TEST(answers_arrive_as_they_were_sent) {
         CHECK_INT(count_back, count);
         for (uint32_t k = 0; k < count; k++) {
             CHECK_INT(scores_back[k].outcome, scores[k].outcome);
-            CHECK(scores_back[k].score == (scores[k].outcome == CLIP_USABLE ? scores[k].score : 0));
+            bool usable = scores[k].outcome == CLIP_USABLE;
+            CHECK(scores_back[k].mse == (usable ? scores[k].mse : 0));
+            CHECK(scores_back[k].row_mahala == (usable ? scores[k].row_mahala : 0));
+            CHECK_INT(scores_back[k].row_bytes, usable ? scores[k].row_bytes : 0);
+            CHECK(memcmp(scores_back[k].row, row_bytes, scores_back[k].row_bytes) == 0);
             CHECK_TEXT(scores_back[k].reason, scores[k].reason);
         }
         pool_clear();
@@ -536,7 +543,7 @@ TEST(what_is_beyond_its_limit_is_not_sent) {
     check_not_sent(&m, STATUS_LIMIT, "shards");
 
     Buffer out = BUFFER_EMPTY;
-    ScoreAnswer nan_score = {CLIP_USABLE, NAN, ""};
+    ScoreAnswer nan_score = {.outcome = CLIP_USABLE, .mse = NAN, .row = "", .reason = ""};
     body_encode_score_answers(&nan_score, 1, &out);
     CHECK_INT(out.status, STATUS_INVALID);
     buffer_done(&out);
@@ -546,7 +553,7 @@ TEST(what_is_beyond_its_limit_is_not_sent) {
     CHECK_INT(out.status, STATUS_INVALID);
     CHECK_HAS(status_message(), "path");
     buffer_done(&out);
-    ScoreAnswer many[PROTO_TASK_CLIPS + 1] = {{.reason = ""}};
+    ScoreAnswer many[PROTO_TASK_CLIPS + 1] = {{.row = "", .reason = ""}};
     body_encode_score_answers(many, PROTO_TASK_CLIPS + 1, &out);
     CHECK_INT(out.status, STATUS_LIMIT);
     buffer_done(&out);

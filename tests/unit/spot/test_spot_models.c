@@ -41,7 +41,7 @@ static Settings small_settings(Kernel kernel) {
 }
 
 static void put_model(Made made) {
-    ModelFile file = {.rate_hz = 16000, .threshold = 2.5, .threshold_method = "mle"};
+    ModelFile file = {.rate_hz = 16000, .thresholds = {{2.5, "mle"}, {NAN, ""}, {NAN, ""}}};
     Buffer bytes = BUFFER_EMPTY;
     file.settings = small_settings(made.kernel);
     snprintf(file.set, sizeof file.set, "%s", made.set);
@@ -231,9 +231,9 @@ TEST(where_no_model_can_be_used_the_reason_is_told) {
     CHECK_INT(spot_models_open(root, &models), STATUS_FORMAT);
     CHECK_HAS(status_message(), "fan/" MODEL_FILE_NAME " is damaged");
     CHECK_OK(file_write(in_root("fan/" MODEL_FILE_NAME),
-                        "AUSCMODL\2\0\0\0............................", 40));
+                        "AUSCMODL\3\0\0\0............................", 40));
     CHECK_INT(spot_models_open(root, &models), STATUS_FORMAT);
-    CHECK_HAS(status_message(), "a model file of version 2, this program reads version 1");
+    CHECK_HAS(status_message(), "a model file of version 3, this program reads version 2");
     CHECK_OK(file_write(in_root("fan/" MODEL_FILE_NAME), "", 0));
     CHECK_INT(spot_models_open(root, &models), STATUS_FORMAT);
     CHECK_HAS(status_message(), "is not an auscult model file");
