@@ -193,3 +193,83 @@ Areas area_ranks_areas(const AreaRanks *ranks, const uint32_t *weights, double m
         .pauc_target = partial(target, max_fpr),
     };
 }
+
+// ---- without one clip ----
+
+// The clips of one score, from a rank on.
+typedef struct Group {
+    double normals, anomalies;
+    size_t end;
+} Group;
+
+static Group group_at(const AreaRanks *ranks, size_t first) {
+    Group group = {.end = first};
+    bool is_last = false;
+    for (; !is_last; group.end++) {
+        const Ranked *r = &ranks->ranked[group.end];
+        group.normals += r->label == 0;
+        group.anomalies += r->label == 1;
+        is_last = r->last;
+    }
+    return group;
+}
+
+// A clip takes with it the pairs that it is part of. All are whole or half numbers, hence exact.
+static void leave_out_auc(const AreaRanks *ranks, const Curve *whole, double *auc) {
+    double normals_above = 0, anomalies_above = 0;
+    for (size_t first = 0; first < ranks->count;) {
+        Group group = group_at(ranks, first);
+        double normals_below = whole->normals - normals_above - group.normals;
+        double of_anomaly = normals_below + group.normals / 2;
+        double of_normal = anomalies_above + group.anomalies / 2;
+        for (; first < group.end; first++) {
+            bool is_normal = ranks->ranked[first].label == 0;
+            auc[first] = share(whole->won - (is_normal ? of_normal : of_anomaly),
+                               whole->normals - is_normal, whole->anomalies - !is_normal);
+        }
+        normals_above += group.normals;
+        anomalies_above += group.anomalies;
+    }
+}
+
+static double pauc_without(const AreaRanks *ranks, const Curve *whole, size_t left_out,
+                           double max_fpr) {
+    bool is_normal = ranks->ranked[left_out].label == 0;
+    Curve curve = {.normals = whole->normals - is_normal,
+                   .anomalies = whole->anomalies - !is_normal};
+    if (curve.normals == 0 || curve.anomalies == 0) {
+        return NAN;
+    }
+    double normals = 0, anomalies = 0;
+    for (size_t i = 0; i < ranks->count && !curve.is_over; i++) {
+        const Ranked *r = &ranks->ranked[i];
+        normals += r->label == 0 && i != left_out;
+        anomalies += r->label == 1 && i != left_out;
+        if (r->last) {
+            if (normals > 0) {
+                curve_move(&curve, normals, anomalies, max_fpr);
+            }
+            curve.normals_above += normals;
+            curve.anomalies_above += anomalies;
+            normals = anomalies = 0;
+        }
+    }
+    return partial(&curve, max_fpr);
+}
+
+void area_ranks_leave_one_out(const AreaRanks *ranks, double max_fpr, double *auc, double *pauc) {
+    assert(max_fpr > 0 && max_fpr <= 1);
+    Curve curves[CURVES] = {{0}};
+    count_all(ranks, NULL, curves);
+    Curve *whole = &curves[ALL];
+    for (size_t first = 0; first < ranks->count;) {
+        Group group = group_at(ranks, first);
+        whole->won += group.normals * (whole->anomalies_above + group.anomalies / 2);
+        whole->anomalies_above += group.anomalies;
+        first = group.end;
+    }
+    leave_out_auc(ranks, whole, auc);
+    for (size_t i = 0; i < ranks->count; i++) {
+        pauc[i] = pauc_without(ranks, whole, i, max_fpr);
+    }
+}

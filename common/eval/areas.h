@@ -34,4 +34,9 @@ size_t area_ranks_clip(const AreaRanks *ranks, size_t rank);
 // weights: (area_ranks_count) by rank, how often each clip counts; NULL for once each.
 Areas area_ranks_areas(const AreaRanks *ranks, const uint32_t *weights, double max_fpr);
 
+// What area_ranks_areas would give for the curve of all clips without one of them, for each in
+// turn, to the bit: (area_ranks_count) values of auc and of pauc, by rank. A clip's share of the
+// AUC is known from its place; a pAUC is walked anew, but only up to max_fpr.
+void area_ranks_leave_one_out(const AreaRanks *ranks, double max_fpr, double *auc, double *pauc);
+
 #endif

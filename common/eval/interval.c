@@ -219,19 +219,15 @@ static Status pool_clips(const Study *study, MetricClip **ret_clips) {
     return clips != NULL ? STATUS_OK : STATUS_MEMORY;
 }
 
-static void leave_each_out(const AreaRanks *ranks, uint32_t *weights, double max_fpr,
+// room: (2 * area_ranks_count) numbers.
+static void leave_each_out(const AreaRanks *ranks, double *room, double max_fpr,
                            Intervals *intervals) {
     size_t count = area_ranks_count(ranks);
     Spread auc = {0}, pauc = {0};
+    area_ranks_leave_one_out(ranks, max_fpr, room, room + count);
     for (size_t i = 0; i < count; i++) {
-        weights[i] = 1;
-    }
-    for (size_t i = 0; i < count; i++) {
-        weights[i] = 0;
-        Areas areas = area_ranks_areas(ranks, weights, max_fpr);
-        weights[i] = 1;
-        spread_add(&auc, areas.auc);
-        spread_add(&pauc, areas.pauc);
+        spread_add(&auc, room[i]);
+        spread_add(&pauc, room[count + i]);
     }
     if (count > 1) {
         double pairs = (double)count * (double)(count - 1);
@@ -243,17 +239,17 @@ static void leave_each_out(const AreaRanks *ranks, uint32_t *weights, double max
 static Status pooled(const Study *study, Intervals *intervals) {
     MetricClip *clips = NULL;
     AreaRanks *ranks = NULL;
-    uint32_t *weights = mem_new(study->clips > 0 ? study->clips : 1, sizeof *weights);
-    Status status = weights != NULL ? pool_clips(study, &clips) : STATUS_MEMORY;
+    double *room = mem_new(2 * study->clips + 1, sizeof *room);
+    Status status = room != NULL ? pool_clips(study, &clips) : STATUS_MEMORY;
     if (status == STATUS_OK) {
         status = area_ranks_new(clips, study->clips, &ranks);
     }
     if (status == STATUS_OK) {
-        leave_each_out(ranks, weights, study->config->max_fpr, intervals);
+        leave_each_out(ranks, room, study->config->max_fpr, intervals);
     }
     area_ranks_free(ranks);
     mem_free(clips);
-    mem_free(weights);
+    mem_free(room);
     return status;
 }
 

@@ -41,7 +41,7 @@ typedef struct IntervalConfig {
 } IntervalConfig;
 
 // STATUS_INVALID: a score is NaN; STATUS_MEMORY. Time: (resamples + clips of a section) walks over
-// all clips, and as many over the pooled ones as there are clips.
+// all clips, and for each clip one over the highest of the pooled ones, up to max_fpr.
 Status interval_make(const IntervalConfig *config, const IntervalSection *sections, size_t count,
                      Intervals *ret_intervals);
 

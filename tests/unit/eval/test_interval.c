@@ -137,6 +137,28 @@ TEST(a_weight_counts_like_as_many_clips) {
     }
 }
 
+TEST(leaving_one_out_gives_the_bits_of_a_weight_of_zero) {
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        MetricClip clips[CLIPS];
+        uint32_t weights[CLIPS];
+        double auc[CLIPS], pauc[CLIPS];
+        const double max_fpr = seed % 3 == 0 ? 0.1 : seed % 3 == 1 ? 0.37 : 1;
+        AreaRanks *ranks;
+        draw_clips(clips, 1 + seed % CLIPS, seed);
+        CHECK_OK(area_ranks_new(clips, 1 + seed % CLIPS, &ranks));
+        area_ranks_leave_one_out(ranks, max_fpr, auc, pauc);
+        for (size_t r = 0; r < area_ranks_count(ranks); r++) {
+            for (size_t i = 0; i < area_ranks_count(ranks); i++) {
+                weights[i] = i != r;
+            }
+            Areas areas = area_ranks_areas(ranks, weights, max_fpr);
+            CHECK(isnan(areas.auc) ? isnan(auc[r]) : auc[r] == areas.auc);
+            CHECK(isnan(areas.pauc) ? isnan(pauc[r]) : pauc[r] == areas.pauc);
+        }
+        area_ranks_free(ranks);
+    }
+}
+
 // ---- bootstrap ----
 
 // Normals around 0, anomalies around 1.2: AUC has a known deviation, which the bootstrap must find.
@@ -223,11 +245,11 @@ TEST(every_failed_allocation_is_reported_and_leaks_nothing) {
     }
 }
 
-TEST_MAIN_LIST(T(scores_and_intervals_equal_scipys) T(official_scores_of_2024_are_met)
-                   T(unweighted_areas_are_those_of_the_metrics)
-                       T(a_weight_counts_like_as_many_clips)
-                           T(bootstrap_and_jackknife_agree_where_both_are_right)
-                               T(the_same_seed_draws_the_same_interval)
-                                   T(sections_without_a_class_give_no_interval_and_no_number)
-                                       T(a_score_that_is_not_a_number_is_refused)
-                                           T(every_failed_allocation_is_reported_and_leaks_nothing))
+TEST_MAIN_LIST(T(scores_and_intervals_equal_scipys) T(official_scores_of_2024_are_met) T(
+    unweighted_areas_are_those_of_the_metrics) T(a_weight_counts_like_as_many_clips)
+                   T(leaving_one_out_gives_the_bits_of_a_weight_of_zero)
+                       T(bootstrap_and_jackknife_agree_where_both_are_right)
+                           T(the_same_seed_draws_the_same_interval)
+                               T(sections_without_a_class_give_no_interval_and_no_number)
+                                   T(a_score_that_is_not_a_number_is_refused)
+                                       T(every_failed_allocation_is_reported_and_leaks_nothing))
