@@ -35,6 +35,10 @@ static DatasetMemory *memory_block(size_t size) {
     return block;
 }
 
+DatasetMemory *memory_begin(void) {
+    return memory_block(MEMORY_BLOCK_BYTES);
+}
+
 void *memory_new(DatasetMemory *memory, size_t count, size_t size) {
     size_t bytes = (count * size + 15) & ~(size_t)15;
     if (memory->size - memory->used < bytes) {
@@ -72,7 +76,7 @@ void memory_free(DatasetMemory *memory) {
 
 Status builder_init(Builder *builder, const DatasetOptions *options) {
     *builder = (Builder){.options = options};
-    builder->memory = memory_block(MEMORY_BLOCK_BYTES);
+    builder->memory = memory_begin();
     return builder->memory != NULL ? STATUS_OK : STATUS_MEMORY;
 }
 

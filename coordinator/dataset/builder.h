@@ -80,6 +80,7 @@ void builder_done(Builder *builder);
 Status builder_finish(Builder *builder, Dataset **ret_dataset);
 
 // Memory that lives as long as the Dataset; NULL and a message when there is none.
+DatasetMemory *memory_begin(void);
 void *memory_new(DatasetMemory *memory, size_t count, size_t size);
 char *memory_text(DatasetMemory *memory, const char *text);
 void memory_free(DatasetMemory *memory);

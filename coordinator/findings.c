@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/findings.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "common/base/limits.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+
+// A path of the user's and a name or two out of a file.
+#define TEXT_BYTES (LIMIT_PATH_BYTES + LIMIT_MESSAGE_BYTES)
+
+void findings_done(Findings *findings) {
+    for (uint32_t i = 0; i < findings->count; i++) {
+        mem_free(findings->items[i].text);
+    }
+    mem_free(findings->items);
+    *findings = FINDINGS_EMPTY;
+}
+
+// What comes out of a file may hold what moves a terminal's cursor.
+static void make_clean(char *text) {
+    for (; *text != '\0'; text++) {
+        if ((unsigned char)*text < 0x20 || *text == 0x7F) {
+            *text = '?';
+        }
+    }
+}
+
+static Status keep(Findings *findings, FindingKind kind, const char *text) {
+    if (findings->count == findings->capacity) {
+        uint32_t capacity = findings->capacity + FINDINGS_KEPT_MOST;
+        Finding *items = mem_resize(findings->items, capacity, sizeof *items);
+        if (items == NULL) {
+            return STATUS_MEMORY;
+        }
+        findings->items = items;
+        findings->capacity = capacity;
+    }
+    char *copy = mem_copy_text(text);
+    if (copy == NULL) {
+        return STATUS_MEMORY;
+    }
+    findings->items[findings->count++] = (Finding){kind, copy};
+    return STATUS_OK;
+}
+
+void findings_add(Findings *findings, FindingKind kind, const char *format, ...) {
+    char raw[TEXT_BYTES], text[TEXT_BYTES];
+    if (findings->status != STATUS_OK || ++findings->found[kind] > FINDINGS_KEPT_MOST) {
+        return;
+    }
+    va_list args;
+    va_start(args, format);
+    vsnprintf(raw, sizeof raw, format, args);
+    va_end(args);
+    text_fit(text, sizeof text, raw);
+    make_clean(text);
+    findings->status = keep(findings, kind, text);
+}
+
+void findings_add_status(Findings *findings, FindingKind kind) {
+    findings_add(findings, kind, "%s", status_message());
+}
+
+uint32_t findings_unkept(const Findings *findings, FindingKind kind) {
+    uint32_t found = findings->found[kind];
+    return found > FINDINGS_KEPT_MOST ? found - FINDINGS_KEPT_MOST : 0;
+}
+
+const char *finding_kind_text(FindingKind kind) {
+    static const char *const TEXTS[FINDING_KINDS] = {"error", "warning", "note"};
+    return TEXTS[kind];
+}
