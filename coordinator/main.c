@@ -21,6 +21,7 @@ static const Command COMMANDS[] = {
     {"train", cmd_train, "a run up to its trained models"},
     {"score", cmd_score, "a run up to its scores; with --model, score new recordings on the spot"},
     {"report", cmd_report, "a run's reports and submission"},
+    {"evaluate", cmd_evaluate, "official metrics for anybody's score files"},
     {"status", cmd_status, "how far a run is, while it runs and after"},
     {"clean", cmd_clean, "drop from a run's folder what belongs to nothing any more"},
     {"synth", cmd_synth, "make a synthetic data set in the challenge's layout"},
