@@ -57,8 +57,9 @@ static void print_text(const char *run, const StatusFacts *facts, bool is_alive,
         printf("%s: running (%s), %llu worker%s\n", run, facts->stage,
                (unsigned long long)facts->workers, facts->workers == 1 ? "" : "s");
         if (facts->models_stranded > 0) {
-            printf("  waiting         %llu models, for a worker that can read the data\n",
-                   (unsigned long long)facts->models_stranded);
+            printf("  waiting         %llu model%s, for a worker that can read the data\n",
+                   (unsigned long long)facts->models_stranded,
+                   facts->models_stranded == 1 ? "" : "s");
         }
     } else if (facts->state == RUN_DONE) {
         printf("%s: done\n", run);

@@ -155,6 +155,35 @@ def test_a_member_that_leaves_ends_its_step_and_goes(folder):
     check(workers[1].wait(10).code == 0, "the other member failed")
 
 
+def test_a_worker_with_wrong_data_ends_no_run(folder):
+    """Alone, it reads nothing; one that has other sound under the same names is no better. Then comes a good one."""
+    settings = ["--set", "epochs=3", "--set", "batch_size=32"]
+    pattern = r"worker (\S+) cannot use fan/train/\S+\.wav \(.*\), which can be read here"
+    coordinator = start_on_tcp(folder, settings=settings)
+    os.makedirs(f"{folder}/empty")
+    blind = start_worker(folder, coordinator, "--data", f"{folder}/empty")
+    name, = wait_for_text(coordinator, pattern)
+    check(name.endswith(f":{blind.process.pid}"), name)
+    wait_for_text(coordinator, "1 model waits for a worker that can read the data")
+    status = auscult("status", f"{folder}/run")
+    check_has(status.out, "1 model, for a worker that can read the data")
+    stop(coordinator)  # and continued, it waits again
+    coordinator = start_on_tcp(folder, settings=settings)
+    wait_for_text(coordinator, pattern)
+    make_data(f"{folder}/other", ("fan",), seed=7)
+    other = start_worker(folder, coordinator, "--data", f"{folder}/other")
+    names = wait_for_text(coordinator, pattern, 2)
+    check(names[1].endswith(f":{other.process.pid}"), str(names))
+    good = start_worker(folder, coordinator)
+    result = coordinator.wait()
+    check(result.code == 0, str(result))
+    check(len(re.findall(pattern, result.err)) == 2, f"a worker is named twice: {result}")
+    for worker in (blind, other, good):
+        check(worker.wait(30).code == 0, "a worker failed")
+    auscult("run", "--data", f"{folder}/data", "--out", f"{folder}/reference", "--local", "1", *settings)
+    check_same_results(f"{folder}/run", f"{folder}/reference")
+
+
 def noticed(coordinator, process_id, number):
     """Seconds from a signal to a worker until the coordinator says that it has left."""
     began = time.monotonic()

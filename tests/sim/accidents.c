@@ -22,6 +22,9 @@ void climate_draw(void) {
     climate->failed_send = chance(0.2) ? 0.005 : 0;
     climate->liars = chance(0.1) ? 0.4 : 0;
     climate->broken = chance(0.1) ? 0.4 : 0;
+    climate->blind = chance(0.2) ? (chance(0.5) ? 1 : 0.5) : 0;
+    // Else hardly anybody would be left to wait for.
+    climate->cannot /= climate->blind > 0 ? 20 : 1;
     for (int i = 0; i < ACCIDENT_KINDS; i++) {
         climate->weights[i] = chance(0.4) ? below(10) : 0;
     }

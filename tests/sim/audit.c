@@ -15,7 +15,8 @@ static bool is_willing(const Peer *peer) {
 static bool is_beside_idle(const Job *job) {
     for (int i = 0; i < sim.session_count; i++) {
         const Peer *peer = &sim.peers[sim.sessions[i]];
-        if (is_willing(peer) && !seen_has_failed(job, peer->number)) {
+        if (is_willing(peer) &&
+            (!seen_has_failed(job, peer->number) || seen_may_try_again(job, peer))) {
             return true;
         }
     }

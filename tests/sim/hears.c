@@ -33,7 +33,7 @@ void hears_malformed(CorePeer id) {
     if (peer->has_session && peer->lease_count > 0) {
         Job *job = &sim.jobs[peer->leases[0].job];
         if (job->kind == TASK_TRAIN) {
-            seen_fails(job, peer->number); // for other tasks CORE_FAILED tells
+            seen_fails(job, peer); // for other tasks CORE_FAILED tells
         }
     }
 }
@@ -78,7 +78,7 @@ static bool hears_result(Peer *peer, const WireResult *result) {
             lease = NULL;
         }
         if (lease != NULL && job->kind == TASK_TRAIN) {
-            seen_fails(job, peer->number);
+            seen_fails(job, peer);
         }
         // One that is looked at ends the session: those that come too late are not.
         return lease != NULL || (job->kind != TASK_TRAIN && result->outcome == RESULT_DONE &&
@@ -164,7 +164,7 @@ void hears_blob(Digest token, const Message *header) {
         lease->has_state = true;
         sim.quiet.trained = lease->has_answer ? &sim.jobs[lease->job] : NULL;
     } else if (header->blob.first != lease->first) {
-        seen_fails(&sim.jobs[lease->job], peer->number);
+        seen_fails(&sim.jobs[lease->job], peer);
         peer->is_ending = peer->is_no_death = true;
         sim.quiet.expelled = peer;
     } else {

@@ -107,6 +107,8 @@ static bool print_tally(const Tally *tally, int64_t took_ms) {
     all &= print("alarms", tally->alarms);
     all &= print("failed sends", tally->failed_sends);
     all &= print("workers refused", tally->refusals);
+    all &= print("trainings that waited for other workers", tally->stranded);
+    all &= print("trainings given again to who failed them and came back", tally->tried_again);
     return all;
 }
 

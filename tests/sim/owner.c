@@ -137,7 +137,7 @@ void owner_start(void) {
         job->is_added = job->is_committed = job->is_doubted = job->is_over = false;
         job->members = job->sum_mask = job->share_mask = job->holders = 0;
         job->failed_count = job->starved_audits = job->lone_audits = job->alarms_due = 0;
-        job->is_awaited = job->is_given_up = job->was_forgiven = false;
+        job->is_awaited = job->is_given_up = job->was_forgiven = job->is_looked_over = false;
         job->first_name[0] = '\0';
         job->sum = 0;
         job->has_state = false;
@@ -310,12 +310,44 @@ static void give_up(Job *job) {
 static void retry(Job *job) {
     job->is_doubted = false;
     job->group_ms = sim.now_ms;
+    job->is_looked_over = false;
     job->failed_count = job->deaths = job->cannots = job->old_deaths = job->old_cannots = 0;
     core_retry(sim.core, job->tag, sim.now_ms);
 }
 
+static void mend_in_a_while(int job) {
+    Event *event = add_event(MEND, -1, 1000 + below(chance(0.3) ? 200000 : 20000));
+    event->life = sim.incarnation;
+    event->job = job;
+}
+
+// The owner can read what workers cannot.
+static void let_wait(Job *job) {
+    TRACE("job %d waits for other workers", job_index(job));
+    job->is_doubted = false;
+    job->is_looked_over = true;
+    job->old_cannots = job->cannots;
+    job->group_ms = sim.now_ms;
+    sim.tally->stranded++;
+    core_wait(sim.core, job->tag, sim.now_ms);
+    mend_in_a_while(job_index(job));
+}
+
+// Somebody reads in the log which worker could not read what, until all is read.
+void owner_on_mend(int index) {
+    const Job *job = &sim.jobs[index];
+    if (job->is_looked_over && !job->is_over) {
+        worker_mend((int)below((uint32_t)sim.climate.workers));
+        mend_in_a_while(index);
+    }
+}
+
 void owner_on_look(int index) {
     Job *job = &sim.jobs[index];
+    if (job->kind == TASK_TRAIN && !job->nobody_can && sim.climate.blind > 0) {
+        let_wait(job);
+        return;
+    }
     if (job->kind == TASK_TRAIN) {
         job->nobody_can = false; // what stood in the way has been left out
         retry(job);

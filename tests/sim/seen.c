@@ -138,30 +138,46 @@ void seen_coordinator_ends(void) {
 
 // ---- failures ----
 
-bool seen_has_failed(const Job *job, uint64_t number) {
+static SeenFailure *failure_of(const Job *job, uint64_t number) {
     for (uint32_t i = 0; i < job->failed_count; i++) {
-        if (job->failed[i] == number) {
-            return true;
+        if (job->failed[i].number == number) {
+            return (SeenFailure *)&job->failed[i];
         }
     }
-    return false;
+    return NULL;
 }
 
-// The oldest are forgotten when there are too many.
-void seen_fails(Job *job, uint64_t number) {
-    if (seen_has_failed(job, number)) {
-        return;
+bool seen_has_failed(const Job *job, uint64_t number) {
+    return failure_of(job, number) != NULL;
+}
+
+void seen_fails(Job *job, const Peer *peer) {
+    SeenFailure *failure = failure_of(job, peer->number);
+    if (failure == NULL) {
+        PROMISE(job->failed_count < FAILED_MOST, "the world is too large");
+        failure = &job->failed[job->failed_count++];
+        *failure = (SeenFailure){.number = peer->number};
     }
-    if (job->failed_count == FAILED_MOST) {
-        memmove(job->failed, job->failed + 1, --job->failed_count * sizeof *job->failed);
+    failure->times++;
+    failure->token = peer->token;
+    failure->last_ms = sim.now_ms;
+    job->is_looked_over = false;
+}
+
+bool seen_may_try_again(const Job *job, const Peer *peer) {
+    const SeenFailure *failure = failure_of(job, peer->number);
+    if (failure == NULL || !job->is_looked_over || digest_equal(failure->token, peer->token)) {
+        return false;
     }
-    job->failed[job->failed_count++] = number;
+    int64_t pause_ms = failure->times < 8 ? PAUSE_LEAST_MS << (failure->times - 1) : PAUSE_MOST_MS;
+    pause_ms = pause_ms < PAUSE_MOST_MS ? pause_ms : PAUSE_MOST_MS;
+    return sim.now_ms - failure->last_ms >= pause_ms;
 }
 
 void seen_has_not_failed(Job *job, uint64_t number) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < job->failed_count; i++) {
-        if (job->failed[i] != number) {
+        if (job->failed[i].number != number) {
             job->failed[kept++] = job->failed[i];
         }
     }

@@ -41,7 +41,8 @@ static void check_doubled(const Peer *peer, Job *job) {
 static bool training_waits(void) {
     for (int i = 0; i < sim.job_count; i++) {
         const Job *job = &sim.jobs[i];
-        if (job->kind == TASK_TRAIN && seen_is_waiting(job) && job->members == 0 &&
+        bool is_stranded = job->is_looked_over && seen_all_have_failed(job);
+        if (job->kind == TASK_TRAIN && seen_is_waiting(job) && job->members == 0 && !is_stranded &&
             job->group_ms < sim.now_ms) {
             return true;
         }
@@ -77,7 +78,9 @@ static void check_worker(const Peer *peer) {
 }
 
 static void check_failures(const Peer *peer, Job *job) {
-    if (seen_has_failed(job, peer->number)) {
+    if (seen_has_failed(job, peer->number) && seen_may_try_again(job, peer)) {
+        sim.tally->tried_again++;
+    } else if (seen_has_failed(job, peer->number)) {
         // Those that seemed to die on it may try again when there are no others.
         PROMISE(job->deaths > 0 && seen_all_have_failed(job),
                 "who failed a task is not asked again while there are others");
@@ -264,7 +267,7 @@ static void says_died(Job *job) {
     Peer *dead = find_dead(job);
     PROMISE(dead != NULL && job->kind != TASK_TRAIN && !job->is_committed,
             "a death is counted for what was under work where somebody died");
-    seen_fails(job, dead->number);
+    seen_fails(job, dead);
     job->died_ms = sim.now_ms;
     if (dead != sim.quiet.expired) { // the session's end follows
         Worker *w = &sim.workers[dead->worker];
@@ -282,7 +285,7 @@ static void says_cannot(Job *job) {
         }
     }
     PROMISE(peer != NULL, "only who says so, or breaks the rules, cannot");
-    seen_fails(job, peer->number);
+    seen_fails(job, peer);
 }
 
 void says_failed(Job *job, uint32_t deaths, uint32_t cannots) {
@@ -342,6 +345,8 @@ void says_commit(Job *job, uint64_t answer) {
 void says_doubt(Job *job, CoreActionKind why) {
     PROMISE(job->is_added && !job->is_committed && !job->is_doubted,
             "the owner is asked once about what it has to decide");
+    PROMISE(why != CORE_CANNOT || !job->is_looked_over,
+            "the owner is asked again when another worker has failed");
     PROMISE(why != CORE_CANNOT || job->cannots >= CANNOTS_MOST || seen_all_have_failed(job) ||
                 job->was_forgiven,
             "the owner looks when nobody else could");

@@ -32,7 +32,7 @@ enum {
     ROUNDS = 5,        // of one piece
     SHARDS_MOST = 8,   // of one model
     JOBS_MOST = 400,   // tasks of a world
-    FAILED_MOST = 8,   // workers of which a task remembers that they failed it
+    FAILED_MOST = 128, // processes that fail one task
     WINDOW_MOST = 12,  // credits of one worker
     HELD_MOST = 64,    // tasks that lie at one worker, old sessions' included
     UNACKED_MOST = 64, // answers that one worker keeps to say them again
@@ -43,7 +43,9 @@ enum {
     QUIET_ALIVES = 3,       // PROTOCOL.md, "A session"
     LEASE_LEAST_MS = 10000, // no answer is due sooner
     LOST_ALIVES = 30,       // PROTOCOL.md, "A session"
-    GIVE_UP_ALIVES = 10     // a worker that hears nothing for so long connects anew
+    PAUSE_LEAST_MS = 30000, // PROTOCOL.md, "A task and its leases"
+    PAUSE_MOST_MS = 3600000,
+    GIVE_UP_ALIVES = 10 // a worker that hears nothing for so long connects anew
 };
 
 // ---- events ----
@@ -59,6 +61,7 @@ typedef enum EventKind {
     COMMITTED,      // the journal's thread has ended a transaction
     START,          // a coordinator is started
     LOOK,           // the owner has looked at what no worker could do
+    MEND,           // somebody sees to it that a worker can read what it could not
     WORK,           // a worker has computed the next part of what it holds
     FLUSH,          // a worker sends the answers that are ready
     BEAT,           // a worker's sign of life is due
@@ -77,7 +80,7 @@ typedef struct Event {
     Digest token;     // bulk, to the core
     Message header;   // bulk
     uint64_t attempt; // WORK
-    int job;          // LOOK
+    int job;          // LOOK, MEND
     Buffer bytes;     // owned
 } Event;
 
@@ -88,6 +91,14 @@ typedef struct Body {
     uint64_t value; // TRAIN: to start from
     uint32_t job, round, first, count, shards;
 } Body;
+
+// That a worker failed a job.
+typedef struct SeenFailure {
+    uint64_t number; // of its process
+    Digest token;    // of the session in which it last did
+    int64_t last_ms;
+    uint32_t times;
+} SeenFailure;
 
 typedef struct Job {
     TaskKind kind;
@@ -117,11 +128,12 @@ typedef struct Job {
     bool is_given_up;
     uint32_t alarms_due;
     uint32_t holders;
-    bool is_doubled;              // a straggler, given to another as well: once
-    int64_t judged_ms;            // when a holder was found to be late
-    int64_t died_ms;              // when a death was last counted
-    uint64_t failed[FAILED_MOST]; // numbers of workers that could not or died
+    bool is_doubled;                 // a straggler, given to another as well: once
+    int64_t judged_ms;               // when a holder was found to be late
+    int64_t died_ms;                 // when a death was last counted
+    SeenFailure failed[FAILED_MOST]; // of workers that could not or died
     uint32_t failed_count;
+    bool is_looked_over;              // since it last failed the owner has let it wait for others
     bool was_forgiven;                // some of them may try again
     uint32_t deaths, cannots;         // as the core last told
     uint32_t old_deaths, old_cannots; // as it was told of those before
@@ -198,6 +210,8 @@ typedef struct Worker {
     bool says_again;  // says unacknowledged answers again in a new session
     bool lies;        // some answers have other bits
     bool is_broken;   // sends what no worker may send
+    bool is_mended;   // whoever started it saw to it that it reads everything
+    uint32_t blind;   // models whose clips it cannot read, a bit each
     int blamed_job;   // the coordinator thinks that it died on it, NO_JOB
     uint64_t number;  // of the process, which is its worker_id
     uint64_t session; // counts its connections
@@ -285,7 +299,7 @@ typedef struct Climate {
     uint32_t gap_ms; // between accidents, at most
     uint32_t weights[ACCIDENT_KINDS];
     double cannot, slow_commit, failed_send;
-    double liars, broken; // of the workers
+    double liars, broken, blind; // of the workers
 } Climate;
 
 // Counted over worlds, so that a check that never had anything to see is noticed.
@@ -293,7 +307,7 @@ typedef struct Tally {
     uint64_t worlds, tasks, events, simulated_ms;
     uint64_t accidents[ACCIDENT_KINDS];
     uint64_t groups, poisons, cannots, impossibles, doubled, alarms, taken_back, repeated, too_late;
-    uint64_t expired, failed_sends, refusals;
+    uint64_t expired, failed_sends, refusals, stranded, tried_again;
 } Tally;
 
 // What must have come of the last input when the core has nothing more to say.
@@ -392,6 +406,7 @@ void worker_on_flush(int worker);
 void worker_on_beat(int worker);
 void worker_leave(int worker);
 void worker_on_bulk_lost(int worker);
+void worker_mend(int worker);
 
 // ---- owner.c ----
 void owner_make(void);
@@ -403,6 +418,7 @@ uint64_t owner_right_answer(const Job *job);
 void owner_on_commit(TaskTag tag, const Buffer *answer);
 void owner_on_cannot(TaskTag tag);
 void owner_on_look(int job);
+void owner_on_mend(int job);
 void owner_on_impossible(TaskTag tag);
 void owner_on_poison(TaskTag tag);
 void owner_on_failed(TaskTag tag, uint32_t deaths, uint32_t cannots);
@@ -469,9 +485,11 @@ void seen_session_begins(CorePeer id, Digest token);
 void seen_session_ends(CorePeer id);
 void seen_coordinator_ends(void);
 bool seen_has_failed(const Job *job, uint64_t number);
-void seen_fails(Job *job, uint64_t number);
+void seen_fails(Job *job, const Peer *peer);
 void seen_has_not_failed(Job *job, uint64_t number);
 bool seen_all_have_failed(const Job *job); // all that there are
+// Who failed a training that waits for others may try again in a later session, after a while.
+bool seen_may_try_again(const Job *job, const Peer *peer);
 // Those that seemed to die on a task may try again when there are no others.
 void seen_forgiveness(void);
 bool seen_is_waiting(const Job *job);

@@ -56,11 +56,14 @@ void worker_start(int worker) {
                     .says_again = chance(0.5),
                     .blamed_job = NO_JOB,
                     .lies = chance(sim.climate.liars),
-                    .is_broken = chance(sim.climate.broken)};
+                    .is_broken = chance(sim.climate.broken),
+                    .is_mended = w->is_mended};
+    fresh.blind =
+        !w->is_mended && chance(sim.climate.blind) ? 1 + below((1u << MODELS_MOST) - 1) : 0;
     *w = fresh;
     snprintf(w->name, sizeof w->name, "host%d.%llu", worker, (unsigned long long)w->number);
-    TRACE("worker %d starts as %s%s%s", worker, w->name, w->lies ? ", which lies" : "",
-          w->is_broken ? ", which is broken" : "");
+    TRACE("worker %d starts as %s%s%s%s", worker, w->name, w->lies ? ", which lies" : "",
+          w->is_broken ? ", which is broken" : "", w->blind ? ", which cannot read all" : "");
     worker_connect(worker);
 }
 
@@ -90,6 +93,20 @@ void worker_leave(int worker) {
     w->held_count = w->held_count > 0 && !trains;
     if (w->held_count == 0 && w->ready_count == 0) {
         leave(worker);
+    }
+}
+
+// It reads everything from now on: it is started anew, or the same process is connected anew.
+void worker_mend(int worker) {
+    Worker *w = &sim.workers[worker];
+    TRACE("%s is mended", w->name);
+    w->is_mended = true;
+    if (w->is_alive && chance(0.5)) {
+        w->blind = 0;
+        network_break(worker, chance(0.5), chance(0.5));
+        worker_connect(worker);
+    } else if (w->is_alive) {
+        worker_kill(worker, chance(0.7));
     }
 }
 
@@ -326,7 +343,8 @@ void worker_on_work(int worker, Event *event) {
     } else if (job->is_poison) {
         job->kills++;
         worker_kill(worker, true);
-    } else if ((job->nobody_can && chance(0.8)) || chance(sim.climate.cannot)) {
+    } else if ((job->nobody_can && chance(0.8)) || (w->blind >> job->model & 1) != 0 ||
+               chance(sim.climate.cannot)) {
         finish(worker, RESULT_CANNOT, 0);
     } else if (held->kind == TASK_TRAIN) {
         train_step(worker);

@@ -140,6 +140,7 @@ static bool is_void(const Event *event) {
     case TICKETS:
     case COMMITTED:
     case LOOK:
+    case MEND:
         return sim.core == NULL || event->life != sim.incarnation;
     case REVIVE:
         return w->is_alive;
@@ -192,6 +193,9 @@ static void happen(Event *event) {
     case LOOK:
         owner_on_look(event->job);
         loop_do_actions();
+        break;
+    case MEND:
+        owner_on_mend(event->job);
         break;
     case WORK:
         worker_on_work(event->worker, event);

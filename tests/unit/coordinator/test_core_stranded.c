@@ -69,6 +69,29 @@ TEST(the_owner_is_asked_again_when_another_worker_fails_too) {
     }
 }
 
+TEST(the_owner_is_asked_again_when_another_worker_gives_a_wrong_answer) {
+    strand();
+    join(2, 1);
+    after(0);
+    next_verdict = STATUS_FORMAT;
+    answer(2, 0, given(2, 0));
+    after(0);
+    CHECK_INT(core_counts(core).sessions, 1);
+    CHECK(find(CORE_CANNOT, 0, 0) != NULL);
+    end();
+}
+
+TEST(the_owner_is_not_asked_again_when_one_leaves_that_could) {
+    strand();
+    join(2, 0); // busy elsewhere
+    after(ALIVE_MS);
+    CHECK_INT(core_counts(core).stranded, 0);
+    lose(2);
+    after(ALIVE_MS);
+    check_waits();
+    end();
+}
+
 TEST(who_failed_and_comes_back_is_asked_again_after_a_while_that_doubles) {
     for (size_t k = 0; k < 2; k++) {
         strand(KINDS[k]);
@@ -168,8 +191,10 @@ TEST_MAIN_LIST(
         T(a_stranded_training_goes_to_the_first_other_worker_at_once)
             T(the_owner_is_asked_again_when_another_worker_fails_too)
                 T(who_failed_and_comes_back_is_asked_again_after_a_while_that_doubles)
-                    T(a_stranded_training_waits_while_nobody_is_there)
-                        T(a_stranded_training_holds_nothing_up)
-                            T(a_worker_that_could_is_kept_free_for_a_stranded_training)
-                                T(all_workers_that_failed_are_remembered)
-                                    T(a_stranded_training_that_begins_anew_forgets_who_failed_it))
+                    T(the_owner_is_asked_again_when_another_worker_gives_a_wrong_answer)
+                        T(the_owner_is_not_asked_again_when_one_leaves_that_could)
+                            T(a_stranded_training_waits_while_nobody_is_there)
+                                T(a_stranded_training_holds_nothing_up) T(
+                                    a_worker_that_could_is_kept_free_for_a_stranded_training)
+                                    T(all_workers_that_failed_are_remembered) T(
+                                        a_stranded_training_that_begins_anew_forgets_who_failed_it))
