@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -15,6 +17,7 @@ enum {
     QUEUE_MOST = PROTO_CREDITS, // tasks that wait, are under work, or whose answers do
     TELL_MOST = 128,            // so many answers are told, however quick the next one will be
     QUICK_NS = 100000, // a task that takes less lets the answers before it wait for its own
+    MOMENT_NS = 20000, // a task that takes less is waited for awake; about what a wake-up takes
 };
 
 // At most QUEUE_MOST entries from `first` on, in a circle.
@@ -34,7 +37,9 @@ struct Desk {
     bool is_asleep; // the computing thread waits for `more`
     DeskAnswer answers[QUEUE_MOST];
     Ring answer_ring;
-    bool is_told; // answer_fd was raised since answers were last taken
+    bool is_told;           // answer_fd was raised since answers were last taken
+    bool is_awaited;        // the session thread looks for an answer all the time
+    atomic_bool has_answer; // told without the lock to who does
     DeskProgress progress;
     bool has_progress;
     DeskSession session;      // the newest
@@ -139,35 +144,47 @@ Status desk_put_tasks(Desk *desk, const DeskTask *tasks, uint32_t count) {
     if (desk->is_leaving && status == STATUS_OK) {
         drop_waiting(desk);
     }
-    if (desk->is_asleep && desk->waiting_ring.count > 0) {
-        desk->is_asleep = false;
+    bool wakes = desk->is_asleep && desk->waiting_ring.count > 0;
+    desk->is_asleep = desk->is_asleep && !wakes;
+    pthread_mutex_unlock(&desk->lock);
+    if (wakes) { // without the lock, which it takes first of all
         pthread_cond_signal(&desk->more);
     }
-    pthread_mutex_unlock(&desk->lock);
     return status;
 }
 
-// Wakes the session thread when there are answers, unless the next task will be done before it
-// could send them: where tasks are that quick, a bundle of answers is worth waiting for.
-static void tell_answers(Desk *desk) {
+// Whether the session thread is to be woken: when there are answers, unless the next task will be
+// done before it could send them: where tasks are that quick, a bundle of answers is worth waiting
+// for.
+static bool should_tell(Desk *desk) {
     const Ring *waiting = &desk->waiting_ring;
-    if (desk->answer_ring.count == 0 || desk->is_told) {
-        return;
+    if (desk->answer_ring.count == 0 || desk->is_told || desk->is_awaited) {
+        return false;
     }
     if (waiting->count > 0 && desk->answer_ring.count < TELL_MOST) {
         int64_t usual_ns = desk->took_ns[desk->waiting[waiting->first].kind];
         if (usual_ns > 0 && usual_ns < QUICK_NS) {
-            return;
+            return false;
         }
     }
     desk->is_told = true;
-    raise_fd(desk->answer_fd);
+    return true;
+}
+
+// Wakes it once the lock, which it takes first of all, is free. When it has taken the answers in
+// between, it is woken in vain.
+static void unlock_and_tell(Desk *desk) {
+    bool tells = should_tell(desk);
+    pthread_mutex_unlock(&desk->lock);
+    if (tells) {
+        raise_fd(desk->answer_fd);
+    }
 }
 
 // Room for an answer is certain: desk_put_tasks keeps it for each task.
 static void push_answer(Desk *desk, const DeskAnswer *answer) {
     desk->answers[ring_push(&desk->answer_ring)] = *answer;
-    tell_answers(desk);
+    atomic_store(&desk->has_answer, true);
 }
 
 static void remove_waiting(Desk *desk, uint32_t i) {
@@ -193,7 +210,7 @@ void desk_cancel(Desk *desk, uint64_t task, uint64_t attempt) {
             break;
         }
     }
-    pthread_mutex_unlock(&desk->lock);
+    unlock_and_tell(desk);
 }
 
 void desk_cancel_all(Desk *desk) {
@@ -212,8 +229,7 @@ void desk_leave(Desk *desk) {
     pthread_mutex_lock(&desk->lock);
     desk->is_leaving = true;
     drop_waiting(desk);
-    tell_answers(desk);
-    pthread_mutex_unlock(&desk->lock);
+    unlock_and_tell(desk);
 }
 
 void desk_stop(Desk *desk) {
@@ -241,6 +257,33 @@ uint32_t desk_take_answers(Desk *desk, DeskAnswer *ret_answers, uint32_t most) {
     }
     pthread_mutex_unlock(&desk->lock);
     return count;
+}
+
+// Whether one task is all there is, and one that takes next to no time.
+static bool has_lone_quick(const Desk *desk) {
+    const DeskTask *task =
+        desk->has_current ? &desk->current : &desk->waiting[desk->waiting_ring.first];
+    int64_t usual_ns = desk->took_ns[task->kind];
+    return desk->waiting_ring.count + desk->has_current == 1 && desk->answer_ring.count == 0 &&
+           usual_ns > 0 && usual_ns < MOMENT_NS;
+}
+
+void desk_await_moment(Desk *desk) {
+    pthread_mutex_lock(&desk->lock);
+    bool awaits = has_lone_quick(desk);
+    desk->is_awaited = awaits;
+    atomic_store(&desk->has_answer, false);
+    pthread_mutex_unlock(&desk->lock);
+    if (!awaits) {
+        return;
+    }
+    int64_t until_ns = clock_ns() + 2 * MOMENT_NS;
+    while (!atomic_load(&desk->has_answer) && clock_ns() < until_ns) {
+        sched_yield(); // where both threads have one processor between them
+    }
+    pthread_mutex_lock(&desk->lock);
+    desk->is_awaited = false; // what came is taken next
+    pthread_mutex_unlock(&desk->lock);
 }
 
 bool desk_take_progress(Desk *desk, DeskProgress *ret_progress) {
@@ -281,7 +324,6 @@ static void begin_task(Desk *desk, DeskTask *ret_task) {
 
 bool desk_next_task(Desk *desk, DeskTask *ret_task) {
     pthread_mutex_lock(&desk->lock);
-    tell_answers(desk);
     while (desk->waiting_ring.count == 0 && !desk->is_stopped) {
         desk->is_asleep = true;
         pthread_cond_wait(&desk->more, &desk->lock);
@@ -345,5 +387,5 @@ void desk_answer(Desk *desk, ResultOutcome outcome, Buffer *body) {
     } else {
         buffer_done(&answer.body);
     }
-    pthread_mutex_unlock(&desk->lock);
+    unlock_and_tell(desk);
 }

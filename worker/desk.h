@@ -61,6 +61,10 @@ void desk_stop(Desk *desk);
 int desk_answer_fd(const Desk *desk); // readable when there are answers to take
 // Takes up to `most`, in the order of their ends; the bodies are the caller's. Returns how many.
 uint32_t desk_take_answers(Desk *desk, DeskAnswer *ret_answers, uint32_t most);
+// Waits for the answer to a task that is the only one and takes next to no time, some tens of
+// microseconds at most: going to sleep and waking up would take longer. Else returns at once. To be
+// followed by desk_take_answers.
+void desk_await_moment(Desk *desk);
 // The newest progress if it is news.
 bool desk_take_progress(Desk *desk, DeskProgress *ret_progress);
 bool desk_is_idle(Desk *desk); // nothing waits and nothing is worked on

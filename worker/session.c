@@ -400,6 +400,7 @@ static SessionEnd converse(Session *session, char kernel[32]) {
         if (!read_all(session, &end, kernel)) {
             return end;
         }
+        desk_await_moment(session->desk);
         int64_t now_ms = clock_ms();
         if (send_answers(session) != STATUS_OK || send_signs(session, now_ms) != STATUS_OK) {
             return SESSION_LOST;

@@ -282,14 +282,18 @@ int writer_fd(const Writer *writer) {
 
 Status writer_put(Writer *writer, Record *record) {
     Status status = STATUS_OK;
+    bool wakes = false;
     pthread_mutex_lock(&writer->lock);
     if (writer->failed) {
         status = status_set(STATUS_IO, "%s", writer->failure);
     } else {
+        wakes = writer->queued.first == NULL; // else it is awake, and takes them all
         append(&writer->queued, record);
-        pthread_cond_signal(&writer->more);
     }
     pthread_mutex_unlock(&writer->lock);
+    if (wakes) { // without the lock, which it takes first of all
+        pthread_cond_signal(&writer->more);
+    }
     if (status != STATUS_OK) {
         mem_free(record);
     }

@@ -412,6 +412,30 @@ TEST(answers_to_quick_tasks_are_told_many_at_once) {
     end();
 }
 
+// Whether a moment was enough or not, an answer is there or it is told.
+TEST(an_answer_that_was_waited_for_awake_is_found_or_told) {
+    enum { TASKS = 20000 };
+    begin();
+    uint64_t done = 0;
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, work, &done) == 0);
+    for (uint64_t i = 0; i < TASKS; i++) {
+        CHECK_OK(put(i));
+        desk_await_moment(desk);
+        DeskAnswer found;
+        while (desk_take_answers(desk, &found, 1) == 0) {
+            struct pollfd look = {.fd = desk_answer_fd(desk), .events = POLLIN};
+            CHECK(poll(&look, 1, 20000) == 1);
+        }
+        CHECK_INT(found.task, i);
+        buffer_done(&found.body);
+    }
+    desk_stop(desk);
+    pthread_join(thread, NULL);
+    CHECK_INT(done, TASKS);
+    end();
+}
+
 TEST(a_stopped_desk_sends_the_computing_thread_home) {
     begin();
     uint64_t done = 0;
@@ -461,7 +485,8 @@ TEST_MAIN_LIST(
         T(a_bundle_that_does_not_fit_is_refused_whole)
             T(tasks_sent_and_cancelled_without_end_are_refused)
                 T(a_worker_that_leaves_ends_its_task_and_begins_no_other)
-                    T(answers_to_quick_tasks_are_told_many_at_once)
+                    T(answers_to_quick_tasks_are_told_many_at_once) T(
+                        an_answer_that_was_waited_for_awake_is_found_or_told)
                         T(a_cancelled_waiting_task_gives_its_credit_back_and_is_not_done) T(
                             a_cancelled_task_under_work_gives_its_credit_back_without_an_answer)
                             T(cancelling_another_attempt_or_an_answered_task_changes_nothing) T(
