@@ -70,7 +70,7 @@ TEST(the_owner_is_asked_again_when_another_worker_fails_too) {
 }
 
 TEST(the_owner_is_asked_again_when_another_worker_gives_a_wrong_answer) {
-    strand();
+    strand(TASK_TRAIN);
     join(2, 1);
     after(0);
     next_verdict = STATUS_FORMAT;
@@ -82,7 +82,7 @@ TEST(the_owner_is_asked_again_when_another_worker_gives_a_wrong_answer) {
 }
 
 TEST(the_owner_is_not_asked_again_when_one_leaves_that_could) {
-    strand();
+    strand(TASK_TRAIN);
     join(2, 0); // busy elsewhere
     after(ALIVE_MS);
     CHECK_INT(core_counts(core).stranded, 0);
