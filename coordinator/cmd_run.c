@@ -97,6 +97,14 @@ static int run_dry(Run *run) {
     return say_plan(run);
 }
 
+// Not before the run is open, since the program may execute itself anew on the way.
+static void say_notes(const Run *run) {
+    if (run->config_notes.size > 0) {
+        log_info("%s: of the official baseline's keys these do not apply: %s", run->options.config,
+                 buffer_cstr(&run->config_notes));
+    }
+}
+
 static int run_until(int argc, char **argv, Stage until) {
     Run run = {.until = until};
     int parsed = run_options_parse(argc, argv, &run.options);
@@ -105,18 +113,22 @@ static int run_until(int argc, char **argv, Stage until) {
     }
     early_stop_catch(EXIT_STOPPED);
     log_set_level(run.options.is_quiet ? LOG_ERROR : run.options.is_verbose ? LOG_DEBUG : LOG_INFO);
-    if (run_options_settings(&run.options, &run.settings) != STATUS_OK) {
+    if (run_options_settings(&run.options, &run.settings, &run.config_notes) != STATUS_OK) {
         log_error("%s", status_message());
+        buffer_done(&run.config_notes);
         return EXIT_USAGE;
     }
     int exit_status;
     if (run.options.is_dry) {
+        say_notes(&run);
         exit_status = run_dry(&run);
     } else {
         // argv[-1] is the program: linalg_start may execute it anew with the whole command line.
         Status status = run_open(&run, argv - 1);
         if (status != STATUS_OK) {
             log_error("%s", status_message());
+        } else {
+            say_notes(&run);
         }
         exit_status = status == STATUS_OK        ? serve(&run)
                       : status == STATUS_INVALID ? EXIT_USAGE

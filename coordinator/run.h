@@ -31,6 +31,7 @@ typedef struct RunRecord {
 
 typedef struct Run {
     RunOptions options;
+    Buffer config_notes; // what --config holds that does not apply
     Stage until;         // the last stage to do
     Settings settings;   // of the command line, then of the run
     char **roots;        // (root_count) absolute; owned, as all below

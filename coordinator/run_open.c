@@ -265,6 +265,7 @@ void run_close(Run *run) {
     mem_free(run->roots);
     mem_free(run->manifest);
     mem_free(run->known);
+    buffer_done(&run->config_notes);
     run_record_done(&run->before);
     log_close();
 }

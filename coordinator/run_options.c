@@ -267,12 +267,12 @@ int run_options_parse(int argc, char **argv, RunOptions *options) {
     return check(command, options);
 }
 
-Status run_options_settings(const RunOptions *options, Settings *ret_settings) {
+Status run_options_settings(const RunOptions *options, Settings *ret_settings, Buffer *notes) {
     Settings settings;
     Status status =
         settings_preset(options->preset != NULL ? options->preset : "default", &settings);
     if (status == STATUS_OK && options->config != NULL) {
-        status = config_read_file(options->config, &settings);
+        status = config_read_file(options->config, &settings, notes);
     }
     for (uint32_t i = 0; i < options->assignment_count && status == STATUS_OK; i++) {
         status = settings_assign(&settings, options->assignments[i]);

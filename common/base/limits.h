@@ -36,6 +36,10 @@
 #define LIMIT_SHARDS          64    // logical shards of one model
 #define LIMIT_EPOCHS          1000000
 #define LIMIT_SEEDS           100 // seeds of one run: deviations over them are known to a tenth long before
+#define LIMIT_AXES            8 // settings that vary in one run: a folder is named after all of them
+#define LIMIT_AXIS_VALUES     32   // values of one of them
+#define LIMIT_SYSTEMS         1000 // of one run: what all the combinations, seeds and scores make
+#define LIMIT_SYSTEM_BYTES    128 // a system's name: its folder's, and part of a history's file name
 #define LIMIT_WORKERS         1024 // sessions of one coordinator
 
 #endif

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "common/base/limits.h"
+#include "common/base/setting_lists.h"
 #include "common/base/text.h"
+#include "common/base/variants.h"
 
 static const char *const PAD_CHOICES[] = {"zeros", "reflect", NULL};
 static const char *const MODEL_PER_CHOICES[] = {"machine", "section", NULL};
@@ -16,6 +18,7 @@ static const char *const SCORE_CHOICES[] = {"MSE", "MAHALA", "CLIPMAHALA", NULL}
 static const char *const MAHALA_CHOICES[] = {"code", "paper", NULL};
 static const char *const BOOL_CHOICES[] = {"false", "true", NULL};
 static const char *const THRESHOLD_CHOICES[] = {"gamma_clip", "gamma_batch", "percentile", NULL};
+static const char *const ENSEMBLE_CHOICES[] = {"none", "zmean", NULL};
 // The order of Kernel in common/model/linalg.h, whose test holds both together.
 static const char *const NUMERICS_CHOICES[] = {"auto", "prescott", "haswell", "skylakex", NULL};
 
@@ -55,10 +58,10 @@ const SettingRow SETTING_TABLE[] = {
      NULL, "several seeds, [1, 2]: models and outputs for each; the first is `seed`"},
     CHOICE(numerics, SETTING_TRAINING, NUMERICS_CHOICES,
            "BLAS kernel, part of the result; auto takes this machine's best and writes it down"),
-    CHOICE(
-        score, SETTING_SCORING, SCORE_CHOICES,
+    ROW(score, SETTING_SCORES, SETTING_SCORING, 0, 0, SCORE_CHOICES,
         "what a clip's score is: mean squared error, or the Mahalanobis distance of its residual "
-        "from the training vectors' (MAHALA) or clips' (CLIPMAHALA)"),
+        "from the training vectors' (MAHALA) or clips' (CLIPMAHALA); [MSE, MAHALA]: outputs for "
+        "each"),
     CHOICE(mahala, SETTING_SCORING, MAHALA_CHOICES,
            "MAHALA: of the clip's mean residual row as the baseline's code, or the mean over its "
            "rows as the paper"),
@@ -71,6 +74,15 @@ const SettingRow SETTING_TABLE[] = {
          "gamma_clip, gamma_batch: the quantile"),
     REAL(percentile, SETTING_REPORT, 0, 100, "percentile: per cent of the scores below"),
     REAL(max_fpr, SETTING_REPORT, 0.0001, 1, "false-positive rate at which pAUC ends"),
+    CHOICE(ensemble, SETTING_REPORT, ENSEMBLE_CHOICES,
+           "zmean: one more system, the mean of all systems' scores, each standardised by its "
+           "training clips'"),
+    ROW(matrix, SETTING_MATRIX, SETTING_TRAINING, 0, 0, NULL,
+        "settings that vary, {n_mels: [64, 128], epochs: [50, 100]}: models and outputs for each "
+        "combination"),
+    ROW(primary, SETTING_NAME, SETTING_REPORT, 0, 0, NULL,
+        "the system whose outputs stand at the top, by what tells it from others: seed_2, MAHALA, "
+        "n_mels_64_seed_2; without it the first of everything"),
     CHOICE(spread, SETTING_EXECUTION, SPREAD_CHOICES,
            "train one model on several workers: when it pays, always, never; same bits"),
     {0},
@@ -118,6 +130,9 @@ Status settings_preset(const char *name, Settings *ret_settings) {
         settings.scaler = SCALER_NONE;
         settings.shards = 1;
         settings.model_per = MODEL_PER_SECTION;
+        settings.scores = (ScoreList){.count = 2, .kinds = {SCORE_MSE, SCORE_MAHALA}};
+        settings.threshold = THRESHOLD_GAMMA_BATCH;
+        settings.compat = 1;
     } else if (strcmp(name, "default") != 0) {
         return status_set(STATUS_INVALID, "unknown preset '%s': there are default, dcase-baseline",
                           name);
@@ -158,6 +173,15 @@ static Status unknown_key(const char *key) {
                       key);
 }
 
+Status settings_row(const char *key, const SettingRow **ret_row) {
+    const SettingRow *row = find(key);
+    if (row == NULL) {
+        return unknown_key(key);
+    }
+    *ret_row = row;
+    return STATUS_OK;
+}
+
 // "a, b or c"
 static void list_choices(const char *const *choices, Buffer *out) {
     for (int i = 0; choices[i] != NULL; i++) {
@@ -166,22 +190,36 @@ static void list_choices(const char *const *choices, Buffer *out) {
     }
 }
 
-static Status set_choice(int32_t *field, const SettingRow *row, const char *value) {
-    for (int i = 0; row->choices[i] != NULL; i++) {
-        if (strcmp(row->choices[i], value) == 0) {
-            *field = i;
-            return STATUS_OK;
+int32_t setting_choice(const SettingRow *row, const char *value) {
+    int32_t count = 0;
+    for (; row->choices[count] != NULL; count++) {
+        if (strcmp(row->choices[count], value) == 0) {
+            return count;
         }
     }
+    return -1;
+}
+
+static Status set_choice(int32_t *field, const SettingRow *row, const char *value) {
+    int32_t choice = setting_choice(row, value);
+    if (choice < 0) {
+        return setting_no_choice(row, value);
+    }
+    *field = choice;
+    return STATUS_OK;
+}
+
+Status setting_no_choice(const SettingRow *row, const char *value) {
     Buffer list = BUFFER_EMPTY;
     list_choices(row->choices, &list);
-    Status status = status_set(STATUS_INVALID, "%s is '%s': accepted are %s", row->key, value,
-                               buffer_cstr(&list));
+    Status status =
+        status_set(STATUS_INVALID, "%s is '%s': accepted are %s%s", row->key, value,
+                   buffer_cstr(&list), row->type == SETTING_SCORES ? ", or a list of them" : "");
     buffer_done(&list);
     return status;
 }
 
-static Status out_of_range(const SettingRow *row, const char *value) {
+Status setting_out_of_range(const SettingRow *row, const char *value) {
     char least[TEXT_NUMBER_BYTES], most[TEXT_NUMBER_BYTES];
     text_number(least, row->least);
     text_number(most, row->most);
@@ -192,8 +230,7 @@ static Status out_of_range(const SettingRow *row, const char *value) {
                       kind, least, most);
 }
 
-// The ways in which YAML, and Python, write that there is no value.
-static bool is_null(const char *value) {
+bool setting_is_null(const char *value) {
     static const char *const WORDS[] = {"", "~", "null", "Null", "NULL", "None"};
     for (size_t i = 0; i < sizeof WORDS / sizeof WORDS[0]; i++) {
         if (strcmp(value, WORDS[i]) == 0) {
@@ -203,102 +240,11 @@ static bool is_null(const char *value) {
     return false;
 }
 
-// The next item of a list, without the spaces around it; *at moves behind it and its comma.
-static void next_item(const char **at, char out[TEXT_NUMBER_BYTES]) {
-    static const char *const SPACES = " \t";
-    const char *start = *at + strspn(*at, SPACES);
-    size_t whole = strcspn(start, ",");
-    size_t length = whole;
-    while (length > 0 && strchr(SPACES, start[length - 1]) != NULL) {
-        length--;
-    }
-    length = length < TEXT_NUMBER_BYTES ? length : 0; // nothing that long is a number
-    snprintf(out, TEXT_NUMBER_BYTES, "%.*s", (int)length, start);
-    *at = start[whole] == ',' ? start + whole + 1 : NULL;
-}
-
-static bool has_seed(const SeedList *list, int64_t seed) {
-    for (int32_t i = 0; i < list->count; i++) {
-        if (list->seeds[i] == seed) {
-            return true;
-        }
-    }
-    return false;
-}
-
-// The items between the brackets, which may be left away.
-static Status read_seeds(const SettingRow *row, const char *value, SeedList *ret_list) {
-    SeedList list = {0};
-    char items[LIMIT_SEEDS * TEXT_NUMBER_BYTES];
-    size_t length = strlen(value);
-    bool in_brackets = length >= 2 && value[0] == '[' && value[length - 1] == ']';
-    size_t edge = in_brackets ? 1 : 0;
-    if (length - 2 * edge >= sizeof items) {
-        return status_set(STATUS_INVALID, "%s: accepted are at most %d", row->key, LIMIT_SEEDS);
-    }
-    snprintf(items, sizeof items, "%.*s", (int)(length - 2 * edge), value + edge);
-    bool is_empty = in_brackets ? items[strspn(items, " \t")] == '\0' : is_null(value);
-    for (const char *at = is_empty ? NULL : items; at != NULL;) {
-        char item[TEXT_NUMBER_BYTES];
-        int64_t seed;
-        next_item(&at, item);
-        if (text_to_int(item, &seed) != STATUS_OK ||
-            !((double)seed >= row->least && (double)seed <= row->most) || has_seed(&list, seed)) {
-            return out_of_range(row, value);
-        }
-        if (list.count == LIMIT_SEEDS) {
-            return status_set(STATUS_INVALID, "%s: accepted are at most %d", row->key, LIMIT_SEEDS);
-        }
-        list.seeds[list.count++] = seed;
-    }
-    *ret_list = list;
-    return STATUS_OK;
-}
-
-// One seed has one form, so that its files have the same bytes whichever way it was given.
-static Status set_seeds(Settings *settings, const SettingRow *row, const char *value) {
-    SeedList list;
-    Status status = read_seeds(row, value, &list);
-    if (status == STATUS_OK) {
-        settings->seed = list.count > 0 ? list.seeds[0] : settings->seed;
-        settings->seeds = list.count > 1 ? list : (SeedList){0};
-    }
-    return status;
-}
-
-Status settings_set(Settings *settings, const char *key, const char *value) {
-    const SettingRow *row = find(key);
-    if (row == NULL) {
-        return unknown_key(key);
-    }
-    char *field = (char *)settings + row->offset;
-    if (row->type == SETTING_CHOICE) {
-        return set_choice((int32_t *)(void *)field, row, value);
-    }
-    if (row->type == SETTING_SEEDS) {
-        return set_seeds(settings, row, value);
-    }
-    // The official baseline writes null for "up to half the rate" and "as long as n_fft".
-    char n_fft[16];
-    if (is_null(value) && strcmp(key, "fmax") == 0) {
-        value = "0";
-    } else if (is_null(value) && strcmp(key, "win_length") == 0) {
-        snprintf(n_fft, sizeof n_fft, "%d", settings->n_fft);
-        value = n_fft;
-    }
-    if (row->type == SETTING_REAL) {
-        double real;
-        if (text_to_double(value, &real) != STATUS_OK ||
-            !(real >= row->least && real <= row->most)) {
-            return out_of_range(row, value);
-        }
-        memcpy(field, &real, sizeof real);
-        return STATUS_OK;
-    }
+static Status set_whole(char *field, const SettingRow *row, const char *value) {
     int64_t whole;
     if (text_to_int(value, &whole) != STATUS_OK ||
         !((double)whole >= row->least && (double)whole <= row->most)) {
-        return out_of_range(row, value);
+        return setting_out_of_range(row, value);
     }
     int32_t narrow = (int32_t)whole;
     if (row->type == SETTING_INT64) {
@@ -307,6 +253,70 @@ Status settings_set(Settings *settings, const char *key, const char *value) {
         memcpy(field, &narrow, sizeof narrow);
     }
     return STATUS_OK;
+}
+
+static Status set_real(char *field, const SettingRow *row, const char *value) {
+    double real;
+    if (text_to_double(value, &real) != STATUS_OK || !(real >= row->least && real <= row->most)) {
+        return setting_out_of_range(row, value);
+    }
+    memcpy(field, &real, sizeof real);
+    return STATUS_OK;
+}
+
+// A part of file names.
+static Status set_name(char field[LIMIT_SYSTEM_BYTES], const SettingRow *row, const char *value) {
+    static const char *const FINE =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+-";
+    if (strlen(value) >= LIMIT_SYSTEM_BYTES || value[strspn(value, FINE)] != '\0') {
+        return status_set(STATUS_INVALID, "%s is '%s': accepted is the name of a system", row->key,
+                          value);
+    }
+    memset(field, 0, LIMIT_SYSTEM_BYTES);
+    strcpy(field, setting_is_null(value) ? "" : value);
+    return STATUS_OK;
+}
+
+Status settings_set(Settings *settings, const char *key, const char *value) {
+    const SettingRow *row = find(key);
+    if (row == NULL) {
+        return unknown_key(key);
+    }
+    char *field = (char *)settings + row->offset;
+    // The official baseline writes null for "up to half the rate" and "as long as n_fft".
+    char n_fft[16];
+    if (setting_is_null(value) && strcmp(key, "fmax") == 0) {
+        value = "0";
+    } else if (setting_is_null(value) && strcmp(key, "win_length") == 0) {
+        snprintf(n_fft, sizeof n_fft, "%d", settings->n_fft);
+        value = n_fft;
+    }
+    Status status = STATUS_OK;
+    switch (row->type) {
+    case SETTING_INT:
+    case SETTING_INT64:
+        status = set_whole(field, row, value);
+        break;
+    case SETTING_REAL:
+        status = set_real(field, row, value);
+        break;
+    case SETTING_CHOICE:
+        status = set_choice((int32_t *)(void *)field, row, value);
+        break;
+    case SETTING_SEEDS:
+        status = setting_set_seeds(settings, row, value);
+        break;
+    case SETTING_SCORES:
+        status = setting_set_scores(settings, row, value);
+        break;
+    case SETTING_MATRIX:
+        status = setting_set_matrix(settings, row, value);
+        break;
+    case SETTING_NAME:
+        status = set_name(field, row, value);
+        break;
+    }
+    return status;
 }
 
 Status settings_assign(Settings *settings, const char *assignment) {
@@ -320,7 +330,8 @@ Status settings_assign(Settings *settings, const char *assignment) {
     return settings_set(settings, key, equals + 1);
 }
 
-Status settings_check(const Settings *s) {
+// Of one combination.
+static Status check_one(const Settings *s) {
     if ((s->shards & (s->shards - 1)) != 0) {
         return status_set(STATUS_INVALID, "shards is %d: accepted is a power of two from 1 to %d",
                           s->shards, LIMIT_SHARDS);
@@ -345,17 +356,40 @@ Status settings_check(const Settings *s) {
         return status_set(STATUS_INVALID, "fmin is %g and fmax is %g: fmin must be below fmax",
                           s->fmin, s->fmax);
     }
-    if (s->seeds.count > 0 && s->seeds.seeds[0] != s->seed) {
-        return status_set(STATUS_INVALID,
-                          "seed is %lld and seeds begins with %lld: give one of the two",
-                          (long long)s->seed, (long long)s->seeds.seeds[0]);
-    }
     if (s->n_mels * s->frames > LIMIT_VECTOR) {
         return status_set(STATUS_INVALID,
                           "n_mels is %d and frames is %d: a vector of %d floats, accepted are %d",
                           s->n_mels, s->frames, s->n_mels * s->frames, LIMIT_VECTOR);
     }
     return STATUS_OK;
+}
+
+static Status check_variants(const Settings *settings) {
+    uint32_t count = variants_count(settings);
+    for (uint32_t v = 0; v < count; v++) {
+        Settings one = variants_settings(settings, v);
+        Status status = check_one(&one);
+        if (status != STATUS_OK) {
+            char name[LIMIT_SYSTEM_BYTES];
+            variants_name(settings, v, name);
+            return count > 1 ? status_prefix(status, "with %s", name) : status;
+        }
+    }
+    return STATUS_OK;
+}
+
+Status settings_check(const Settings *settings) {
+    const SeedList *seeds = &settings->seeds;
+    if (seeds->count > 0 && seeds->seeds[0] != settings->seed) {
+        return status_set(STATUS_INVALID,
+                          "seed is %lld and seeds begins with %lld: give one of the two",
+                          (long long)settings->seed, (long long)seeds->seeds[0]);
+    }
+    Status status = setting_check_matrix(settings);
+    if (status == STATUS_OK) {
+        status = variants_check(settings);
+    }
+    return status == STATUS_OK ? check_variants(settings) : status;
 }
 
 void settings_value(const Settings *settings, const SettingRow *row, Buffer *out) {
@@ -381,19 +415,29 @@ void settings_value(const Settings *settings, const SettingRow *row, Buffer *out
         buffer_text(out, row->choices[narrow]);
         break;
     case SETTING_SEEDS:
-        buffer_text(out, "[");
-        for (int32_t i = 0; i < settings->seeds.count; i++) {
-            buffer_format(out, "%s%lld", i > 0 ? ", " : "", (long long)settings->seeds.seeds[i]);
-        }
-        buffer_text(out, "]");
+        setting_seeds_value(settings, out);
+        break;
+    case SETTING_SCORES:
+        setting_scores_value(settings, row, out);
+        break;
+    case SETTING_MATRIX:
+        setting_matrix_value(settings, out);
+        break;
+    case SETTING_NAME:
+        buffer_text(out, field);
         break;
     }
 }
 
+static bool is_empty(const Settings *settings, const SettingRow *row) {
+    return (row->type == SETTING_SEEDS && settings->seeds.count == 0) ||
+           (row->type == SETTING_MATRIX && settings->matrix.count == 0) ||
+           (row->type == SETTING_NAME && settings->primary[0] == '\0');
+}
+
 void settings_write(const Settings *settings, SettingStage last, Buffer *out) {
     for (const SettingRow *row = SETTING_TABLE; row->key != NULL; row++) {
-        bool is_empty = row->type == SETTING_SEEDS && settings->seeds.count == 0;
-        if (row->stage <= last && !is_empty) {
+        if (row->stage <= last && !is_empty(settings, row)) {
             buffer_format(out, "%s: ", row->key);
             settings_value(settings, row, out);
             buffer_text(out, "\n");
@@ -412,28 +456,6 @@ Settings settings_of_seed(const Settings *settings, int32_t index) {
     return one;
 }
 
-static bool keeps_seeds(const Settings *old, const Settings *now) {
-    for (int32_t i = 0; i < settings_seed_count(old); i++) {
-        int64_t seed = settings_of_seed(old, i).seed;
-        if (seed != now->seed && !has_seed(&now->seeds, seed)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-bool settings_extends(const Settings *old, const Settings *now, const SettingRow *row) {
-    Buffer before = BUFFER_EMPTY;
-    Buffer after = BUFFER_EMPTY;
-    settings_value(old, row, &before);
-    settings_value(now, row, &after);
-    bool same = strcmp(buffer_cstr(&before), buffer_cstr(&after)) == 0;
-    bool is_of_seeds = row->type == SETTING_SEEDS || row->offset == offsetof(Settings, seed);
-    buffer_done(&before);
-    buffer_done(&after);
-    return same || (is_of_seeds && keeps_seeds(old, now));
-}
-
 Digest settings_digest(const Settings *settings, SettingStage last) {
     Buffer text = BUFFER_EMPTY;
     settings_write(settings, last, &text);
@@ -449,8 +471,10 @@ void settings_reference(Buffer *out) {
         buffer_format(out, "  %-19s %-10s ", row->key, buffer_cstr(&value));
         buffer_done(&value);
         buffer_format(out, "%s (", row->help);
-        if (row->type == SETTING_CHOICE) {
+        if (row->choices != NULL) {
             list_choices(row->choices, out);
+        } else if (row->type == SETTING_MATRIX || row->type == SETTING_NAME) {
+            buffer_text(out, row->type == SETTING_NAME ? "a name" : "{key: [value, ...], ...}");
         } else {
             buffer_number(out, row->least);
             buffer_text(out, " to ");

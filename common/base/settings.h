@@ -29,10 +29,39 @@ typedef enum ThresholdKind {
     THRESHOLD_PERCENTILE,
 } ThresholdKind;
 
+typedef enum EnsembleKind { ENSEMBLE_NONE, ENSEMBLE_ZMEAN } EnsembleKind;
+
+typedef struct SettingRow SettingRow;
+
 typedef struct SeedList {
     int32_t count;
     int64_t seeds[LIMIT_SEEDS]; // (count) each once
 } SeedList;
+
+typedef struct ScoreList {
+    int32_t count;
+    int32_t kinds[SCORE_KINDS]; // (count) ScoreKind, each once
+} ScoreList;
+
+// A value as the field of Settings holds it; the rest of its bytes are 0.
+typedef union SettingNumber {
+    int64_t whole;
+    int32_t narrow;
+    double real;
+} SettingNumber;
+
+// One setting that varies.
+typedef struct MatrixAxis {
+    const SettingRow *row;
+    int32_t count;                           // 2 or more
+    SettingNumber values[LIMIT_AXIS_VALUES]; // (count) each once
+} MatrixAxis;
+
+// A system for every combination. Seeds and scores, which vary likewise, have lists of their own.
+typedef struct Matrix {
+    int32_t count;
+    MatrixAxis axes[LIMIT_AXES]; // (count) in the order of SETTING_TABLE
+} Matrix;
 
 typedef struct Settings {
     // Features (librosa.feature.melspectrogram's names)
@@ -60,13 +89,18 @@ typedef struct Settings {
     int32_t numerics;        // Kernel (common/model/linalg.h): which BLAS kernel, 0 = auto
     int32_t spread;          // SpreadMode; changes time, never bits
     // Scores and decisions
-    int32_t score;             // ScoreKind
+    int32_t score;             // ScoreKind of the first system
+    ScoreList scores;          // a system for each; empty when there is one score alone
     int32_t mahala;            // MahalaKind
     int32_t compat;            // 1: where the official baseline errs, err alike
     int32_t threshold;         // ThresholdKind
     double decision_threshold; // quantile of the gamma distribution that is the threshold
     double percentile;         // per cent of the training scores below the threshold
     double max_fpr;            // false-positive rate at which pAUC ends
+    int32_t ensemble;          // EnsembleKind
+    // Systems
+    Matrix matrix;                    // the field of each of its settings holds the first value
+    char primary[LIMIT_SYSTEM_BYTES]; // whose outputs are the run's; "" = the first
 } Settings;
 
 // The stage whose tasks read a setting: changing it redoes that stage and those after it.
@@ -84,9 +118,12 @@ typedef enum SettingType {
     SETTING_REAL,   // double
     SETTING_CHOICE, // int32_t index into `choices`
     SETTING_SEEDS,  // SeedList
+    SETTING_SCORES, // int32_t index into `choices`, and Settings.scores
+    SETTING_MATRIX, // Matrix
+    SETTING_NAME,   // char[LIMIT_SYSTEM_BYTES]
 } SettingType;
 
-typedef struct SettingRow {
+struct SettingRow {
     const char *key;
     SettingType type;
     SettingStage stage;
@@ -94,11 +131,13 @@ typedef struct SettingRow {
     double least, most;         // accepted range of numbers, both ends in it
     const char *const *choices; // NULL-terminated, for SETTING_CHOICE
     const char *help;           // one line, with the unit
-} SettingRow;
+};
 
 // Every key in the order of config.yaml; ends with key == NULL.
 extern const SettingRow SETTING_TABLE[];
 
+// The row of a key. STATUS_INVALID suggests the nearest known one.
+Status settings_row(const char *key, const SettingRow **ret_row);
 // "MSE"; borrowed for good.
 const char *settings_score_name(ScoreKind kind);
 
@@ -110,24 +149,31 @@ const char *const *settings_preset_names(void);
 // Sets one key from text. STATUS_INVALID for an unknown key (suggesting the nearest known one) or
 // a value outside the accepted range (naming the range). "null" is accepted for fmax (half the
 // rate) and for win_length (the present n_fft). Seeds are listed as "[1, 2]" or "1,2": the first
-// becomes `seed`, and a single one is `seed` and no list.
+// becomes `seed`, and a single one is `seed` and no list; scores likewise. The matrix is written
+// "{n_mels: [64, 128], score: [MSE, MAHALA]}".
 Status settings_set(Settings *settings, const char *key, const char *value);
+// Has one setting vary over a list as above, as the matrix does with each of its own: the first
+// becomes its value; of a list of one nothing else stays. STATUS_INVALID also for a setting that
+// cannot vary within a run.
+Status settings_vary(Settings *settings, const char *key, const char *values);
 // Sets from one "key=value".
 Status settings_assign(Settings *settings, const char *assignment);
-// What no single key can tell: batch_size / shards whole, win_length <= n_fft, fmin < fmax, ...
+// What no single key can tell: batch_size / shards whole, win_length <= n_fft, fmin < fmax, ..., of
+// every combination that the matrix makes; and that `primary` is one of the systems.
 Status settings_check(const Settings *settings);
 
 // One key's value as text.
 void settings_value(const Settings *settings, const SettingRow *row, Buffer *out);
 // Appends "key: value\n" for every key whose stage is at most `last`, in table order, but for an
-// empty list of seeds; this is config.yaml's body, what workers are sent, and what digests cover.
+// empty list of seeds, matrix or name; this is config.yaml's body, what workers are sent, and what
+// digests cover.
 void settings_write(const Settings *settings, SettingStage last, Buffer *out);
 // How many seeds there are, 1 or more; and the settings of one of them: that seed and no list, as
 // if the run had no other. `index` is below the count.
 int32_t settings_seed_count(const Settings *settings);
 Settings settings_of_seed(const Settings *settings, int32_t index);
 // Whether one key's change only adds to what a run computes, so that nothing finished is redone:
-// the value is the same, or it is about seeds and all of old's are still among now's.
+// all of old's values, one or several of a list or the matrix, are still among now's.
 bool settings_extends(const Settings *old, const Settings *now, const SettingRow *row);
 // Digest of what settings_write gives for stages up to `last`.
 Digest settings_digest(const Settings *settings, SettingStage last);

@@ -3,6 +3,7 @@
 
 #include "common/base/settings.h"
 #include "common/base/text.h"
+#include "common/base/variants.h"
 
 static Settings preset(const char *name) {
     Settings settings;
@@ -67,6 +68,12 @@ TEST(presets_are_those_of_the_design) {
     CHECK(official.learning_rate == 0.001 && official.validation_split == 0.1);
     CHECK(official.decision_threshold == 0.9 && official.max_fpr == 0.1 && official.power == 2);
     CHECK_INT(official.seed, 13711);
+    CHECK_INT(official.model_per, MODEL_PER_SECTION);
+    CHECK_INT(official.threshold, THRESHOLD_GAMMA_BATCH);
+    CHECK_INT(official.compat, 1);
+    CHECK_TEXT(value_of(&official, row_of("score")), "[MSE, MAHALA]");
+    CHECK_INT(ours.compat, 0);
+    CHECK_TEXT(value_of(&ours, row_of("score")), "MSE");
     CHECK_INT(settings_preset("defualt", &ours), STATUS_INVALID);
     CHECK_HAS(status_message(), "dcase-baseline");
 }
@@ -78,7 +85,7 @@ static void check_refused(const SettingRow *row, const char *value) {
     CHECK(digest_equal(settings_digest(&settings, SETTING_EXECUTION),
                        settings_digest(&before, SETTING_EXECUTION)));
     CHECK_HAS(status_message(), row->key);
-    if (row->type == SETTING_CHOICE) {
+    if (row->choices != NULL) {
         for (int i = 0; row->choices[i] != NULL; i++) {
             CHECK_HAS(status_message(), row->choices[i]);
         }
@@ -118,9 +125,13 @@ static void check_number(const SettingRow *row) {
     }
 }
 
+static bool has_number(const SettingRow *row) {
+    return row->type == SETTING_INT || row->type == SETTING_INT64 || row->type == SETTING_REAL;
+}
+
 TEST(every_number_takes_its_range_and_no_more) {
     for (const SettingRow *row = SETTING_TABLE; row->key != NULL; row++) {
-        if (row->type != SETTING_CHOICE && row->type != SETTING_SEEDS) {
+        if (has_number(row)) {
             check_number(row);
         }
     }
@@ -129,11 +140,11 @@ TEST(every_number_takes_its_range_and_no_more) {
 TEST(every_choice_takes_its_words_and_no_more) {
     for (const SettingRow *row = SETTING_TABLE; row->key != NULL; row++) {
         Settings settings = preset("default");
-        for (int i = 0; row->type == SETTING_CHOICE && row->choices[i] != NULL; i++) {
+        for (int i = 0; row->choices != NULL && row->choices[i] != NULL; i++) {
             CHECK_OK(settings_set(&settings, row->key, row->choices[i]));
             CHECK_TEXT(value_of(&settings, row), row->choices[i]);
         }
-        if (row->type == SETTING_CHOICE) {
+        if (row->choices != NULL) {
             check_refused(row, "neither");
             check_refused(row, "");
         }
@@ -145,7 +156,7 @@ TEST(every_key_changes_the_digest_of_its_stage_and_later_ones) {
         Settings before = preset("default");
         Settings after = before;
         char other[64];
-        if (row->type == SETTING_CHOICE) {
+        if (row->choices != NULL) {
             // The last choice differs from the default, or there is only one.
             int last = 0;
             while (row->choices[last + 1] != NULL) {
@@ -155,6 +166,9 @@ TEST(every_key_changes_the_digest_of_its_stage_and_later_ones) {
                 continue;
             }
             text_copy(other, sizeof other, row->choices[last]);
+        } else if (row->type == SETTING_MATRIX || row->type == SETTING_NAME) {
+            text_copy(other, sizeof other,
+                      row->type == SETTING_NAME ? "seed_2" : "{percentile: [95, 90]}");
         } else {
             snprintf(other, sizeof other, "%.17g", row->most);
         }
@@ -327,6 +341,284 @@ TEST(a_change_that_keeps_all_seeds_only_adds) {
     CHECK(!may_go_on("[1]", "[1]", "max_fpr=0.2"));
 }
 
+TEST(scores_are_one_or_a_list_of_which_the_first_is_the_score) {
+    Settings settings = preset("default");
+    CHECK_OK(settings_set(&settings, "score", "[MAHALA, MSE]"));
+    CHECK_INT(settings.score, SCORE_MAHALA);
+    CHECK_INT(settings.scores.count, 2);
+    CHECK_TEXT(value_of(&settings, row_of("score")), "[MAHALA, MSE]");
+    check_written_and_read_back(&settings);
+    CHECK_OK(settings_set(&settings, "score", "CLIPMAHALA"));
+    CHECK_INT(settings.scores.count, 0);
+    CHECK_INT(settings.score, SCORE_CLIPMAHALA);
+    CHECK_OK(settings_set(&settings, "score", "[MSE]"));
+    CHECK_TEXT(value_of(&settings, row_of("score")), "MSE");
+    static const char *const BAD[] = {"[]", "[MSE, MSE]", "[MSE, mahala]", "[MSE", "MSE,", "null"};
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        check_refused(row_of("score"), BAD[i]);
+    }
+    CHECK_HAS(status_message(), "or a list of them");
+}
+
+// ---- the matrix ----
+
+static Settings with_matrix(const char *matrix) {
+    Settings settings = preset("default");
+    CHECK_OK(settings_set(&settings, "matrix", matrix));
+    CHECK_OK(settings_check(&settings));
+    return settings;
+}
+
+static const char *name_of(const Settings *settings, uint32_t variant, uint32_t system) {
+    static char name[LIMIT_SYSTEM_BYTES];
+    variants_system_name(settings, variant, system, name);
+    return name;
+}
+
+TEST(a_matrix_is_written_in_one_form_however_it_was_given) {
+    static const char *const FORMS[] = {
+        "{n_mels: [64, 128], epochs: [5, 7]}", "{epochs: [5,7],n_mels: [64,128]}",
+        " { epochs : [ 5 , 7 ] , n_mels : [ 64 , 128 ] } ",
+        "{epochs: [5, 7], n_mels: [64, 128], n_fft: [1024], power: 2, seeds: [13711]}"};
+    for (size_t i = 0; i < sizeof FORMS / sizeof FORMS[0]; i++) {
+        Settings settings = with_matrix(FORMS[i]);
+        CHECK_TEXT(value_of(&settings, row_of("matrix")), "{n_mels: [64, 128], epochs: [5, 7]}");
+        CHECK_INT(settings.n_mels, 64);
+        CHECK_INT(settings.epochs, 5);
+        CHECK_INT(settings.seeds.count, 0);
+        check_written_and_read_back(&settings);
+    }
+    Settings none = with_matrix("{n_mels: [64]}");
+    Settings plain = preset("default");
+    CHECK_OK(settings_set(&plain, "n_mels", "64"));
+    CHECK(digest_equal(settings_digest(&none, SETTING_EXECUTION),
+                       settings_digest(&plain, SETTING_EXECUTION)));
+    CHECK_OK(settings_set(&plain, "matrix", "{}"));
+    CHECK_OK(settings_set(&plain, "matrix", "null"));
+    CHECK_INT(plain.matrix.count, 0);
+}
+
+TEST(seeds_and_scores_of_a_matrix_are_those_that_stand_alone) {
+    Settings listed = with_seeds("[3, 1]");
+    CHECK_OK(settings_set(&listed, "score", "[MSE, MAHALA]"));
+    static const char *const FORMS[] = {"{seed: [3, 1], score: [MSE, MAHALA]}",
+                                        "{score: [MSE, MAHALA], seeds: [3, 1]}"};
+    for (size_t i = 0; i < sizeof FORMS / sizeof FORMS[0]; i++) {
+        Settings settings = with_matrix(FORMS[i]);
+        CHECK(digest_equal(settings_digest(&settings, SETTING_EXECUTION),
+                           settings_digest(&listed, SETTING_EXECUTION)));
+    }
+}
+
+static void check_no_matrix(const char *matrix, const char *named) {
+    Settings settings = preset("default");
+    Settings before = settings;
+    CHECK_INT(settings_set(&settings, "matrix", matrix), STATUS_INVALID);
+    CHECK_HAS(status_message(), named);
+    CHECK_HAS(status_message(), "matrix");
+    CHECK(digest_equal(settings_digest(&settings, SETTING_EXECUTION),
+                       settings_digest(&before, SETTING_EXECUTION)));
+}
+
+TEST(what_is_no_matrix_is_refused) {
+    static const char *const BAD[] = {"[1, 2]",
+                                      "{",
+                                      "}",
+                                      "{n_mels}",
+                                      "{n_mels: [64, 128}",
+                                      "{n_mels: [64, 128] epochs: [5, 7]}",
+                                      "n_mels: [64, 128]",
+                                      "{n_mels: [64], ,}",
+                                      "{n_mels: [64, 128]]}"};
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        check_no_matrix(BAD[i], "{key: [value, ...], ...}");
+    }
+    check_no_matrix("{n_mel: [64, 128]}", "did you mean 'n_mels'");
+    check_no_matrix("{n_mels: []}", "n_mels has no value");
+    check_no_matrix("{n_mels: [64, 64]}", "n_mels has 64 twice");
+    check_no_matrix("{power: [1, 1.0]}", "power has 1.0 twice");
+    check_no_matrix("{n_mels: [64, 128], n_mels: [32, 16]}", "'n_mels' stands twice");
+    check_no_matrix("{seed: [1, 2], seeds: [3, 4]}", "'seeds' stands twice");
+    check_no_matrix("{n_mels: [64], n_mels: 32}", "'n_mels' stands twice");
+    check_no_matrix("{numerics: [haswell, skylakex]}", "numerics cannot vary within a run");
+    check_no_matrix("{spread: [auto, never]}", "spread cannot vary");
+    check_no_matrix("{model_per: [machine, section]}", "which models there are");
+    check_no_matrix("{primary: [MSE]}", "primary cannot vary");
+    check_no_matrix("{matrix: [MSE]}", "matrix cannot vary");
+    Settings settings = preset("default");
+    CHECK_INT(settings_set(&settings, "matrix", "{n_mels: [64, 0]}"), STATUS_INVALID);
+    CHECK_HAS(status_message(), "n_mels is '0': accepted is a whole number from 1 to 1024");
+}
+
+TEST(a_matrix_has_limits) {
+    check_no_matrix(
+        "{fmin: [0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,"
+        "27,28,29,30,31,32]}",
+        "more than 32 values");
+    check_no_matrix("{n_mels: [1,2], frames: [1,2], power: [1,2], fmin: [0,1], epochs: [1,2], "
+                    "channel: [0,1], shards: [1,2], max_fpr: [0.1,0.2], percentile: [90,95]}",
+                    "at most 8 settings");
+    Settings settings = preset("default");
+    CHECK_OK(settings_set(&settings, "matrix",
+                          "{fmin: [0,1,2,3,4,5,6,7,8,9], fmax: [2000,2001,2002,2003,2004,2005,2006,"
+                          "2007,2008,2009], seed: [1,2,3,4,5,6,7,8,9,10]}"));
+    CHECK_OK(settings_check(&settings));
+    CHECK_OK(settings_set(&settings, "score", "[MSE, MAHALA]"));
+    CHECK_INT(settings_check(&settings), STATUS_INVALID);
+    CHECK_HAS(status_message(), "make 2000 systems: accepted are at most 1000");
+    settings = preset("default");
+    CHECK_OK(settings_set(&settings, "matrix",
+                          "{frame_hop_length: [1,2], learning_rate: [0.1234567890123,0.2], "
+                          "validation_split: [0.1,0.2], decision_threshold: [0.8,0.9], "
+                          "batch_size: [256,512], hop_length: [256,512], epochs: [50,100]}"));
+    CHECK_INT(settings_check(&settings), STATUS_INVALID);
+    CHECK_HAS(status_message(), "name is longer than 127 bytes");
+}
+
+TEST(a_varying_setting_is_not_set_beside_the_matrix) {
+    Settings settings = with_matrix("{n_mels: [64, 128]}");
+    CHECK_OK(settings_set(&settings, "n_mels", "32"));
+    CHECK_INT(settings_check(&settings), STATUS_INVALID);
+    CHECK_HAS(status_message(), "n_mels is set and varies in the matrix too");
+}
+
+TEST(every_combination_is_checked_and_named) {
+    Settings settings = preset("default");
+    CHECK_OK(settings_set(&settings, "matrix", "{n_fft: [1024, 512], epochs: [5, 7]}"));
+    CHECK_INT(settings_check(&settings), STATUS_INVALID);
+    CHECK_HAS(status_message(), "with n_fft_512_epochs_5: win_length is 1024");
+}
+
+TEST(systems_are_all_combinations_each_with_a_name) {
+    static const char *const NAMES[] = {
+        "n_mels_64_seed_7_percentile_95_MSE",  "n_mels_64_seed_7_percentile_95_MAHALA",
+        "n_mels_64_seed_7_percentile_90_MSE",  "n_mels_64_seed_7_percentile_90_MAHALA",
+        "n_mels_64_seed_5_percentile_95_MSE",  "n_mels_64_seed_5_percentile_95_MAHALA",
+        "n_mels_64_seed_5_percentile_90_MSE",  "n_mels_64_seed_5_percentile_90_MAHALA",
+        "n_mels_128_seed_7_percentile_95_MSE", "n_mels_128_seed_7_percentile_95_MAHALA",
+        "n_mels_128_seed_7_percentile_90_MSE", "n_mels_128_seed_7_percentile_90_MAHALA",
+        "n_mels_128_seed_5_percentile_95_MSE", "n_mels_128_seed_5_percentile_95_MAHALA",
+        "n_mels_128_seed_5_percentile_90_MSE", "n_mels_128_seed_5_percentile_90_MAHALA"};
+    Settings settings = with_matrix(
+        "{percentile: [95, 90], n_mels: [64, 128], seed: [7, 5], score: [MSE, MAHALA]}");
+    CHECK_INT(variants_count(&settings), 4);
+    CHECK_INT(variants_systems(&settings), 4);
+    for (uint32_t i = 0; i < 16; i++) {
+        CHECK_TEXT(name_of(&settings, i / 4, i % 4), NAMES[i]);
+        CHECK(variants_is_name(NAMES[i]));
+        Settings one = variants_system_settings(&settings, i / 4, i % 4);
+        Settings alone = preset("default");
+        CHECK_OK(settings_set(&alone, "n_mels", i < 8 ? "64" : "128"));
+        CHECK_OK(settings_set(&alone, "seed", i / 4 % 2 == 0 ? "7" : "5"));
+        CHECK_OK(settings_set(&alone, "percentile", i / 2 % 2 == 0 ? "95" : "90"));
+        CHECK_OK(settings_set(&alone, "score", i % 2 == 0 ? "MSE" : "MAHALA"));
+        CHECK(digest_equal(settings_digest(&one, SETTING_EXECUTION),
+                           settings_digest(&alone, SETTING_EXECUTION)));
+    }
+    Settings model = variants_settings(&settings, 3);
+    CHECK(model.n_mels == 128 && model.seed == 5 && model.percentile == 95);
+    CHECK_INT(model.scores.count, 2);
+    CHECK_INT(model.matrix.count, 0);
+    char name[LIMIT_SYSTEM_BYTES];
+    variants_name(&settings, 3, name);
+    CHECK_TEXT(name, "n_mels_128_seed_5");
+    variants_setting_name(&settings, 3, 1, name);
+    CHECK_TEXT(name, "n_mels_128_percentile_95_MAHALA");
+}
+
+TEST(what_does_not_vary_is_no_part_of_a_name) {
+    Settings settings = preset("default");
+    CHECK_INT(variants_count(&settings), 1);
+    CHECK_INT(variants_systems(&settings), 1);
+    CHECK_TEXT(name_of(&settings, 0, 0), "");
+    settings = with_seeds("[7, 5]");
+    CHECK_TEXT(name_of(&settings, 1, 0), "seed_5");
+    settings = preset("dcase-baseline");
+    CHECK_INT(variants_count(&settings), 1);
+    CHECK_TEXT(name_of(&settings, 0, 1), "MAHALA");
+    settings = with_matrix("{threshold: [gamma_clip, percentile], learning_rate: [1e-3, 1e-5]}");
+    CHECK_TEXT(name_of(&settings, 1, 1), "learning_rate_1e-05_threshold_percentile");
+}
+
+TEST(only_what_a_system_may_be_called_is_its_name) {
+    static const char *const NAMES[] = {"seed_0",
+                                        "MAHALA",
+                                        "threshold_gamma_clip",
+                                        "threshold_gamma_clip_MSE",
+                                        "power_1.5_seed_2",
+                                        "learning_rate_1e-05"};
+    static const char *const OTHERS[] = {
+        "",          "submission", "figures", "section_00",    "seed",
+        "seed_",     "seed_x",     "seed_2_", "MAHALA_seed_2", "n_mels_0",
+        "score_MSE", "MSE_",       "mse",     "matrix_",       "threshold_gamma"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        CHECK(variants_is_name(NAMES[i]));
+    }
+    for (size_t i = 0; i < sizeof OTHERS / sizeof OTHERS[0]; i++) {
+        CHECK(!variants_is_name(OTHERS[i]));
+    }
+}
+
+static void check_primary(const char *primary, uint32_t variant, uint32_t system) {
+    uint32_t found_variant = 99, found_system = 99;
+    Settings settings =
+        with_matrix("{n_mels: [6, 64], seed: [1, 12], score: [MSE, MAHALA, CLIPMAHALA]}");
+    CHECK_OK(settings_set(&settings, "primary", primary));
+    CHECK_OK(settings_check(&settings));
+    CHECK(variants_primary(&settings, &found_variant, &found_system));
+    CHECK_INT(found_variant, variant);
+    CHECK_INT(found_system, system);
+    check_written_and_read_back(&settings);
+}
+
+TEST(the_primary_system_is_named_by_some_or_all_of_its_parts) {
+    check_primary("", 0, 0);
+    check_primary("MAHALA", 0, 1);
+    check_primary("seed_12", 1, 0);
+    check_primary("n_mels_64", 2, 0);
+    check_primary("n_mels_64_CLIPMAHALA", 2, 2);
+    check_primary("n_mels_64_seed_12_MSE", 3, 0);
+    static const char *const BAD[] = {"MAHALA_seed_1", "seed_2", "n_mels_32", "MAHAL", "seed_1_"};
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        Settings settings = with_seeds("[1, 12]");
+        CHECK_OK(settings_set(&settings, "score", "[MSE, MAHALA]"));
+        CHECK_OK(settings_set(&settings, "primary", BAD[i]));
+        CHECK_INT(settings_check(&settings), STATUS_INVALID);
+        CHECK_HAS(status_message(), "there are seed_1_MSE, seed_1_MAHALA, seed_12_MSE");
+    }
+    Settings settings = preset("default");
+    CHECK_OK(settings_set(&settings, "primary", "MSE"));
+    CHECK_INT(settings_check(&settings), STATUS_INVALID);
+    CHECK_HAS(status_message(), "one system alone");
+    CHECK_INT(settings_set(&settings, "primary", "../x"), STATUS_INVALID);
+}
+
+// Whether what a run computed under `old` all belongs to one under `now`.
+static bool adds(const char *old_matrix, const char *new_matrix) {
+    Settings old = with_matrix(old_matrix), now = with_matrix(new_matrix);
+    for (const SettingRow *row = SETTING_TABLE; row->key != NULL; row++) {
+        if (!settings_extends(&old, &now, row)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+TEST(a_change_that_keeps_all_values_and_scores_only_adds) {
+    CHECK(adds("{n_mels: [128]}", "{n_mels: [64, 128]}"));
+    CHECK(adds("{n_mels: [64, 128]}", "{n_mels: [32, 128, 64], epochs: [100, 50]}"));
+    CHECK(adds("{score: [MSE]}", "{score: [MAHALA, MSE]}"));
+    CHECK(adds("{score: [MSE, MAHALA]}", "{score: [MSE, MAHALA, CLIPMAHALA], n_mels: [64, 128]}"));
+    CHECK(!adds("{n_mels: [64, 128]}", "{n_mels: [64]}"));
+    CHECK(!adds("{n_mels: [64, 128]}", "{n_mels: [64, 32]}"));
+    CHECK(!adds("{n_mels: [64]}", "{n_mels: [32, 128]}"));
+    CHECK(!adds("{score: [MSE, MAHALA]}", "{score: [MAHALA, CLIPMAHALA]}"));
+    CHECK(!adds("{epochs: [100]}", "{epochs: [50, 99]}"));
+    Settings old = with_seeds("[1, 2]"), now = old;
+    CHECK_OK(settings_set(&now, "primary", "seed_2"));
+    CHECK(settings_extends(&old, &now, row_of("primary")));
+}
+
 TEST(the_written_form_is_yaml_lines_in_table_order) {
     Settings settings = preset("default");
     Buffer text = BUFFER_EMPTY;
@@ -351,14 +643,25 @@ TEST(the_reference_tells_every_key) {
 TEST_MAIN_LIST(
     T(every_preset_is_sound_and_reads_back) T(presets_are_those_of_the_design)
         T(every_number_takes_its_range_and_no_more) T(every_choice_takes_its_words_and_no_more)
-            T(every_key_changes_the_digest_of_its_stage_and_later_ones)
-                T(a_mistyped_key_gets_the_nearest_suggested)
-                    T(assignments_split_at_the_first_equals_sign)
-                        T(null_stands_for_the_natural_length_and_edge)
-                            T(settings_that_do_not_fit_together_are_refused)
-                                T(seeds_are_a_list_whose_first_is_the_seed)
-                                    T(a_single_seed_is_the_same_in_a_list_or_without)
-                                        T(what_is_no_list_of_different_seeds_is_refused)
-                                            T(a_change_that_keeps_all_seeds_only_adds)
-                                                T(the_written_form_is_yaml_lines_in_table_order)
-                                                    T(the_reference_tells_every_key))
+            T(every_key_changes_the_digest_of_its_stage_and_later_ones) T(
+                scores_are_one_or_a_list_of_which_the_first_is_the_score)
+                T(a_matrix_is_written_in_one_form_however_it_was_given) T(
+                    seeds_and_scores_of_a_matrix_are_those_that_stand_alone)
+                    T(what_is_no_matrix_is_refused) T(a_matrix_has_limits) T(
+                        a_varying_setting_is_not_set_beside_the_matrix)
+                        T(every_combination_is_checked_and_named) T(
+                            systems_are_all_combinations_each_with_a_name)
+                            T(what_does_not_vary_is_no_part_of_a_name) T(
+                                only_what_a_system_may_be_called_is_its_name)
+                                T(the_primary_system_is_named_by_some_or_all_of_its_parts) T(
+                                    a_change_that_keeps_all_values_and_scores_only_adds)
+                                    T(a_mistyped_key_gets_the_nearest_suggested) T(
+                                        assignments_split_at_the_first_equals_sign)
+                                        T(null_stands_for_the_natural_length_and_edge) T(
+                                            settings_that_do_not_fit_together_are_refused)
+                                            T(seeds_are_a_list_whose_first_is_the_seed) T(
+                                                a_single_seed_is_the_same_in_a_list_or_without)
+                                                T(what_is_no_list_of_different_seeds_is_refused) T(
+                                                    a_change_that_keeps_all_seeds_only_adds)
+                                                    T(the_written_form_is_yaml_lines_in_table_order)
+                                                        T(the_reference_tells_every_key))

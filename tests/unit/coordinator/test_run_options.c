@@ -126,12 +126,14 @@ TEST(as_many_roots_as_there_can_be) {
     CHECK_HAS(said, "at most 64");
 }
 
+static Buffer no_notes; // these tests have no file of the official baseline
+
 static Status settings_of(const char *const *assignments, Settings *out) {
     RunOptions made = {0};
     for (; *assignments != NULL; assignments++) {
         made.assignments[made.assignment_count++] = *assignments;
     }
-    return run_options_settings(&made, out);
+    return run_options_settings(&made, out, &no_notes);
 }
 
 #define SETTINGS(out, ...) settings_of((const char *const[]){__VA_ARGS__, NULL}, out)
@@ -157,20 +159,21 @@ TEST(preset_then_file_then_assignments) {
     CHECK_OK(file_write(path, "epochs: 5\nbatch_size: 128\n", 26));
     RunOptions made = {.preset = "dcase-baseline", .config = path};
     Settings settings;
-    CHECK_OK(run_options_settings(&made, &settings));
+    CHECK_OK(run_options_settings(&made, &settings, &no_notes));
     CHECK_INT(settings.epochs, 5);
     CHECK_INT(settings.shards, 1); // the preset's
     made.assignments[made.assignment_count++] = "epochs=6";
-    CHECK_OK(run_options_settings(&made, &settings));
+    CHECK_OK(run_options_settings(&made, &settings, &no_notes));
     CHECK_INT(settings.epochs, 6);
     CHECK_INT(settings.batch_size, 128);
     made.preset = "unheard_of";
-    CHECK(run_options_settings(&made, &settings) == STATUS_INVALID);
+    CHECK(run_options_settings(&made, &settings, &no_notes) == STATUS_INVALID);
     CHECK_HAS(status_message(), "dcase-baseline");
     made.preset = NULL;
     made.config = "/nowhere/c.yaml";
-    CHECK(run_options_settings(&made, &settings) == STATUS_NOT_FOUND);
+    CHECK(run_options_settings(&made, &settings, &no_notes) == STATUS_NOT_FOUND);
     CHECK_HAS(status_message(), "/nowhere/c.yaml");
+    CHECK_INT(no_notes.size, 0);
     file_remove_tree(folder);
 }
 
