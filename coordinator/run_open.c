@@ -37,7 +37,11 @@ static Status open_journal(Run *run) {
     char path[LIMIT_PATH_BYTES];
     Status status = file_join(path, sizeof path, run->options.out, "journal.db");
     if (status == STATUS_OK) {
-        status = journal_open(path, &run->journal);
+        bool takes_older = run->options.is_update || run->options.is_restart;
+        status = (takes_older ? journal_open_older : journal_open)(path, &run->journal);
+    }
+    if (status == STATUS_OK && journal_warning(run->journal) != NULL) {
+        log_warning("%s: %s", run->options.out, journal_warning(run->journal));
     }
     if (status == STATUS_OK) {
         status = run_read_record(run);

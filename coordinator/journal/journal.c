@@ -7,6 +7,7 @@
 #include "coordinator/journal/journal.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -30,6 +31,7 @@ struct Journal {
     Writer *writer;
     char *folder; // of the run
     uint32_t incarnation;
+    char warning[128]; // empty: none
     pthread_mutex_t store_lock;
     KeyIndex answers;  // task key -> row number | EMPTY | kind << 56; 0 for a dropped one
     KeyIndex failures; // task key -> deaths << 32 | cannots
@@ -71,13 +73,45 @@ static Status load_failure(void *context, uint64_t number, Digest key, uint32_t 
     return key_index_set(&((Journal *)context)->failures, key, number);
 }
 
+// The lock file keeps the number of the last coordinator, so that an old copy of the journal, or
+// one whose log is lost, is not taken for the whole run.
+static Status check_age(Journal *journal, const RunLockPast *past, bool takes_older,
+                        const char *path) {
+    uint32_t newest = 0;
+    Status status = store_newest_incarnation(journal->store, &newest);
+    if (status != STATUS_OK || newest >= past->number || takes_older) {
+        return status;
+    }
+    return status_set(
+        STATUS_FORMAT,
+        "journal %s is older than the run: it knows %u coordinators, and %u have "
+        "worked on it, so it is an old copy, or its log %s-wal was damaged or left "
+        "behind: put the newest journal.db back, with its journal.db-wal if there is "
+        "one; or go on from what it knows with --update, which does the rest anew; or "
+        "begin anew with --restart, which keeps this run aside",
+        path, newest, past->number, file_name(path));
+}
+
 static Status load(Journal *journal) {
+    uint32_t damaged = 0;
     Status status = store_each_answer(journal->store, load_answer, journal);
     if (status == STATUS_OK) {
-        status = store_each_failure(journal->store, load_failure, journal);
+        status = store_each_failure(journal->store, load_failure, journal, &damaged);
     }
-    return status == STATUS_OK ? store_begin_incarnation(journal->store, &journal->incarnation)
-                               : status;
+    if (damaged > 0) {
+        snprintf(journal->warning, sizeof journal->warning,
+                 "the journal's count of failures was damaged for %u tasks; they are tried as if "
+                 "they had never failed",
+                 damaged);
+    }
+    return status;
+}
+
+// Durable first in the journal, then in the lock file: whoever is killed between the two has done
+// nothing yet under that number.
+static Status begin_incarnation(Journal *journal, const RunLockPast *past) {
+    Status status = store_begin_incarnation(journal->store, past->number, &journal->incarnation);
+    return status == STATUS_OK ? run_lock_sign(journal->lock, journal->incarnation) : status;
 }
 
 static Status check_is_there(const char *path) {
@@ -96,7 +130,7 @@ static Status take_over(Journal *journal, const RunLockPast *past, bool is_netwo
                         const char *path) {
     Status status = check_is_there(path);
     if (status == STATUS_OK) {
-        status = run_lock_sign(journal->lock);
+        status = run_lock_sign(journal->lock, past->number);
     }
     if (status == STATUS_OK && is_network && !past->was_closed) {
         struct timespec wait = {FENCE_MS / 1000, FENCE_MS % 1000 * 1000000L};
@@ -105,7 +139,7 @@ static Status take_over(Journal *journal, const RunLockPast *past, bool is_netwo
     return status;
 }
 
-static Status open_parts(Journal *journal, const char *path) {
+static Status open_parts(Journal *journal, const char *path, bool takes_older) {
     char lock_path[LIMIT_PATH_BYTES];
     RunLockPast past;
     Status status = file_join(lock_path, sizeof lock_path, journal->folder, "journal.lock");
@@ -116,13 +150,21 @@ static Status open_parts(Journal *journal, const char *path) {
     if (status == STATUS_OK && past.was_there) {
         status = take_over(journal, &past, is_network, path);
     }
-    if (status == STATUS_OK) {
-        status = store_open(path, is_network, &journal->store);
+    if (status == STATUS_OK) { // a new run is nobody's until its journal is there
+        status =
+            store_open(path, is_network, past.was_there ? journal->lock : NULL, &journal->store);
     }
     if (status == STATUS_OK && !past.was_there) {
-        status = run_lock_sign(journal->lock);
+        status = run_lock_sign(journal->lock, 0);
+        store_guard(journal->store, journal->lock);
     }
-    return status;
+    if (status == STATUS_OK) {
+        status = check_age(journal, &past, takes_older, path);
+    }
+    if (status == STATUS_OK) {
+        status = load(journal);
+    }
+    return status == STATUS_OK ? begin_incarnation(journal, &past) : status;
 }
 
 static char *folder_of(const char *path) {
@@ -136,7 +178,7 @@ static char *folder_of(const char *path) {
     return mem_copy_text(slash == folder ? "/" : folder);
 }
 
-Status journal_open(const char *path, Journal **ret) {
+static Status open_journal(const char *path, bool takes_older, Journal **ret) {
     Journal *journal = mem_new(1, sizeof *journal);
     if (journal == NULL) {
         return STATUS_MEMORY;
@@ -145,15 +187,11 @@ Status journal_open(const char *path, Journal **ret) {
     journal->folder = folder_of(path);
     Status status = journal->folder != NULL ? STATUS_OK : STATUS_MEMORY;
     if (status == STATUS_OK) {
-        status = open_parts(journal, path);
-    }
-    if (status == STATUS_OK) {
-        status = load(journal);
+        status = open_parts(journal, path, takes_older);
     }
     if (status == STATUS_OK) {
         WriterConfig config = {.store = journal->store,
                                .store_lock = &journal->store_lock,
-                               .lock = journal->lock,
                                .run_folder = journal->folder};
         status = writer_start(&config, &journal->writer);
     }
@@ -167,13 +205,22 @@ Status journal_open(const char *path, Journal **ret) {
     return STATUS_OK;
 }
 
+Status journal_open(const char *path, Journal **ret) {
+    return open_journal(path, false, ret);
+}
+
+Status journal_open_older(const char *path, Journal **ret) {
+    return open_journal(path, true, ret);
+}
+
 void journal_close(Journal *journal) {
     if (journal == NULL) {
         return;
     }
     writer_stop(journal->writer);
+    bool is_lost = journal->store != NULL && store_is_lost(journal->store);
     store_close(journal->store);
-    run_lock_free(journal->lock);
+    run_lock_free(journal->lock, !is_lost);
     key_index_done(&journal->answers);
     key_index_done(&journal->failures);
     pthread_mutex_destroy(&journal->store_lock);
@@ -183,6 +230,10 @@ void journal_close(Journal *journal) {
 
 uint32_t journal_incarnation(const Journal *journal) {
     return journal->incarnation;
+}
+
+const char *journal_warning(const Journal *journal) {
+    return journal->warning[0] != '\0' ? journal->warning : NULL;
 }
 
 int journal_fd(const Journal *journal) {
@@ -200,7 +251,11 @@ Status journal_fact(Journal *journal, const char *name, Buffer *out) {
 
 Status journal_set_fact(Journal *journal, const char *name, const void *bytes, size_t size) {
     pthread_mutex_lock(&journal->store_lock);
-    Status status = store_set_fact(journal->store, name, bytes, size);
+    Status status = store_begin(journal->store);
+    if (status == STATUS_OK) {
+        status = store_set_fact(journal->store, name, bytes, size);
+    }
+    status = store_end(journal->store, status);
     pthread_mutex_unlock(&journal->store_lock);
     return status;
 }
@@ -238,12 +293,7 @@ Status journal_drop_answer(Journal *journal, Digest key) {
     if (status == STATUS_OK) {
         status = store_put_failure(journal->store, key, 0, 0);
     }
-    if (status == STATUS_OK) {
-        status = store_commit(journal->store);
-    }
-    if (status != STATUS_OK) {
-        store_roll_back(journal->store);
-    }
+    status = store_end(journal->store, status);
     pthread_mutex_unlock(&journal->store_lock);
     if (status != STATUS_OK) {
         return status;

@@ -23,12 +23,19 @@ typedef struct Journal Journal;
 // RUN/journal.lock. An older format is migrated, after a copy. Every answer is read once and
 // checked. STATUS_IO: another coordinator has the run (named), or no locks, no room, no permission
 // (named, with remedies). STATUS_MISMATCH: written by a newer version. STATUS_FORMAT: damaged, or
-// gone although the lock file says that there was one.
+// gone or older than the lock file says. A run that another coordinator takes over nevertheless is
+// written no more: every transaction asks before and after.
 Status journal_open(const char *path, Journal **ret);
-// Writes what is queued, then closes.
+// As journal_open, but takes a journal that is older than the lock file says: what was finished
+// since is not known, and done anew.
+Status journal_open_older(const char *path, Journal **ret);
+// Writes what is queued, then closes; a run that was lost is left as it is.
 void journal_close(Journal *journal);
+// What people should know of the journal as it was found; NULL: nothing. Borrowed.
+const char *journal_warning(const Journal *journal);
 
-// Counts the coordinators that have opened this run: 1 for the first.
+// Counts the coordinators that have opened this run: 1 for the first. Never repeats, whatever
+// becomes of the journal, as long as the lock file is there.
 uint32_t journal_incarnation(const Journal *journal);
 
 // Small facts about the run ("settings", "dataset", "run"). STATUS_NOT_FOUND when there is none.

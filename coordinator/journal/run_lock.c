@@ -23,10 +23,23 @@ enum { TEXT_BYTES = 512 };
 struct RunLock {
     int fd;
     char path[LIMIT_PATH_BYTES];
-    char text[TEXT_BYTES]; // what the file says while the run is ours
+    char id[DIGEST_TEXT_BYTES]; // random
+    char host[256];
+    uint32_t number; // the coordinator's
 };
 
-// ---- what the file says: "auscult-lock 1 <open|closed> <random id> <host> <process>\n" ----
+// ---- what the file says ----
+
+// "auscult-lock 2 <open|closed> <random id> <host> <process> <number>\n"; version 1 had no number.
+static void text_of(const RunLock *lock, const char *word, char out[TEXT_BYTES]) {
+    snprintf(out, TEXT_BYTES, "auscult-lock 2 %s %s %s %ld %u\n", word, lock->id, lock->host,
+             (long)getpid(), lock->number);
+}
+
+static uint32_t number_in(const char *text) {
+    unsigned number;
+    return sscanf(text, "auscult-lock 2 %*8s %*32s %*255s %*d %u", &number) == 1 ? number : 0;
+}
 
 static Status random_text(char out[DIGEST_TEXT_BYTES]) {
     Digest id;
@@ -54,7 +67,7 @@ static Status write_text(RunLock *lock, const char *text) {
 static void holder_of(const char *text, char *out, size_t size) {
     char host[256];
     long process;
-    if (sscanf(text, "auscult-lock 1 %*8s %*32s %255s %ld", host, &process) == 2) {
+    if (sscanf(text, "auscult-lock %*d %*8s %*32s %255s %ld", host, &process) == 2) {
         snprintf(out, size, "process %ld on host %s", process, host);
     } else {
         snprintf(out, size, "an unknown process");
@@ -91,30 +104,21 @@ static Status open_and_lock(RunLock *lock) {
     return fcntl(lock->fd, F_OFD_SETLK, &whole) == 0 ? STATUS_OK : refuse(lock, errno);
 }
 
-static Status make_text(RunLock *lock) {
-    char id[DIGEST_TEXT_BYTES];
-    char host[256] = "";
-    gethostname(host, sizeof host - 1);
-    Status status = random_text(id);
-    if (status == STATUS_OK) {
-        snprintf(lock->text, sizeof lock->text, "auscult-lock 1 open %s %s %ld\n", id,
-                 host[0] != '\0' ? host : "?", (long)getpid());
-    }
-    return status;
-}
-
 Status run_lock_take(const char *path, RunLock **ret, RunLockPast *ret_past) {
     RunLock *lock = mem_new(1, sizeof *lock);
     if (lock == NULL) {
         return STATUS_MEMORY;
     }
     lock->fd = -1;
+    if (gethostname(lock->host, sizeof lock->host - 1) != 0 || lock->host[0] == '\0') {
+        strcpy(lock->host, "?");
+    }
     Status status = STATUS_OK;
     if (snprintf(lock->path, sizeof lock->path, "%s", path) >= (int)sizeof lock->path) {
         status = status_set(STATUS_LIMIT, "path too long: %s", path);
     }
     if (status == STATUS_OK) {
-        status = make_text(lock);
+        status = random_text(lock->id);
     }
     if (status == STATUS_OK) {
         status = open_and_lock(lock);
@@ -128,18 +132,22 @@ Status run_lock_take(const char *path, RunLock **ret, RunLockPast *ret_past) {
     }
     char past[TEXT_BYTES];
     read_text(lock->fd, past);
-    *ret_past =
-        (RunLockPast){.was_there = past[0] != '\0', .was_closed = strstr(past, " closed ") != NULL};
+    *ret_past = (RunLockPast){.was_there = past[0] != '\0',
+                              .was_closed = strstr(past, " closed ") != NULL,
+                              .number = number_in(past)};
     *ret = lock;
     return STATUS_OK;
 }
 
-Status run_lock_sign(RunLock *lock) {
-    return write_text(lock, lock->text);
+Status run_lock_sign(RunLock *lock, uint32_t number) {
+    char text[TEXT_BYTES];
+    lock->number = number;
+    text_of(lock, "open", text);
+    return write_text(lock, text);
 }
 
 Status run_lock_check(const RunLock *lock) {
-    char text[TEXT_BYTES], holder[TEXT_BYTES];
+    char text[TEXT_BYTES], ours[TEXT_BYTES], holder[TEXT_BYTES];
     int fd = open(lock->path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return status_set(STATUS_IO, "cannot read %s, which says whose run this is: %s", lock->path,
@@ -147,7 +155,8 @@ Status run_lock_check(const RunLock *lock) {
     }
     read_text(fd, text);
     close(fd);
-    if (strcmp(text, lock->text) == 0) {
+    text_of(lock, "open", ours);
+    if (strcmp(text, ours) == 0) {
         return STATUS_OK;
     }
     holder_of(text, holder, sizeof holder);
@@ -157,16 +166,14 @@ Status run_lock_check(const RunLock *lock) {
                       holder, lock->path);
 }
 
-void run_lock_free(RunLock *lock) {
+void run_lock_free(RunLock *lock, bool is_in_order) {
     if (lock == NULL) {
         return;
     }
     // Only what is ours may be signed off.
-    if (run_lock_check(lock) == STATUS_OK) {
-        char *word = strstr(lock->text, " open ");
+    if (is_in_order && run_lock_check(lock) == STATUS_OK) {
         char text[TEXT_BYTES];
-        snprintf(text, sizeof text, "%.*s closed %s", (int)(word - lock->text), lock->text,
-                 word + strlen(" open "));
+        text_of(lock, "closed", text);
         (void)write_text(lock, text); // the next one only waits a little longer
     }
     close(lock->fd);

@@ -19,18 +19,20 @@ typedef struct RunLock RunLock;
 typedef struct RunLockPast {
     bool was_there;  // somebody has worked on this run before
     bool was_closed; // and left it in order
+    uint32_t number; // of that coordinator; 0: not known
 } RunLockPast;
 
 // Takes the lock, makes the file if need be. STATUS_IO: another
 // coordinator holds it (named by host and process), or no locks are to be had here (with what can
 // be done about it).
 Status run_lock_take(const char *path, RunLock **ret, RunLockPast *ret_past);
-// Writes into the file that this process has the run from now on. STATUS_IO.
-Status run_lock_sign(RunLock *lock);
+// Writes into the file that this process has the run from now on, as coordinator `number`. That the
+// file keeps the number shows a journal that is older than the run. STATUS_IO.
+Status run_lock_sign(RunLock *lock, uint32_t number);
 // Reads the file anew: STATUS_OK while it still names this process, STATUS_IO naming who has it.
 Status run_lock_check(const RunLock *lock);
-// Signs off and lets go; accepts NULL.
-void run_lock_free(RunLock *lock);
+// Lets go, and signs off before if the run was left in order; accepts NULL.
+void run_lock_free(RunLock *lock, bool is_in_order);
 
 // The name of the network (or unknown) file system that a path lies on, NULL for a local one;
 // borrowed for good.

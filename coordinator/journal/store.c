@@ -6,9 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/base/file.h"
-#include "common/base/limits.h"
-#include "common/base/mem.h"
+#include "coordinator/journal/seal.h"
+#include "coordinator/journal/store_file.h"
 
 // Every statement that is used more than once, prepared once.
 typedef enum Statement {
@@ -20,123 +19,24 @@ typedef enum Statement {
     DROP_FAILURE,
     PUT_FACT,
     GET_FACT,
-    STATEMENTS,
+    GET_NEWEST,
 } Statement;
 
-static const char *const SQL[STATEMENTS] = {
+static const char *const SQL[STORE_STATEMENTS] = {
     [PUT_ANSWER] = "INSERT INTO answer VALUES (?1, ?2, ?3, ?4, ?5)",
     [GET_ANSWER] = "SELECT key, kind, body, seal FROM answer WHERE number = ?1",
-    [PUT_STATE] = "INSERT OR REPLACE INTO state VALUES (?1, ?2, ?3, ?4, ?5,"
-                  " (SELECT coalesce(max(turn), 0) + 1 FROM state WHERE folder = ?1))",
-    [GET_STATES] = "SELECT generation, plan, epoch, digest FROM state WHERE folder = ?1"
-                   " ORDER BY turn DESC LIMIT 2",
-    [PUT_FAILURE] = "INSERT OR REPLACE INTO failure VALUES (?1, ?2, ?3)",
+    [PUT_STATE] = "INSERT OR REPLACE INTO state SELECT ?1, ?2, ?3, ?4, ?5, next,"
+                  " seal_row(?1, ?2, ?3, ?4, ?5, next) FROM"
+                  " (SELECT coalesce(max(turn), 0) + 1 AS next FROM state WHERE folder = ?1)",
+    [GET_STATES] = "SELECT generation, plan, epoch, digest,"
+                   " seal IS seal_row(folder, generation, plan, epoch, digest, turn)"
+                   " FROM state WHERE folder = ?1 ORDER BY turn DESC LIMIT 2",
+    [PUT_FAILURE] = "INSERT OR REPLACE INTO failure VALUES (?1, ?2, ?3, seal_row(?1, ?2, ?3))",
     [DROP_FAILURE] = "DELETE FROM failure WHERE key = ?1",
     [PUT_FACT] = "INSERT OR REPLACE INTO fact VALUES (?1, ?2, ?3)",
     [GET_FACT] = "SELECT value, seal FROM fact WHERE name = ?1",
+    [GET_NEWEST] = "SELECT coalesce(max(number), 0) FROM incarnation",
 };
-
-// In one transaction: a coordinator that is killed in the middle of it leaves the file as it was.
-#define TABLES                                                                                     \
-    "CREATE TABLE fact (name TEXT PRIMARY KEY, value BLOB NOT NULL, seal INTEGER NOT NULL)"        \
-    " WITHOUT ROWID;"                                                                              \
-    "CREATE TABLE incarnation (number INTEGER PRIMARY KEY, pid INTEGER NOT NULL);"                 \
-    "CREATE TABLE answer (number INTEGER PRIMARY KEY, key BLOB NOT NULL, kind INTEGER NOT NULL,"   \
-    " body BLOB NOT NULL, seal INTEGER NOT NULL);"                                                 \
-    "CREATE TABLE state (folder TEXT NOT NULL, generation INTEGER NOT NULL, plan BLOB NOT NULL,"   \
-    " epoch INTEGER NOT NULL, digest BLOB NOT NULL, turn INTEGER NOT NULL,"                        \
-    " PRIMARY KEY (folder, generation)) WITHOUT ROWID;"                                            \
-    "CREATE TABLE failure (key BLOB PRIMARY KEY, deaths INTEGER NOT NULL,"                         \
-    " cannots INTEGER NOT NULL) WITHOUT ROWID;"
-
-static const char SCHEMA[] = "BEGIN;" TABLES "PRAGMA user_version = 2; COMMIT;";
-
-// Version 1 kept answers in a tree by key, and states without their folder: trainings that were
-// under way begin anew.
-static const char FROM_1[] =
-    "BEGIN;"
-    "ALTER TABLE fact RENAME TO fact_1;"
-    "ALTER TABLE incarnation RENAME TO incarnation_1;"
-    "ALTER TABLE answer RENAME TO answer_1;"
-    "ALTER TABLE state RENAME TO state_1;" TABLES
-    "INSERT INTO incarnation SELECT number, pid FROM incarnation_1;"
-    "INSERT INTO fact SELECT name, value, seal_of(name, 0, value) FROM fact_1;"
-    "INSERT INTO answer SELECT row_number() OVER (), key, kind, body, seal_of(key, kind, body)"
-    " FROM answer_1;"
-    "DROP TABLE fact_1; DROP TABLE incarnation_1; DROP TABLE answer_1; DROP TABLE state_1;"
-    "PRAGMA user_version = 2; COMMIT;";
-
-struct Store {
-    sqlite3 *database;
-    char path[LIMIT_PATH_BYTES];
-    sqlite3_stmt *statements[STATEMENTS];
-};
-
-// ---- errors ----
-
-static Status failed(const Store *store, int code) {
-    const char *why =
-        store->database != NULL ? sqlite3_errmsg(store->database) : sqlite3_errstr(code);
-    switch (code & 0xff) {
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-        return status_set(STATUS_FORMAT,
-                          "journal %s is damaged (%s): put a copy of it back, or begin anew with "
-                          "--restart, which keeps this run aside",
-                          store->path, why);
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return status_set(STATUS_IO, "journal %s is in use by another program", store->path);
-    case SQLITE_FULL:
-        return status_set(STATUS_IO, "journal %s: the disk is full", store->path);
-    case SQLITE_NOMEM:
-        return status_set(STATUS_MEMORY, "journal %s: out of memory", store->path);
-    default:
-        return status_set(STATUS_IO, "journal %s: %s", store->path, why);
-    }
-}
-
-static Status damaged(const Store *store, const char *what, uint64_t number) {
-    return status_set(STATUS_FORMAT,
-                      "journal %s is damaged (%s %llu): put a copy of it back, or begin anew with "
-                      "--restart, which keeps this run aside",
-                      store->path, what, (unsigned long long)number);
-}
-
-static Status run_sql(Store *store, const char *sql) {
-    int code = sqlite3_exec(store->database, sql, NULL, NULL, NULL);
-    return code == SQLITE_OK ? STATUS_OK : failed(store, code);
-}
-
-// ---- seals ----
-
-// What a row must say of itself: 63 bits over all of it.
-static int64_t seal(const void *key, size_t key_bytes, uint32_t kind, const void *body,
-                    size_t body_bytes) {
-    unsigned char parts[36];
-    Digest of_key = digest_of(key, key_bytes), of_body = digest_of(body, body_bytes);
-    memcpy(parts, of_key.bytes, 16);
-    memcpy(parts + 16, of_body.bytes, 16);
-    for (int i = 0; i < 4; i++) {
-        parts[32 + i] = (unsigned char)(kind >> (8 * i));
-    }
-    Digest whole = digest_of(parts, sizeof parts);
-    uint64_t bits = 0;
-    for (int i = 0; i < 8; i++) {
-        bits = bits << 8 | whole.bytes[i];
-    }
-    return (int64_t)(bits >> 1);
-}
-
-// seal_of(key or name, kind, body) for migrations.
-static void seal_of(sqlite3_context *context, int count, sqlite3_value **values) {
-    (void)count;
-    const void *key = sqlite3_value_blob(values[0]), *body = sqlite3_value_blob(values[2]);
-    size_t key_bytes = (size_t)sqlite3_value_bytes(values[0]);
-    size_t body_bytes = (size_t)sqlite3_value_bytes(values[2]);
-    sqlite3_result_int64(
-        context, seal(key, key_bytes, (uint32_t)sqlite3_value_int64(values[1]), body, body_bytes));
-}
 
 // ---- statements ----
 
@@ -147,7 +47,8 @@ static sqlite3_stmt *begin_statement(Store *store, Statement which) {
 }
 
 static Status end_statement(Store *store, sqlite3_stmt *statement, int code) {
-    Status status = code == SQLITE_DONE || code == SQLITE_ROW ? STATUS_OK : failed(store, code);
+    Status status =
+        code == SQLITE_DONE || code == SQLITE_ROW ? STATUS_OK : store_failed(store, code);
     sqlite3_reset(statement);
     sqlite3_clear_bindings(statement);
     return status;
@@ -165,161 +66,53 @@ static bool column_digest(sqlite3_stmt *statement, int at, Digest *ret) {
     return true;
 }
 
-static Status query_int(Store *store, const char *sql, int64_t *ret_value) {
-    sqlite3_stmt *statement = NULL;
-    int code = sqlite3_prepare_v2(store->database, sql, -1, &statement, NULL);
-    if (code == SQLITE_OK) {
-        code = sqlite3_step(statement);
-    }
-    Status status = STATUS_OK;
-    if (code == SQLITE_ROW) {
-        *ret_value = sqlite3_column_int64(statement, 0);
-    } else {
-        status = failed(store, code);
-    }
-    sqlite3_finalize(statement);
-    return status;
-}
-
-// ---- opening ----
-
-// A copy of an older file, complete and synced, before it is changed.
-static Status copy_aside(Store *store, int version) {
-    char path[LIMIT_PATH_BYTES];
-    int stem = (int)strlen(store->path) - (int)strlen(".db");
-    snprintf(path, sizeof path, "%.*s-v%d.db", stem, store->path, version);
-    unlink(path); // of a migration that did not end
-    sqlite3 *copy = NULL;
-    int code = sqlite3_open_v2(path, &copy, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
-    sqlite3_backup *backup = NULL;
-    if (code == SQLITE_OK) {
-        backup = sqlite3_backup_init(copy, "main", store->database, "main");
-        code = backup != NULL ? sqlite3_backup_step(backup, -1) : sqlite3_errcode(copy);
-    }
-    if (backup != NULL) {
-        code = sqlite3_backup_finish(backup);
-    }
-    Status status = STATUS_OK;
-    if (code != SQLITE_OK) {
-        status = status_set(STATUS_IO, "cannot copy journal %s to %s before it is migrated: %s",
-                            store->path, path, copy != NULL ? sqlite3_errmsg(copy) : "?");
-    }
-    sqlite3_close(copy);
-    return status;
-}
-
-static Status migrate(Store *store) {
-    int64_t version = 0;
-    Status status = query_int(store, "PRAGMA user_version", &version);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    if (version > STORE_VERSION) {
-        return status_set(STATUS_MISMATCH,
-                          "journal %s was written by a newer version of auscult (its format is %d, "
-                          "this program knows %d): continue with that version, or begin anew with "
-                          "--restart, which keeps this run aside",
-                          store->path, (int)version, STORE_VERSION);
-    }
-    if (version == 0) {
-        return run_sql(store, SCHEMA);
-    }
-    if (version == 1) {
-        status = copy_aside(store, 1);
-        if (status == STATUS_OK) {
-            status = run_sql(store, FROM_1);
-        }
-    }
-    return status;
-}
-
-// Exclusive locking keeps other programs out for as long as this one lives, and lets the
-// write-ahead log work without shared memory. The log is synced at every commit (FULL); a rollback
-// journal's folder as well (EXTRA), or a power cut could bring an undone commit back to life.
-static Status set_modes(Store *store, bool is_network) {
-    return run_sql(store, is_network ? "PRAGMA locking_mode = EXCLUSIVE;"
-                                       "PRAGMA journal_mode = DELETE;"
-                                       "PRAGMA synchronous = EXTRA;"
-                                       "BEGIN EXCLUSIVE; COMMIT;"
-                                     : "PRAGMA locking_mode = EXCLUSIVE;"
-                                       "PRAGMA journal_mode = WAL;"
-                                       "PRAGMA synchronous = FULL;"
-                                       "BEGIN EXCLUSIVE; COMMIT;");
-}
-
-static Status prepare_statements(Store *store) {
-    for (int s = 0; s < STATEMENTS; s++) {
+Status store_prepare(Store *store) {
+    for (int s = 0; s < STORE_STATEMENTS; s++) {
         int code = sqlite3_prepare_v3(store->database, SQL[s], -1, SQLITE_PREPARE_PERSISTENT,
                                       &store->statements[s], NULL);
         if (code != SQLITE_OK) {
-            return failed(store, code);
+            return store_failed(store, code);
         }
     }
     return STATUS_OK;
 }
 
-static Status open_database(Store *store, const char *path) {
-    if (snprintf(store->path, sizeof store->path, "%s", path) >= (int)sizeof store->path) {
-        return status_set(STATUS_LIMIT, "path too long: %s", path);
+// ---- incarnations ----
+
+Status store_newest_incarnation(Store *store, uint32_t *ret_number) {
+    sqlite3_stmt *statement = begin_statement(store, GET_NEWEST);
+    int code = sqlite3_step(statement);
+    int64_t newest = code == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
+    Status status = end_statement(store, statement, code);
+    if (status == STATUS_OK && (newest < 0 || newest >= UINT32_MAX)) {
+        status = store_damaged(store, "incarnation", (uint64_t)newest);
     }
-    // Its callers keep threads apart, and nobody asks it how much memory it has.
-    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-    int code = sqlite3_open_v2(path, &store->database, flags, NULL);
-    if (code == SQLITE_OK) {
-        code =
-            sqlite3_create_function(store->database, "seal_of", 3,
-                                    SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, seal_of, NULL, NULL);
+    if (status == STATUS_OK) {
+        *ret_number = (uint32_t)newest;
     }
-    return code == SQLITE_OK ? STATUS_OK : failed(store, code);
+    return status;
 }
 
-Status store_open(const char *path, bool is_network, Store **ret) {
-    Store *store = mem_new(1, sizeof *store);
-    if (store == NULL) {
-        return STATUS_MEMORY;
-    }
-    Status status = open_database(store, path);
-    if (status == STATUS_OK) {
-        status = set_modes(store, is_network);
-    }
-    if (status == STATUS_OK) {
-        status = migrate(store);
-    }
-    if (status == STATUS_OK) {
-        status = prepare_statements(store);
-    }
+Status store_begin_incarnation(Store *store, uint32_t above, uint32_t *ret_number) {
+    uint32_t newest = 0;
+    Status status = store_begin(store);
     if (status != STATUS_OK) {
-        store_close(store);
-        return status;
+        return store_end(store, status);
     }
-    *ret = store;
-    return STATUS_OK;
-}
-
-void store_close(Store *store) {
-    if (store == NULL) {
-        return;
-    }
-    for (int s = 0; s < STATEMENTS; s++) {
-        sqlite3_finalize(store->statements[s]);
-    }
-    sqlite3_close(store->database);
-    mem_free(store);
-}
-
-Status store_begin_incarnation(Store *store, uint32_t *ret_number) {
-    int64_t last = 0;
-    Status status = query_int(store, "SELECT coalesce(max(number), 0) FROM incarnation", &last);
-    if (status != STATUS_OK) {
-        return status;
-    }
+    status = store_newest_incarnation(store, &newest);
+    newest = (newest > above ? newest : above) + 1;
     char sql[128];
-    snprintf(sql, sizeof sql, "INSERT INTO incarnation VALUES (%lld, %ld)", (long long)last + 1,
-             (long)getpid());
-    status = run_sql(store, sql);
+    snprintf(sql, sizeof sql, "INSERT INTO incarnation VALUES (%u, %ld)", newest, (long)getpid());
     if (status == STATUS_OK) {
-        *ret_number = (uint32_t)last + 1;
+        status = store_run(store, sql);
+    }
+    if (status == STATUS_OK) { // what store_each_failure passed over
+        status = store_run(store, "DELETE FROM failure"
+                                  " WHERE seal IS NOT seal_row(key, deaths, cannots)");
+    }
+    status = store_end(store, status);
+    if (status == STATUS_OK) {
+        store->incarnation = *ret_number = newest;
     }
     return status;
 }
@@ -331,7 +124,7 @@ static bool is_sealed(sqlite3_stmt *statement, int first, Digest *ret_key, uint3
     size_t size = (size_t)sqlite3_column_bytes(statement, first + 2);
     *ret_kind = (uint32_t)sqlite3_column_int64(statement, first + 1);
     return column_digest(statement, first, ret_key) &&
-           seal(ret_key->bytes, sizeof ret_key->bytes, *ret_kind, body, size) ==
+           seal_of_body(ret_key->bytes, sizeof ret_key->bytes, *ret_kind, body, size) ==
                sqlite3_column_int64(statement, first + 3);
 }
 
@@ -340,17 +133,17 @@ static bool is_sealed(sqlite3_stmt *statement, int first, Digest *ret_key, uint3
 static Status read_small_tables(Store *store) {
     int64_t odd = 0;
     Status status =
-        query_int(store, "SELECT count(*) FROM fact WHERE seal_of(name, 0, value) <> seal", &odd);
+        store_query(store, "SELECT count(*) FROM fact WHERE seal_of(name, 0, value) <> seal", &odd);
     if (status == STATUS_OK && odd > 0) {
-        return damaged(store, "facts:", (uint64_t)odd);
+        return store_damaged(store, "facts:", (uint64_t)odd);
     }
     if (status == STATUS_OK) {
-        status = query_int(store,
-                           "SELECT count(*) FROM state WHERE length(folder) = 0 OR"
-                           " length(plan) <> 16 OR length(digest) <> 16",
-                           &odd);
+        status = store_query(store,
+                             "SELECT count(*) FROM state WHERE seal IS NOT"
+                             " seal_row(folder, generation, plan, epoch, digest, turn)",
+                             &odd);
     }
-    return status == STATUS_OK && odd > 0 ? damaged(store, "states:", (uint64_t)odd) : status;
+    return status == STATUS_OK && odd > 0 ? store_damaged(store, "states:", (uint64_t)odd) : status;
 }
 
 Status store_each_answer(Store *store, StoreTake *take, void *context) {
@@ -358,7 +151,7 @@ Status store_each_answer(Store *store, StoreTake *take, void *context) {
     int code = sqlite3_prepare_v2(
         store->database, "SELECT number, key, kind, body, seal FROM answer ORDER BY number", -1,
         &statement, NULL);
-    Status status = code == SQLITE_OK ? read_small_tables(store) : failed(store, code);
+    Status status = code == SQLITE_OK ? read_small_tables(store) : store_failed(store, code);
     uint64_t expected = 1;
     while (status == STATUS_OK && (code = sqlite3_step(statement)) == SQLITE_ROW) {
         Digest key;
@@ -366,47 +159,59 @@ Status store_each_answer(Store *store, StoreTake *take, void *context) {
         uint64_t number = (uint64_t)sqlite3_column_int64(statement, 0);
         bool ok = number == expected++ && is_sealed(statement, 1, &key, &kind);
         size_t size = (size_t)sqlite3_column_bytes(statement, 3);
-        status =
-            ok ? take(context, number, key, kind, size) : damaged(store, "answer", expected - 1);
+        status = ok ? take(context, number, key, kind, size)
+                    : store_damaged(store, "answer", expected - 1);
     }
     if (status == STATUS_OK && code != SQLITE_DONE) {
-        status = failed(store, code);
+        status = store_failed(store, code);
     }
     sqlite3_finalize(statement);
     return status;
 }
 
-Status store_each_failure(Store *store, StoreTake *take, void *context) {
+Status store_each_failure(Store *store, StoreTake *take, void *context, uint32_t *ret_damaged) {
     sqlite3_stmt *statement = NULL;
-    int code = sqlite3_prepare_v2(store->database, "SELECT key, deaths, cannots FROM failure", -1,
-                                  &statement, NULL);
-    Status status = code == SQLITE_OK ? STATUS_OK : failed(store, code);
+    int code = sqlite3_prepare_v2(store->database,
+                                  "SELECT key, deaths, cannots,"
+                                  " seal IS seal_row(key, deaths, cannots) FROM failure",
+                                  -1, &statement, NULL);
+    Status status = code == SQLITE_OK ? STATUS_OK : store_failed(store, code);
+    uint32_t odd = 0;
     while (status == STATUS_OK && (code = sqlite3_step(statement)) == SQLITE_ROW) {
         Digest key;
         uint64_t deaths = (uint64_t)sqlite3_column_int64(statement, 1);
         uint64_t cannots = (uint64_t)sqlite3_column_int64(statement, 2);
-        status = column_digest(statement, 0, &key)
-                     ? take(context, deaths << 32 | (uint32_t)cannots, key, 0, 0)
-                     : damaged(store, "failure of a task that died", deaths);
+        if (sqlite3_column_int(statement, 3) == 1 && column_digest(statement, 0, &key)) {
+            status = take(context, deaths << 32 | (uint32_t)cannots, key, 0, 0);
+        } else {
+            odd++;
+        }
     }
     if (status == STATUS_OK && code != SQLITE_DONE) {
-        status = failed(store, code);
+        status = store_failed(store, code);
     }
     sqlite3_finalize(statement);
+    if (status == STATUS_OK) {
+        *ret_damaged = odd;
+    }
     return status;
 }
 
 Status store_answer(Store *store, uint64_t number, Digest key, Buffer *out) {
+    if (store->is_lost) { // it may hold what was never committed
+        return store_lost(store);
+    }
     sqlite3_stmt *statement = begin_statement(store, GET_ANSWER);
     sqlite3_bind_int64(statement, 1, (int64_t)number);
     int code = sqlite3_step(statement);
-    Status status = code == SQLITE_ROW || code == SQLITE_DONE ? STATUS_OK : failed(store, code);
+    Status status =
+        code == SQLITE_ROW || code == SQLITE_DONE ? STATUS_OK : store_failed(store, code);
     if (status == STATUS_OK) {
         Digest there;
         uint32_t kind;
         bool ok = code == SQLITE_ROW && is_sealed(statement, 0, &there, &kind) &&
                   digest_equal(there, key);
-        status = ok ? STATUS_OK : damaged(store, "answer", number);
+        status = ok ? STATUS_OK : store_damaged(store, "answer", number);
     }
     if (status == STATUS_OK) {
         buffer_clear(out);
@@ -425,13 +230,16 @@ Status store_put_answer(Store *store, uint64_t number, Digest key, uint32_t kind
     bind_bytes(statement, 2, key.bytes, sizeof key.bytes);
     sqlite3_bind_int64(statement, 3, kind);
     bind_bytes(statement, 4, bytes, size);
-    sqlite3_bind_int64(statement, 5, seal(key.bytes, sizeof key.bytes, kind, bytes, size));
+    sqlite3_bind_int64(statement, 5, seal_of_body(key.bytes, sizeof key.bytes, kind, bytes, size));
     return end_statement(store, statement, sqlite3_step(statement));
 }
 
 // ---- facts ----
 
 Status store_fact(Store *store, const char *name, Buffer *out) {
+    if (store->is_lost) { // it may hold what was never committed
+        return store_lost(store);
+    }
     sqlite3_stmt *statement = begin_statement(store, GET_FACT);
     sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
     int code = sqlite3_step(statement);
@@ -439,8 +247,9 @@ Status store_fact(Store *store, const char *name, Buffer *out) {
     if (code == SQLITE_ROW) {
         const void *value = sqlite3_column_blob(statement, 0);
         size_t size = (size_t)sqlite3_column_bytes(statement, 0);
-        if (seal(name, strlen(name), 0, value, size) != sqlite3_column_int64(statement, 1)) {
-            status = damaged(store, name, 0);
+        if (seal_of_body(name, strlen(name), 0, value, size) !=
+            sqlite3_column_int64(statement, 1)) {
+            status = store_damaged(store, name, 0);
         } else {
             buffer_clear(out);
             buffer_append(out, value, size);
@@ -448,7 +257,7 @@ Status store_fact(Store *store, const char *name, Buffer *out) {
         }
     } else {
         status = code == SQLITE_DONE ? status_set(STATUS_NOT_FOUND, "not in the journal: %s", name)
-                                     : failed(store, code);
+                                     : store_failed(store, code);
     }
     sqlite3_reset(statement);
     return status;
@@ -458,13 +267,16 @@ Status store_set_fact(Store *store, const char *name, const void *bytes, size_t 
     sqlite3_stmt *statement = begin_statement(store, PUT_FACT);
     sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
     bind_bytes(statement, 2, bytes, size);
-    sqlite3_bind_int64(statement, 3, seal(name, strlen(name), 0, bytes, size));
+    sqlite3_bind_int64(statement, 3, seal_of_body(name, strlen(name), 0, bytes, size));
     return end_statement(store, statement, sqlite3_step(statement));
 }
 
 // ---- states and failures ----
 
 Status store_states(Store *store, const char *folder, StoreState states[2], uint32_t *ret_count) {
+    if (store->is_lost) { // it may hold what was never committed
+        return store_lost(store);
+    }
     sqlite3_stmt *statement = begin_statement(store, GET_STATES);
     sqlite3_bind_text(statement, 1, folder, -1, SQLITE_STATIC);
     uint32_t count = 0;
@@ -474,13 +286,14 @@ Status store_states(Store *store, const char *folder, StoreState states[2], uint
         StoreState *state = &states[count];
         state->generation = (uint32_t)sqlite3_column_int64(statement, 0);
         state->epoch = (uint32_t)sqlite3_column_int64(statement, 2);
-        bool ok = state->generation < 2 && column_digest(statement, 1, &state->plan) &&
+        bool ok = sqlite3_column_int(statement, 4) == 1 && state->generation < 2 &&
+                  column_digest(statement, 1, &state->plan) &&
                   column_digest(statement, 3, &state->digest);
-        status = ok ? STATUS_OK : damaged(store, "state", count);
+        status = ok ? STATUS_OK : store_damaged(store, "state", count);
         count += ok;
     }
     if (status == STATUS_OK && code != SQLITE_DONE) {
-        status = failed(store, code);
+        status = store_failed(store, code);
     }
     sqlite3_reset(statement);
     if (status == STATUS_OK) {
@@ -508,18 +321,4 @@ Status store_put_failure(Store *store, Digest key, uint32_t deaths, uint32_t can
         sqlite3_bind_int64(statement, 3, cannots);
     }
     return end_statement(store, statement, sqlite3_step(statement));
-}
-
-// ---- transactions ----
-
-Status store_begin(Store *store) {
-    return run_sql(store, "BEGIN IMMEDIATE");
-}
-
-Status store_commit(Store *store) {
-    return run_sql(store, "COMMIT");
-}
-
-void store_roll_back(Store *store) {
-    (void)sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
 }

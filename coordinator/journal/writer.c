@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How it works. The thread takes the whole queue, writes the files of states among it (each synced
-// and renamed), puts all rows into one transaction, looks whether the run is still ours, commits,
-// looks again, and only then moves the records to the list of durable ones and raises the
+// and renamed), puts all rows into one transaction, which ends only if the run is still ours after
+// the commit, and only then moves the records to the list of durable ones and raises the
 // descriptor. Under load the queue grows while a commit runs, so the next transaction is larger:
 // that is all there is to group commit.
 #include "coordinator/journal/writer.h"
@@ -93,26 +93,34 @@ const char *writer_state_file(uint32_t generation) {
     return generation == 0 ? "checkpoint-0.bin" : "checkpoint-1.bin";
 }
 
-// The generation that may be overwritten: not the newest durable one, nor one that this group
-// writes.
-static Status choose_generation(Writer *writer, const Records *group, Record *record) {
-    for (const Record *r = group->first; r != record; r = r->next) {
+// Of two states of a model in one group the later wins: nobody could ever go on from the earlier.
+static bool is_superseded(const Record *record) {
+    for (const Record *r = record->next; r != NULL; r = r->next) {
         if (r->kind == RECORD_STATE && strcmp(r->folder, record->folder) == 0) {
-            return status_set(STATUS_INVALID, "two states of %s at once", record->folder);
+            return true;
         }
     }
+    return false;
+}
+
+// The generation that may be overwritten: not the newest durable one. Asked of a run that is ours,
+// since no transaction stands between a state's file and another coordinator's.
+static Status choose_generation(Writer *writer, Record *record) {
     StoreState states[2];
     uint32_t count = 0;
     pthread_mutex_lock(writer->config.store_lock);
-    Status status = store_states(writer->config.store, record->folder, states, &count);
+    Status status = store_check(writer->config.store);
+    if (status == STATUS_OK) {
+        status = store_states(writer->config.store, record->folder, states, &count);
+    }
     pthread_mutex_unlock(writer->config.store_lock);
     record->more = count > 0 ? 1 - states[0].generation : 0;
     return status;
 }
 
-static Status write_state_file(Writer *writer, const Records *group, Record *record) {
+static Status write_state_file(Writer *writer, Record *record) {
     char path[LIMIT_PATH_BYTES];
-    Status status = choose_generation(writer, group, record);
+    Status status = choose_generation(writer, record);
     if (status != STATUS_OK) {
         return status;
     }
@@ -135,6 +143,9 @@ static Status put_row(Writer *writer, const Record *record) {
         }
         break;
     case RECORD_STATE: {
+        if (is_superseded(record)) {
+            break;
+        }
         StoreState state = {.plan = record->key,
                             .epoch = record->detail,
                             .generation = record->more,
@@ -155,27 +166,16 @@ static Status write_rows(Writer *writer, const Records *group) {
     for (const Record *r = group->first; r != NULL && status == STATUS_OK; r = r->next) {
         status = put_row(writer, r);
     }
-    if (status == STATUS_OK) {
-        status = run_lock_check(writer->config.lock);
-    }
-    if (status == STATUS_OK) {
-        status = store_commit(writer->config.store);
-    }
-    if (status != STATUS_OK) { // nobody may read what is not durable
-        char message[sizeof writer->failure];
-        text_copy(message, sizeof message, status_message());
-        store_roll_back(writer->config.store);
-        status = status_set(status, "%s", message);
-    }
+    status = store_end(writer->config.store, status);
     pthread_mutex_unlock(writer->config.store_lock);
-    return status == STATUS_OK ? run_lock_check(writer->config.lock) : status;
+    return status;
 }
 
 static Status write_group(Writer *writer, const Records *group) {
     Status status = STATUS_OK;
     for (Record *r = group->first; r != NULL && status == STATUS_OK; r = r->next) {
-        if (r->kind == RECORD_STATE) {
-            status = write_state_file(writer, group, r);
+        if (r->kind == RECORD_STATE && !is_superseded(r)) {
+            status = write_state_file(writer, r);
         }
     }
     return status == STATUS_OK ? write_rows(writer, group) : status;

@@ -12,7 +12,6 @@
 
 #include "common/base/digest.h"
 #include "common/base/status.h"
-#include "coordinator/journal/run_lock.h"
 #include "coordinator/journal/store.h"
 
 typedef enum RecordKind { RECORD_ANSWER, RECORD_STATE, RECORD_FAILURE } RecordKind;
@@ -40,7 +39,6 @@ typedef struct Writer Writer;
 typedef struct WriterConfig {
     Store *store;
     pthread_mutex_t *store_lock; // held while it uses the store
-    RunLock *lock;
     const char *run_folder;
 } WriterConfig;
 

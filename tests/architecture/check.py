@@ -35,7 +35,7 @@ LIBRARIES = {
     "OpenBLAS": (r"(cblas|openblas_config|lapacke)\.h", "OPENBLAS", 1),
     "libzmq": (r"zmq(_utils)?\.h", "ZMQ", 1),
     "msgpack-c": (r"msgpack(\.h|/.*)", "MSGPACK", 2),  # one file writes, one reads
-    "SQLite": (r"sqlite3\.h", "SQLITE", 1),
+    "SQLite": (r"sqlite3\.h", "SQLITE", 2),  # one file has the database, one its rows
     "libyaml": (r"yaml\.h", "YAML", 1),
     "GSL": (r"gsl/.*", "GSL", 1),
     "xxHash": (r"xxh(ash|3)\.h", "XXHASH", 1),

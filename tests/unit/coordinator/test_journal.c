@@ -150,6 +150,7 @@ static void copy_file(const char *from, const char *to) {
 // What the disk holds at this moment, as a process that finds it after a crash would read it.
 static Journal *open_copy(void) {
     copy_file(in_folder("journal.db"), in_folder("fan/journal.db"));
+    copy_file(in_folder("journal.lock"), in_folder("fan/journal.lock"));
     unlink(in_folder("fan/journal.db-wal"));
     copy_file(in_folder("journal.db-wal"), in_folder("fan/journal.db-wal"));
     Journal *copy = NULL;
