@@ -235,16 +235,18 @@ static Status migrate(Store *store) {
 }
 
 // Exclusive locking keeps other programs out for as long as this one lives, and lets the
-// write-ahead log work without shared memory. The log is synced at every commit (FULL); a rollback
-// journal's folder as well (EXTRA), or a power cut could bring an undone commit back to life.
+// write-ahead log work without shared memory. The log is synced at every commit; with EXTRA the
+// folder as well after a rollback journal is removed, or a power cut could bring it back and undo
+// what was committed: on local disks that of the very first transaction, which is the change to the
+// log, and with it the whole log.
 static Status set_modes(Store *store, bool is_network) {
     return store_run(store, is_network ? "PRAGMA locking_mode = EXCLUSIVE;"
-                                         "PRAGMA journal_mode = DELETE;"
                                          "PRAGMA synchronous = EXTRA;"
+                                         "PRAGMA journal_mode = DELETE;"
                                          "BEGIN EXCLUSIVE; COMMIT;"
                                        : "PRAGMA locking_mode = EXCLUSIVE;"
+                                         "PRAGMA synchronous = EXTRA;"
                                          "PRAGMA journal_mode = WAL;"
-                                         "PRAGMA synchronous = FULL;"
                                          "BEGIN EXCLUSIVE; COMMIT;");
 }
 
