@@ -245,6 +245,10 @@ int64_t core_tick(Core *core, int64_t now_ms) {
     return core->due_ms;
 }
 
+void core_wind_up(Core *core) {
+    core->is_winding_up = true;
+}
+
 void core_end(Core *core, const char *text) {
     core_flush(core);
     while (core->session_count > 0) {
@@ -283,6 +287,9 @@ bool core_session(const Core *core, CorePeer peer, CoreSession *ret_session) {
 CoreCounts core_counts(const Core *core) {
     CoreCounts counts = core->counts;
     counts.sessions = core->session_count;
+    for (uint32_t i = 0; i < core->session_count; i++) {
+        counts.held += core->sessions[i]->lease_count;
+    }
     for (int name = 0; name < QUEUE_COUNT; name++) {
         counts.waiting += core->queues[name].count;
     }

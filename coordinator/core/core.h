@@ -116,6 +116,7 @@ typedef struct CoreCounts {
     uint32_t sessions;                           // workers connected and admitted
     uint32_t free_workers;                       // of them without a lease
     uint64_t waiting, answered, done, abandoned; // tasks
+    uint64_t held;                               // leases without an answer
     uint64_t stranded; // of those that wait: nobody who is there may be given them (core_wait)
     uint64_t retries;  // leases that ended without an answer
     double train_loss; // the last loss a worker told, NaN when none did
@@ -160,6 +161,8 @@ void core_on_durable(Core *core, TaskTag tag, int64_t now_ms);
 // Returns the time of the next thing that is due. A tick that comes much later than that judges
 // nobody: what was said meanwhile may lie unread, and is drained before the next.
 int64_t core_tick(Core *core, int64_t now_ms);
+// No task is given out from here on; what is under work may end.
+void core_wind_up(Core *core);
 // Ends every session with END and drops it.
 void core_end(Core *core, const char *text);
 

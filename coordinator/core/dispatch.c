@@ -284,6 +284,9 @@ static bool has_stragglers(const Core *core, TaskKind kind, int64_t *ret_due_ms)
 // ---- all of it ----
 
 void dispatch_run(Core *core, int64_t now_ms) {
+    if (core->is_winding_up) {
+        return;
+    }
     doubt_hopeless_trains(core, now_ms);
     dispatch_stranded(core, now_ms);
     dispatch_trains(core, now_ms);

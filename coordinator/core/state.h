@@ -218,6 +218,7 @@ struct Core {
     uint64_t willing_words[BUCKET_WORDS]; // which of these are not empty
     uint32_t idle_willing;                // how many are in the first
     uint32_t trains_running;
+    bool is_winding_up;       // nothing is given out any more
     int64_t stranded_look_ms; // when to look for somebody who may be given stranded tasks
     // action.c
     CoreAction *actions; // ring of those not taken yet

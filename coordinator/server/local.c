@@ -260,6 +260,10 @@ static void signal_all(const Local *local, int signal_number) {
     }
 }
 
+void local_leave(const Local *local) {
+    signal_all(local, SIGTERM);
+}
+
 void local_stop(Local *local) {
     if (local == NULL) {
         return;

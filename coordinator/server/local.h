@@ -31,6 +31,9 @@ void local_left(Local *local, uint32_t peer, int64_t now_ms);
 // for good, as any other would be.
 Status local_tick(Local *local, int64_t now_ms);
 uint32_t local_alive(const Local *local);
+// Asks all to leave: each hands over what it is at, or ends it, and goes. No local_tick from then
+// on.
+void local_leave(const Local *local);
 // Asks all to end, waits for a moment, ends them.
 void local_stop(Local *local);
 

@@ -25,6 +25,7 @@ enum {
     ALIVE_MS = 1000,   // between signs of life
     LOOP_MS = 200,     // the longest wait: local workers and progress are looked at so often
     HANG_UP_MS = 2000, // for workers to go once they know that the run is over
+    WIND_UP_MS = 3000, // for what is under work when a signal asks to stop: a piece of training
     EVENTS_MOST = 8 * LIMIT_WORKERS, // between two ticks: what is due is done under any load
     TELL_MS = 1000,                  // between two words to who looks on
 };
@@ -41,7 +42,7 @@ typedef struct Server {
     int signal_fd;
     char ipc_folder[IPC_FOLDER_BYTES]; // "" on tcp
     Buffer bytes;                      // of the message being sent
-    bool is_stopped;
+    uint32_t stops;                    // signals that asked to stop
     char failure_text[LIMIT_MESSAGE_BYTES - 64];
     Status failure;      // what ended the loop early
     uint32_t alarms;     // tasks that two workers answered differently
@@ -261,7 +262,7 @@ static void drain_signals(Server *server) {
     struct signalfd_siginfo info;
     while (read(server->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo != SIGCHLD) {
-            server->is_stopped = true;
+            server->stops++;
         }
     }
 }
@@ -294,11 +295,6 @@ static void tell_in_time(Server *server, int64_t now_ms) {
 
 // ---- opening and closing ----
 
-static bool ends_with(const char *text, const char *end) {
-    size_t size = strlen(text), end_size = strlen(end);
-    return size >= end_size && strcmp(text + size - end_size, end) == 0;
-}
-
 // Any free port is best the one that the run was served at before: its workers look for it there.
 static Status open_any_port(Server *server) {
     const char *bind = server->config->bind;
@@ -325,7 +321,7 @@ static Status open_any_port(Server *server) {
 static Status open_endpoint(Server *server) {
     const char *bind = server->config->bind;
     if (bind != NULL) {
-        return ends_with(bind, ":0")
+        return text_ends(bind, ":0")
                    ? open_any_port(server)
                    : listener_open(server->context, bind, LIMIT_WORKERS, &server->listener);
     }
@@ -466,7 +462,7 @@ static bool is_over(const Server *server) {
 }
 
 static bool goes_on(const Server *server) {
-    return server->failure == STATUS_OK && !server->is_stopped && !is_over(server);
+    return server->failure == STATUS_OK && server->stops == 0 && !is_over(server);
 }
 
 static void turn(Server *server) {
@@ -489,7 +485,7 @@ static void turn(Server *server) {
     do_actions(server);
     drain_signals(server);
     now_ms = clock_ms();
-    if (server->local != NULL) {
+    if (server->local != NULL && server->stops == 0) {
         Status status = local_tick(server->local, now_ms);
         if (status == STATUS_MISMATCH ||
             (status != STATUS_OK && core_counts(server->core).sessions == 0)) {
@@ -516,6 +512,27 @@ static void say_end(Server *server, const char *text) {
             told -= event.kind == LISTENER_CLOSED && event.lane == LANE_CONTROL && told > 0;
         }
         drain_signals(server);
+    }
+}
+
+static bool is_under_work(const Server *server) {
+    CoreCounts counts = core_counts(server->core);
+    return counts.held > 0 || counts.answered > 0;
+}
+
+// Local workers that are asked to leave hand a training over at its next step.
+static void wind_up(Server *server) {
+    if (is_under_work(server)) {
+        log_info("stopping when what is under work has ended, in %d s at most", WIND_UP_MS / 1000);
+    }
+    core_wind_up(server->core);
+    if (server->local != NULL) {
+        local_leave(server->local);
+    }
+    int64_t until_ms = clock_ms() + WIND_UP_MS;
+    while (server->failure == STATUS_OK && server->stops == 1 && !is_over(server) &&
+           is_under_work(server) && clock_ms() < until_ms) {
+        turn(server);
     }
 }
 
@@ -547,6 +564,9 @@ static Status serve(Server *server) {
     while (goes_on(server)) {
         turn(server);
     }
+    if (server->stops > 0) {
+        wind_up(server);
+    }
     if (server->failure != STATUS_OK) {
         char text[LIMIT_MESSAGE_BYTES];
         snprintf(text, sizeof text, "the run failed: %s", server->failure_text);
@@ -555,7 +575,7 @@ static Status serve(Server *server) {
         say_end(server, text);
         return status_set(failure, "%s", server->failure_text);
     }
-    if (server->is_stopped) {
+    if (server->stops > 0 && !is_over(server)) {
         return status_set(STATUS_STOPPED, "stopped by a signal");
     }
     show_progress(server, clock_ms());

@@ -6,6 +6,7 @@ of an undisturbed run."""
 import atexit
 import functools
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -75,6 +76,35 @@ def test_a_stopped_run_goes_on_by_its_folder_alone(folder):
     check(result.code == 75, str(result))
     auscult("run", "--out", out)
     check_same_results(out, expected)
+
+
+def pieces(out):
+    """Where each piece of training that a worker of the run began starts: (epoch, round)."""
+    found = []
+    for name in sorted(os.listdir(f"{out}/logs")):
+        if name.startswith("worker-"):
+            with open(f"{out}/logs/{name}", encoding="utf-8") as file:
+                found += [(int(epoch), int(round_)) for epoch, round_ in
+                          re.findall(r"training: epochs (\d+)\.(\d+) to", file.read())]
+    return found
+
+
+def test_a_stopped_run_keeps_the_piece_that_a_lone_worker_is_at(folder):
+    data = make_data(f"{folder}/data", ("fan",), train=24)
+    out = f"{folder}/run"
+    endless = ["--local", "1", "-v", "--set", "epochs=100000", "--set", "batch_size=32"]
+    before = []
+    for _ in range(3):
+        process = Process(AUSCULT, "run", "--data", data, "--out", out, *endless)
+        wait_until(lambda: os.path.isdir(f"{out}/logs") and len(pieces(out)) > len(before),
+                   "a piece of training began")
+        process.signal(signal.SIGTERM)
+        result = process.wait(30)
+        check(result.code == 75, str(result))
+        after = pieces(out)
+        check(not before or after[len(before)] > before[-1],
+              f"a piece was begun anew: {before[-1:]}, {after[len(before):]}")
+        before = after
 
 
 def test_a_killed_worker_costs_nothing_but_time(folder):

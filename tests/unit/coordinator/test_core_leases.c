@@ -28,6 +28,30 @@ TEST(nobody_is_sent_more_than_it_asked_for) {
     end();
 }
 
+TEST(who_winds_up_gives_nothing_out_and_takes_what_comes) {
+    begin(4);
+    join(1, 4);
+    add_many(TASK_SCORE, 0, 1);
+    after(0);
+    CHECK_INT(count_given(1), 1);
+    uint64_t attempt = given(1, 0);
+    core_wind_up(core);
+    add_many(TASK_SCORE, 1, 10);
+    after(0);
+    CHECK_INT(count_given(1), 0);
+    CHECK_INT(core_counts(core).held, 1);
+    answer(1, 0, attempt);
+    after(0);
+    CHECK_INT(count_given(1), 0);
+    CHECK_INT(core_counts(core).held, 0);
+    CHECK_INT(core_counts(core).answered, 1);
+    core_on_durable(core, 0, now_ms);
+    after(0);
+    CHECK(acknowledged(1, 0));
+    CHECK_INT(core_counts(core).answered, 0);
+    end();
+}
+
 TEST(tasks_of_one_turn_come_in_bundles) {
     begin(4);
     join(1, 300);
@@ -375,9 +399,10 @@ TEST(a_core_without_memory_is_none) {
 
 TEST_MAIN_LIST(
     T(nobody_is_sent_more_than_it_asked_for) T(tasks_of_one_turn_come_in_bundles)
-        T(a_bundle_fits_its_message) T(acknowledgements_of_one_turn_come_in_bundles)
-            T(work_is_shared_out_evenly) T(an_answer_is_acknowledged_only_once_it_is_durable)
-                T(who_has_left_is_not_acknowledged) T(no_more_is_given_out_than_the_disk_can_follow)
+        T(a_bundle_fits_its_message) T(acknowledgements_of_one_turn_come_in_bundles) T(
+            who_winds_up_gives_nothing_out_and_takes_what_comes) T(work_is_shared_out_evenly)
+            T(an_answer_is_acknowledged_only_once_it_is_durable) T(who_has_left_is_not_acknowledged)
+                T(no_more_is_given_out_than_the_disk_can_follow)
                     T(a_dead_worker_returns_its_leases_in_their_order)
                         T(a_lease_ends_at_its_deadline_unless_progress_moves_it)
                             T(what_waits_at_a_worker_is_not_judged)
