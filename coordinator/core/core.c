@@ -97,7 +97,7 @@ void core_abandon(Core *core, TaskTag tag) {
 
 void core_retry(Core *core, TaskTag tag, int64_t now_ms) {
     check_doubted(core, tag);
-    trouble_forget(core, tag);
+    trouble_begin_anew(core, tag);
     trouble_settle(core, tag, now_ms);
 }
 
@@ -132,11 +132,15 @@ static void on_results(Core *core, CorePeer peer, const Message *message, int64_
 }
 
 void core_on_message(Core *core, CorePeer peer, const Message *message, int64_t now_ms) {
+    Session *session = roster_find(core, peer);
     if (message->type == MESSAGE_HELLO) {
-        roster_hello(core, peer, message, now_ms);
+        if (session != NULL) {
+            core_on_malformed(core, peer, "a second HELLO", now_ms);
+        } else {
+            roster_hello(core, peer, message, now_ms);
+        }
         return;
     }
-    Session *session = roster_find(core, peer);
     if (session == NULL) {
         roster_refuse(core, peer, REFUSED_UNKNOWN, "unknown session: say HELLO again");
         return;

@@ -139,7 +139,7 @@ Status core_add_task(Core *core, const CoreTask *task, int64_t now_ms);
 Status core_answer(Core *core, TaskTag tag, const void *bytes, size_t size, int64_t now_ms);
 // Nobody will do the task: it is over without an answer.
 void core_abandon(Core *core, TaskTag tag);
-// Gives the task to workers again from the start, forgetting who failed.
+// Gives the task to workers again from the start, forgetting who failed: CORE_FAILED with zeros.
 void core_retry(Core *core, TaskTag tag, int64_t now_ms);
 // Another worker may do the task: it waits for one, with its failures. Who failed it is given
 // it again only in a later session, and after a pause that doubles each time. The owner is asked

@@ -237,10 +237,6 @@ static void welcome(Core *core, const Session *session) {
 
 void roster_hello(Core *core, CorePeer peer, const Message *hello, int64_t now_ms) {
     static const char AGAIN[] = "it said HELLO again";
-    Session *old = roster_find(core, peer);
-    if (old != NULL) {
-        roster_close(core, old, AGAIN, ENDING_POLITE, now_ms);
-    }
     Worker *worker = find_worker(core, hello->hello.worker_id);
     if (worker != NULL) {
         if (worker->session != NULL) {

@@ -280,7 +280,8 @@ void trouble_death(Core *core, TaskTag tag, const Session *session, int64_t now_
 void trouble_take_back(Core *core, Worker *worker, int64_t now_ms);
 void trouble_forgive(Core *core, TaskTag tag); // those who failed may try again
 void trouble_forget(Core *core, TaskTag tag);
-void trouble_look_over(Core *core, TaskTag tag); // the owner did, and others may do it
+void trouble_begin_anew(Core *core, TaskTag tag); // forgets, and tells so
+void trouble_look_over(Core *core, TaskTag tag);  // the owner did, and others may do it
 void trouble_free(Core *core);
 // Puts a batch task that nobody holds where its failures say: a queue, or before the owner.
 void trouble_settle(Core *core, TaskTag tag, int64_t now_ms);

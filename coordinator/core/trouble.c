@@ -168,6 +168,16 @@ static void tell_counts(Core *core, TaskTag tag) {
     action->cannots = trouble->cannots;
 }
 
+void trouble_begin_anew(Core *core, TaskTag tag) {
+    Trouble *trouble = make(core, tag);
+    bool had_counts = trouble->deaths > 0 || trouble->cannots > 0;
+    trouble->deaths = trouble->cannots = 0;
+    if (had_counts) {
+        tell_counts(core, tag);
+    }
+    trouble_forget(core, tag);
+}
+
 void trouble_cannot(Core *core, TaskTag tag, const Session *session, int64_t now_ms) {
     Trouble *trouble = make(core, tag);
     trouble->cannots++;

@@ -200,11 +200,6 @@ static void on_control(Server *server, const ListenerEvent *event, int64_t now_m
         core_on_malformed(server->core, event->peer, status_message(), now_ms);
         return;
     }
-    CoreSession session;
-    if (message->type == MESSAGE_HELLO && core_session(server->core, event->peer, &session)) {
-        core_on_malformed(server->core, event->peer, "a second HELLO", now_ms);
-        return;
-    }
     core_on_message(server->core, event->peer, message, now_ms);
 }
 

@@ -12,7 +12,7 @@ static void hears_hello(CorePeer id) {
     Worker *w = &sim.workers[sim.peers[id].worker];
     for (int i = 0; i < sim.session_count; i++) {
         Peer *old = &sim.peers[sim.sessions[i]];
-        if (old->number == number || sim.sessions[i] == id) {
+        if (old->number == number) {
             old->is_ending = old->is_no_death = true;
         }
     }
@@ -123,6 +123,10 @@ static void hears_progress(Peer *peer, const Message *message) {
 void hears(CorePeer id, const Message *message) {
     Peer *peer = &sim.peers[id];
     peer->heard_ms = sim.now_ms;
+    if (message->type == MESSAGE_HELLO && peer->has_session) {
+        hears_malformed(id);
+        return;
+    }
     if (message->type == MESSAGE_HELLO) {
         hears_hello(id);
     }
@@ -201,6 +205,7 @@ void promise_quiet(void) {
     }
     PROMISE(quiet->trained == NULL || quiet->trained->is_committed,
             "a training is done when its answer and its state are there");
+    PROMISE(quiet->forgotten == 0, "what begins anew has no failures, in the journal too");
     PROMISE(quiet->alarms_due == 0, "two answers with other bits raise the alarm");
     PROMISE(quiet->taken_back == NO_JOB, "who comes back did not die");
     PROMISE(quiet->broken == NULL || quiet->broken->holders == 0,

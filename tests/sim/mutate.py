@@ -139,6 +139,10 @@ MUTATIONS = [
     ("lost bulk connection passed over", CORE + "core.c",
      "        group_broken(core, lease->tag, now_ms);\n", "        (void)now_ms;\n"),
     # ---- sessions ----
+    ("second HELLO on a connection welcome", CORE + "core.c",
+     'core_on_malformed(core, peer, "a second HELLO", now_ms);',
+     'roster_close(core, session, "HELLO again", ENDING_POLITE, now_ms);\n'
+     "            roster_hello(core, peer, message, now_ms);"),
     ("second HELLO keeps the old session", CORE + "roster.c",
      "            roster_close(core, worker->session, AGAIN, ENDING_POLITE, now_ms);\n",
      "            worker->session = NULL;\n            make_absent(core, worker);\n"),
@@ -171,6 +175,8 @@ MUTATIONS = [
      "message->goodbye.text, ENDING_POLITE, now_ms);", "message->goodbye.text, ENDING_LOST, now_ms);"),
     ("failures of earlier coordinators forgotten", CORE + "core.c",
      "    trouble_restore(core, task);\n", ""),
+    ("what begins anew keeps its failures in the journal", CORE + "core.c",
+     "    trouble_begin_anew(core, tag);\n", "    trouble_forget(core, tag);\n"),
     ("hopeless tasks wait for ever", CORE + "dispatch.c",
      "} else if (core->session_count > 0 && !trouble_somebody_could(core, tag)) {", "} else if (false) {"),
     # ---- trainings that wait for other workers ----

@@ -137,7 +137,8 @@ void owner_start(void) {
         job->is_added = job->is_committed = job->is_doubted = job->is_over = false;
         job->members = job->sum_mask = job->share_mask = job->holders = 0;
         job->failed_count = job->starved_audits = job->lone_audits = job->alarms_due = 0;
-        job->is_awaited = job->is_given_up = job->was_forgiven = job->is_looked_over = false;
+        job->is_awaited = job->is_given_up = job->was_forgiven = job->is_looked_over =
+            job->is_forgotten = false;
         job->first_name[0] = '\0';
         job->sum = 0;
         job->has_state = false;
@@ -308,6 +309,8 @@ static void give_up(Job *job) {
 }
 
 static void retry(Job *job) {
+    job->is_forgotten = job->deaths + job->cannots > 0;
+    sim.quiet.forgotten += job->is_forgotten;
     job->is_doubted = false;
     job->group_ms = sim.now_ms;
     job->is_looked_over = false;

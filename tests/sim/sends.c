@@ -290,7 +290,11 @@ static void says_cannot(Job *job) {
 
 void says_failed(Job *job, uint32_t deaths, uint32_t cannots) {
     TRACE("job %d has failed: %u deaths, %u cannots", job_index(job), deaths, cannots);
-    if (deaths == job->deaths + 1 && cannots == job->cannots) {
+    if (job->is_forgotten) {
+        PROMISE(deaths == 0 && cannots == 0, "what begins anew has no failures");
+        job->is_forgotten = false;
+        sim.quiet.forgotten--;
+    } else if (deaths == job->deaths + 1 && cannots == job->cannots) {
         says_died(job);
     } else if (deaths == job->deaths && cannots == job->cannots + 1) {
         says_cannot(job);

@@ -138,6 +138,7 @@ typedef struct Job {
     uint32_t deaths, cannots;         // as the core last told
     uint32_t old_deaths, old_cannots; // as it was told of those before
     uint32_t most_deaths;             // that there were at a time
+    bool is_forgotten;                // it begins anew, which is to be told
     uint32_t starved_audits;          // in which it waited beside an idle worker
     uint32_t lone_audits;             // in which an idle worker could have doubled it
 } Job;
@@ -312,10 +313,11 @@ typedef struct Tally {
 
 // What must have come of the last input when the core has nothing more to say.
 typedef struct Quiet {
-    Peer *answering; // its answers are looked at
-    Job *doubted;    // the owner is asked about it
-    Job *broken;     // its group
-    Peer *expelled;  // it has broken the rules
+    Peer *answering;    // its answers are looked at
+    Job *doubted;       // the owner is asked about it
+    Job *broken;        // its group
+    uint32_t forgotten; // jobs that begin anew: the journal is to forget their failures too
+    Peer *expelled;     // it has broken the rules
     bool has_owner_answered;
     bool has_failed_send; // so that sessions end which time has nothing to do with
     Job *trained;         // by one worker, which has sent all that it owes

@@ -11,8 +11,7 @@
 
 // ---- coming and going ----
 
-static void say_hello(int worker) {
-    Worker *w = &sim.workers[worker];
+static Message hello_of(const Worker *w) {
     Message hello = {.type = MESSAGE_HELLO};
     hello.hello.protocol_least = PROTOCOL_LEAST;
     hello.hello.protocol_most = PROTOCOL_MOST;
@@ -22,6 +21,12 @@ static void say_hello(int worker) {
     hello.hello.threads = 1;
     hello.hello.kernel = "haswell";
     hello.hello.fingerprint = digest_of_number(3);
+    return hello;
+}
+
+static void say_hello(int worker) {
+    Worker *w = &sim.workers[worker];
+    Message hello = hello_of(w);
     w->is_welcome = false;
     w->allowance = w->owed = 0;
     network_say(worker, &hello);
@@ -302,12 +307,16 @@ static void train_step(int worker) {
 }
 
 static void say_nonsense(int worker) {
-    switch (below(3)) {
+    Message hello = hello_of(&sim.workers[worker]);
+    switch (below(4)) {
     case 0:
         network_say_bytes(worker, "\x93\x05garbage", 9);
         break;
     case 1:
         network_say(worker, &(Message){.type = MESSAGE_END, .end = {"so there"}});
+        break;
+    case 2:
+        network_say(worker, &hello); // it has a session, if nothing went wrong on the way
         break;
     default: // a task that there never was
         network_say(

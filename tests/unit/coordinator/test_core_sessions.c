@@ -72,11 +72,6 @@ TEST(a_second_hello_replaces_the_session) {
     CHECK_INT(core_counts(core).sessions, 1);
     CHECK(given(2, 0) != 0 && given(2, 0) != old);
     CHECK(find(CORE_FAILED, 0, 0) == NULL);
-    // And on the same connection.
-    join_as(2, 1, 1);
-    after(0);
-    CHECK_INT(core_counts(core).sessions, 1);
-    CHECK(given(2, 0) != 0);
     end();
 }
 
@@ -212,6 +207,8 @@ TEST(workers_that_come_and_go_leave_no_memory_behind) {
     for (uint64_t worker = 1; worker <= 20000; worker++) {
         join_as(1, worker, 1);
         after(0);
+        lose(1);
+        after(0);
         forget_actions();
         blocks = worker == 2000 ? mem_blocks() : blocks;
     }
@@ -219,14 +216,31 @@ TEST(workers_that_come_and_go_leave_no_memory_behind) {
     end();
 }
 
-TEST_MAIN_LIST(T(workers_that_do_not_fit_are_refused_by_name) T(one_worker_too_many_is_refused)
-                   T(who_has_no_session_is_told_to_say_hello)
-                       T(a_coordinators_message_from_a_worker_ends_its_session)
-                           T(a_second_hello_replaces_the_session) T(tokens_of_sessions_differ)
-                               T(a_thousand_sessions_are_told_apart) T(
-                                   a_silent_worker_keeps_its_lease_for_a_while_and_gets_no_more)
-                                   T(a_quiet_worker_gets_no_work_until_it_is_heard)
-                                       T(a_loop_that_was_late_judges_nobody_before_it_has_listened)
+TEST(a_second_hello_on_a_connection_ends_session_and_connection) {
+    begin(4);
+    join(1, 1);
+    add(TASK_PROBE, 0);
+    after(0);
+    Message hello = hello_of(2); // though it calls itself another worker
+    say(1, &hello);
+    after(0);
+    CHECK_INT(sent(1, MESSAGE_REFUSED)->refused.code, REFUSED_MALFORMED);
+    CHECK(find(CORE_DROP, 1, 0) != NULL && sent(1, MESSAGE_WELCOME) == NULL);
+    CHECK_INT(core_counts(core).sessions, 0);
+    CHECK_INT(core_counts(core).waiting, 1);
+    end();
+}
 
-                                           T(the_end_is_told_to_all)
-                                               T(workers_that_come_and_go_leave_no_memory_behind))
+TEST_MAIN_LIST(
+    T(a_second_hello_on_a_connection_ends_session_and_connection)
+        T(workers_that_do_not_fit_are_refused_by_name) T(one_worker_too_many_is_refused)
+            T(who_has_no_session_is_told_to_say_hello)
+                T(a_coordinators_message_from_a_worker_ends_its_session)
+                    T(a_second_hello_replaces_the_session) T(tokens_of_sessions_differ)
+                        T(a_thousand_sessions_are_told_apart)
+                            T(a_silent_worker_keeps_its_lease_for_a_while_and_gets_no_more)
+                                T(a_quiet_worker_gets_no_work_until_it_is_heard)
+                                    T(a_loop_that_was_late_judges_nobody_before_it_has_listened)
+
+                                        T(the_end_is_told_to_all)
+                                            T(workers_that_come_and_go_leave_no_memory_behind))

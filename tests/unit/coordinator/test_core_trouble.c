@@ -323,8 +323,27 @@ TEST(poison_and_training_do_not_meet) {
     end();
 }
 
+TEST(a_task_that_begins_anew_has_no_failures_in_the_journal_either) {
+    begin(4);
+    join(1, 1);
+    add(TASK_PROBE, 0);
+    after(0);
+    cannot(1, 0, given(1, 0), RESULT_CANNOT);
+    ask(1, 1);
+    after(0);
+    check_failed(0, 1);
+    CHECK(find(CORE_CANNOT, 0, 0) != NULL);
+    forget_actions();
+    core_retry(core, 0, now_ms);
+    after(0);
+    CHECK(given(1, 0) != 0);
+    check_failed(0, 0);
+    end();
+}
+
 TEST_MAIN_LIST(
-    T(a_wrong_answer_ends_the_session_and_frees_the_task)
+    T(a_task_that_begins_anew_has_no_failures_in_the_journal_either) T(
+        a_wrong_answer_ends_the_session_and_frees_the_task)
         T(a_worker_that_cannot_say_why_it_cannot_is_refused) T(only_a_training_can_be_impossible) T(
             a_worker_that_cannot_is_not_asked_again_while_there_are_others)
             T(three_that_cannot_are_enough) T(who_could_is_waited_for_and_missed_once_it_leaves) T(
