@@ -8,27 +8,11 @@
 #ifndef AUSCULT_EVAL_MAHALA_H
 #define AUSCULT_EVAL_MAHALA_H
 
+#include "common/eval/precision.h"
 #include "common/eval/residuals.h"
 
-// A yardstick: the inverse of a covariance.
-typedef struct Precision {
-    int n_mels;
-    double *matrix; // (n_mels, n_mels) symmetric, owned; NULL: none
-    double ridge;   // added to the covariance's diagonal to make it invertible; 0: none was needed
-    double shrinkage; // Ledoit and Wolf's, for CLIPMAHALA; 0 otherwise
-} Precision;
-void precision_done(Precision *precision);
-
-// The inverse of a covariance (n_mels, n_mels), symmetric, by Cholesky's factors. Only if it is
-// singular (in double precision) the least ridge that mends it is added: n_mels * 2^-52 times the
-// mean of its diagonal, then ten times that, and so on; 1 if the covariance is all zero.
-// STATUS_INVALID: a number that is not finite. STATUS_MEMORY.
-Status precision_of_covariance(const double *covariance, int n_mels, Precision *ret);
 // From one domain's residual rows. STATUS_INVALID: too few for a covariance. STATUS_MEMORY.
 Status precision_of_residuals(const ResidualSums *sums, Precision *ret);
-
-// d' P d of a row (n_mels); never below 0.
-double precision_distance(const Precision *precision, const double *row);
 
 // MAHALA as the baseline's code has it (mahala: code): the smaller of the two domains' distances of
 // the clip's mean residual row, which is what its mean over a clip comes down to. `target` NULL:
@@ -36,7 +20,9 @@ double precision_distance(const Precision *precision, const double *row);
 double mahala_of_row(const Precision *source, const Precision *target, const double *mean_row);
 // MAHALA as the paper has it (mahala: paper): here the sum over residual rows (count, n_mels) of
 // each row's smaller distance. The clip's score is their mean over all of its rows: `frames` rows
-// of each of its vectors, so that a frame counts once for every vector that it is in.
+// of each of its vectors, so that a frame counts once for every vector that it is in. (The paper
+// chooses the domain once a vector and divides by the vector's length too, but its covariances,
+// like the code's, are of rows.)
 double mahala_sum_of_rows(const Precision *source, const Precision *target, const float *rows,
                           int64_t count);
 

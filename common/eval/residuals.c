@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How it works. The rows of a batch that count are copied, as doubles, into a block of BLOCK_ROWS;
-// a full block, or the rest at the batch's end, is added to the sums at once, which reads and
-// writes each product BLOCK_ROWS times less often than a row alone would. Every sum has one fixed
-// order: blocks in order, in a block row after row.
+// How it works. The rows of a batch are taken about the batch's own mean, so that nothing is lost
+// where the mean is large against the deviations; batches and shards are then joined by the formula
+// of Chan, Golub and LeVeque (Updating formulae and a pairwise algorithm for computing sample
+// variances, 1979). In the compat mode the batches' products are merely added, which leaves out
+// how far their means lie apart.
 #include "common/eval/residuals.h"
 
 #include <math.h>
@@ -11,24 +12,19 @@
 
 #include "common/base/clones.h"
 #include "common/base/mem.h"
-
-enum { BLOCK_ROWS = 8 };
+#include "common/eval/gram.h"
 
 struct ResidualSums {
     int n_mels;
     bool is_compat;
-    int64_t *counts;  // vectors, rows; then sum and products: the block that is sent
-    double *sum;      // (n_mels)
-    double *products; // (n_mels * (n_mels + 1) / 2)
+    int64_t *counts;  // vectors, rows; then mean and products: the block that is sent
+    double *mean;     // (n_mels) of all rows
+    double *products; // (n_mels * (n_mels + 1) / 2) upper triangle
     size_t bytes;     // of the block
-    double *block;    // (BLOCK_ROWS, n_mels) rows not added yet
-    double *mean;     // (n_mels) of the batch; zeros unless is_compat
-    int block_rows;
+    Gram *gram;       // of the batch at hand
+    double *batch;    // (n_mels) its mean
+    double *apart;    // (n_mels) what lies between two means
 };
-
-static size_t products_of(int n_mels) {
-    return (size_t)n_mels * ((size_t)n_mels + 1) / 2;
-}
 
 ResidualSums *residual_sums_new(int n_mels, bool is_compat) {
     ResidualSums *sums = mem_new(1, sizeof *sums);
@@ -38,23 +34,25 @@ ResidualSums *residual_sums_new(int n_mels, bool is_compat) {
     size_t n = (size_t)n_mels;
     sums->n_mels = n_mels;
     sums->is_compat = is_compat;
-    sums->bytes = 2 * sizeof(int64_t) + (n + products_of(n_mels)) * sizeof(double);
+    sums->bytes = 2 * sizeof(int64_t) + (n + gram_triangle_count(n_mels)) * sizeof(double);
     sums->counts = mem_new_aligned(sums->bytes, 1);
-    sums->block = mem_new_aligned((BLOCK_ROWS + 1) * n, sizeof(double));
-    if (sums->counts == NULL || sums->block == NULL) {
+    sums->batch = mem_new_aligned(2 * n, sizeof(double));
+    sums->gram = gram_new(n_mels);
+    if (sums->counts == NULL || sums->batch == NULL || sums->gram == NULL) {
         residual_sums_free(sums);
         return NULL;
     }
-    sums->sum = (double *)(sums->counts + 2);
-    sums->products = sums->sum + n;
-    sums->mean = sums->block + BLOCK_ROWS * n;
+    sums->mean = (double *)(sums->counts + 2);
+    sums->products = sums->mean + n;
+    sums->apart = sums->batch + n;
     return sums;
 }
 
 void residual_sums_free(ResidualSums *sums) {
     if (sums != NULL) {
         mem_free(sums->counts);
-        mem_free(sums->block);
+        mem_free(sums->batch);
+        gram_free(sums->gram);
         mem_free(sums);
     }
 }
@@ -69,97 +67,65 @@ int64_t residual_sums_vectors(const ResidualSums *sums) {
 
 // ---- adding ----
 
-// products += block' block, of the upper triangle; rows that are not there are zeros.
-CPU_CLONES static void add_products(const double *block, int n, double *products) {
-    for (int i = 0; i < n; i++) {
-        double left[BLOCK_ROWS];
-        for (int k = 0; k < BLOCK_ROWS; k++) {
-            left[k] = block[k * n + i];
-        }
-        for (int j = i; j < n; j++) {
-            double sum = left[0] * block[j];
-            for (int k = 1; k < BLOCK_ROWS; k++) {
-                sum += left[k] * block[k * n + j];
-            }
-            products[j - i] += sum;
-        }
-        products += n - i;
-    }
-}
-
-static void flush(ResidualSums *sums) {
-    size_t n = (size_t)sums->n_mels;
-    if (sums->block_rows == 0) {
+// Takes in `rows` rows with this mean and these products about it.
+static void take(ResidualSums *sums, int64_t vectors, int64_t rows, const double *mean,
+                 const double *products) {
+    int n = sums->n_mels;
+    if (rows == 0) {
         return;
     }
-    memset(sums->block + (size_t)sums->block_rows * n, 0,
-           (size_t)(BLOCK_ROWS - sums->block_rows) * n * sizeof *sums->block);
-    add_products(sums->block, sums->n_mels, sums->products);
-    for (size_t k = 0; k < (size_t)sums->block_rows; k++) {
-        for (size_t j = 0; j < n; j++) {
-            sums->sum[j] += sums->block[k * n + j];
-        }
-    }
-    sums->counts[1] += sums->block_rows;
-    sums->block_rows = 0;
-}
-
-static void add_row(ResidualSums *sums, const float *row) {
-    int n = sums->n_mels;
-    double *out = sums->block + (size_t)sums->block_rows * (size_t)n;
+    double before = (double)sums->counts[1], all = before + (double)rows;
+    double share = (double)rows / all;
+    double weight = sums->is_compat ? 0 : before * share;
     for (int j = 0; j < n; j++) {
-        out[j] = (double)row[j] - sums->mean[j];
+        sums->apart[j] = mean[j] - sums->mean[j];
+        sums->mean[j] += share * sums->apart[j];
     }
-    if (++sums->block_rows == BLOCK_ROWS) {
-        flush(sums);
-    }
-}
-
-// The mean row of the vectors of one domain.
-static void find_mean(ResidualSums *sums, const float *residuals, const uint8_t *is_target,
-                      int vectors, int frames, bool wants_target) {
-    size_t n = (size_t)sums->n_mels;
-    int64_t rows = 0;
-    memset(sums->mean, 0, n * sizeof *sums->mean);
-    for (int v = 0; v < vectors; v++) {
-        const float *row = residuals + (size_t)v * (size_t)frames * n;
-        for (int f = 0; f < frames && (is_target[v] != 0) == wants_target; f++, row += n) {
-            for (size_t j = 0; j < n; j++) {
-                sums->mean[j] += (double)row[j];
-            }
-            rows++;
+    double *own = sums->products;
+    for (int i = 0; i < n; i++) {
+        double left = weight * sums->apart[i];
+        for (int j = i; j < n; j++) {
+            *own++ += *products++ + left * sums->apart[j];
         }
     }
-    for (size_t j = 0; j < n && rows > 0; j++) {
-        sums->mean[j] /= (double)rows;
+    sums->counts[0] += vectors;
+    sums->counts[1] += rows;
+}
+
+CPU_CLONES static void add_row(double *sum, const float *row, int n) {
+    for (int j = 0; j < n; j++) {
+        sum[j] += (double)row[j];
     }
 }
 
 void residual_sums_add(ResidualSums *sums, const float *residuals, const uint8_t *is_target,
                        int vectors, int frames, bool wants_target) {
-    size_t n = (size_t)sums->n_mels;
-    if (sums->is_compat) {
-        find_mean(sums, residuals, is_target, vectors, frames, wants_target);
-    }
-    for (int v = 0; v < vectors; v++) {
-        if ((is_target[v] != 0) != wants_target) {
-            continue;
-        }
-        sums->counts[0]++;
-        for (int f = 0; f < frames; f++) {
-            add_row(sums, residuals + ((size_t)v * (size_t)frames + (size_t)f) * n);
+    int n = sums->n_mels;
+    int64_t wanted = 0;
+    memset(sums->batch, 0, (size_t)n * sizeof *sums->batch);
+    for (int64_t r = 0; r < (int64_t)vectors * frames; r++) {
+        if ((is_target[r / frames] != 0) == wants_target) {
+            add_row(sums->batch, residuals + r * n, n);
+            wanted++;
         }
     }
-    flush(sums);
+    if (wanted == 0) {
+        return;
+    }
+    for (int j = 0; j < n; j++) {
+        sums->batch[j] /= (double)wanted;
+    }
+    gram_clear(sums->gram);
+    for (int64_t r = 0; r < (int64_t)vectors * frames; r++) {
+        if ((is_target[r / frames] != 0) == wants_target) {
+            gram_add_floats(sums->gram, residuals + r * n, sums->batch);
+        }
+    }
+    take(sums, wanted / frames, wanted, sums->batch, gram_triangle(sums->gram));
 }
 
 void residual_sums_join(ResidualSums *left, const ResidualSums *right) {
-    size_t count = (size_t)left->n_mels + products_of(left->n_mels);
-    left->counts[0] += right->counts[0];
-    left->counts[1] += right->counts[1];
-    for (size_t i = 0; i < count; i++) {
-        left->sum[i] += right->sum[i];
-    }
+    take(left, right->counts[0], right->counts[1], right->mean, right->products);
 }
 
 // ---- the covariance ----
@@ -174,9 +140,8 @@ Status residual_sums_covariance(const ResidualSums *sums, double *out) {
     const double *product = sums->products;
     for (int i = 0; i < n; i++) {
         for (int j = i; j < n; j++, product++) {
-            double value = sums->is_compat
-                               ? (double)(float)(*product / (vectors - 1))
-                               : (*product - sums->sum[i] * sums->sum[j] / rows) / (rows - 1);
+            double value =
+                sums->is_compat ? (double)(float)(*product / (vectors - 1)) : *product / (rows - 1);
             out[i * n + j] = out[j * n + i] = value;
         }
     }
@@ -190,26 +155,42 @@ const void *residual_sums_bytes(const ResidualSums *sums, size_t *ret_size) {
     return sums->counts;
 }
 
-static Status check(int n_mels, const char *bytes) {
-    int64_t counts[2];
-    memcpy(counts, bytes, sizeof counts);
-    if (counts[0] < 0 || counts[1] < counts[0] || counts[1] > INT64_MAX / 2) {
+// As many as a double counts; the sum over all shards is far from overflowing then.
+#define ROWS_MOST ((int64_t)1 << 53)
+
+static Status check(int n_mels, const int64_t *counts) {
+    if (counts[0] < 0 || counts[1] < counts[0] || counts[1] > ROWS_MOST ||
+        (counts[0] == 0) != (counts[1] == 0)) {
         return status_set(STATUS_FORMAT, "residual sums of %lld vectors and %lld rows",
                           (long long)counts[0], (long long)counts[1]);
     }
-    const char *at = bytes + sizeof counts;
-    size_t count = (size_t)n_mels + products_of(n_mels), diagonal = (size_t)n_mels;
-    size_t width = (size_t)n_mels; // of the triangle's row whose diagonal comes next
+    size_t n = (size_t)n_mels, count = n + gram_triangle_count(n_mels);
+    const double *numbers = (const double *)(counts + 2);
     for (size_t i = 0; i < count; i++) {
-        double value;
-        memcpy(&value, at + i * sizeof value, sizeof value);
-        bool is_diagonal = i == diagonal;
-        if (!isfinite(value) || (is_diagonal && value < 0)) {
-            return status_set(STATUS_FORMAT, "residual sums with a number that cannot be: %g",
-                              value);
+        if (!isfinite(numbers[i])) {
+            return status_set(STATUS_FORMAT, "residual sums with a number that is not finite");
         }
-        if (is_diagonal) {
-            diagonal += width--;
+    }
+    return STATUS_OK;
+}
+
+// Products that could come from rows: none on the diagonal is negative, none beside it is larger
+// than those on the diagonal allow (Cauchy and Schwarz), but for rounding. `roots` (n) is scratch.
+static Status check_products(int n, const double *products, double *roots) {
+    const double *diagonal = products;
+    for (int i = 0; i < n; i++) {
+        if (!(*diagonal >= 0)) {
+            return status_set(STATUS_FORMAT, "residual sums with a negative square: %g", *diagonal);
+        }
+        roots[i] = sqrt(*diagonal);
+        diagonal += n - i;
+    }
+    for (int i = 0; i < n; i++) {
+        for (int j = i; j < n; j++, products++) {
+            if (!(fabs(*products) <= roots[i] * roots[j] * (1 + 1e-9) + 1e-300)) {
+                return status_set(STATUS_FORMAT, "residual sums with a product that cannot be: %g",
+                                  *products);
+            }
         }
     }
     return STATUS_OK;
@@ -220,9 +201,18 @@ Status residual_sums_read(ResidualSums *sums, const void *bytes, size_t size) {
         return status_set(STATUS_MISMATCH, "residual sums of %zu bytes, expected %zu", size,
                           sums->bytes);
     }
-    Status status = check(sums->n_mels, bytes);
-    if (status == STATUS_OK) {
-        memcpy(sums->counts, bytes, size);
+    int64_t *copy = mem_copy(bytes, size); // the bytes may lie anywhere
+    if (copy == NULL) {
+        return STATUS_MEMORY;
     }
+    int n = sums->n_mels;
+    Status status = check(n, copy);
+    if (status == STATUS_OK) {
+        status = check_products(n, (const double *)(copy + 2) + n, sums->apart);
+    }
+    if (status == STATUS_OK) {
+        memcpy(sums->counts, copy, size);
+    }
+    mem_free(copy);
     return status;
 }

@@ -14,12 +14,12 @@
 #include "common/base/status.h"
 
 // In memory as it is sent, little-endian, without gaps:
-//     vectors, rows (int64_t each), sum of rows (n_mels doubles), products: the upper triangle of
-//     the sum of r r' over rows r, by rows (n_mels * (n_mels + 1) / 2 doubles).
+//     vectors, rows (int64_t each), mean row m (n_mels doubles), products: the upper triangle of
+//     the sum of (r - m)(r - m)' over rows r, by rows (n_mels * (n_mels + 1) / 2 doubles).
 typedef struct ResidualSums ResidualSums;
 
 // All zero. `is_compat`: as the official baseline sums (dcase2023_task2_baseline_ae v5.1.1, its
-// cov_v_diff): each batch's rows of a domain about their own mean. NULL when out of memory.
+// cov_v_diff): the products are about the mean of each batch, not of all. NULL when out of memory.
 ResidualSums *residual_sums_new(int n_mels, bool is_compat);
 void residual_sums_free(ResidualSums *sums);
 
@@ -31,14 +31,15 @@ void residual_sums_add(ResidualSums *sums, const float *residuals, const uint8_t
 void residual_sums_join(ResidualSums *left, const ResidualSums *right);
 int residual_sums_mels(const ResidualSums *sums);
 int64_t residual_sums_vectors(const ResidualSums *sums);
-// The covariance of the rows (n_mels, n_mels): (P - s s' / N) / (N - 1) over N rows. In the compat
+// The covariance of the rows (n_mels, n_mels): P / (N - 1) over N rows. In the compat
 // mode P / (vectors - 1), as the baseline divides although the rows are `frames` times as many,
 // rounded to single precision, as it holds it. STATUS_INVALID: fewer than two rows, or vectors.
 Status residual_sums_covariance(const ResidualSums *sums, double *out);
 
 const void *residual_sums_bytes(const ResidualSums *sums, size_t *ret_size);
-// Takes over a block from elsewhere, which is not trusted. STATUS_FORMAT (counts that cannot be, a
-// number that is not finite, a negative diagonal), STATUS_MISMATCH (another size); untouched then.
+// Takes over a block from elsewhere, which is not trusted. STATUS_FORMAT (counts or products that
+// cannot be, a number that is not finite), STATUS_MISMATCH (another size), STATUS_MEMORY; untouched
+// then.
 Status residual_sums_read(ResidualSums *sums, const void *bytes, size_t size);
 
 #endif
