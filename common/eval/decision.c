@@ -64,6 +64,9 @@ double decision_percentile_of_sorted(const double *sorted, size_t count, double 
     size_t above = below + 1 < count ? below + 1 : below;
     double t = place - whole;
     double step = sorted[above] - sorted[below];
+    if (!isfinite(step)) { // further apart than the largest double
+        return sorted[below] * (1 - t) + sorted[above] * t;
+    }
     // From the nearer end, as NumPy does: exact at both.
     return t < 0.5 ? sorted[below] + step * t : sorted[above] - step * (1 - t);
 }
@@ -82,99 +85,136 @@ static size_t count_above(const double *sorted, size_t count, double threshold) 
     return above;
 }
 
-// NULL if the threshold agrees with the scores that it came from, else what is wrong with it.
-static const char *doubt(const double *sorted, size_t count, double quantile, double threshold) {
+// The finite scores that a distribution is fitted to.
+typedef struct Sample {
+    const double *scores; // (count) in their own order, which the sums of SciPy's walk depend on
+    const double *sorted; // (count)
+    size_t count;
+    double quantile;
+} Sample;
+
+// NULL if the fit and its quantile agree with the scores that they came from, else what is wrong.
+static const char *doubt(const Sample *sample, Gamma fit, double threshold) {
+    const double *sorted = sample->sorted;
+    size_t count = sample->count;
     if (!isfinite(threshold)) {
         return "has no finite quantile";
     }
-    if (quantile >= 0.5 && !(threshold >= decision_percentile_of_sorted(sorted, count, 50))) {
+    // The likelihood then grows without bound as the location nears the least score, so where the
+    // walk stopped says nothing. One huge score among others does it.
+    if (fit.shape < 1) {
+        return "has no peak (shape below 1)";
+    }
+    if (sample->quantile >= 0.5 &&
+        !(threshold >= decision_percentile_of_sorted(sorted, count, 50))) {
         return "puts its quantile below the median score";
     }
-    if (!gamma_is_plausible(count_above(sorted, count, threshold), count, quantile)) {
+    if (!gamma_is_plausible(count_above(sorted, count, threshold), count, sample->quantile)) {
         return "does not describe the scores";
     }
     return NULL;
 }
 
-// Fits by greatest likelihood to the scores in their own order, which the sums of SciPy's walk
-// depend on. NULL if all is well; *ret_fit and *ret_threshold are then set.
-static const char *try_mle(const double *scores, const double *sorted, size_t count,
-                           double quantile, Gamma *ret_fit, double *ret_threshold,
-                           Status *ret_status) {
-    Gamma fit, moments;
-    *ret_status = gamma_fit_scipy(scores, count, &fit);
-    if (*ret_status != STATUS_OK) {
-        return "did not converge";
-    }
-    double likelihood = gamma_log_likelihood(fit, scores, count);
+// What is wrong with a fit of greatest likelihood; NULL if nothing is.
+static const char *doubt_of_mle(const Sample *sample, Gamma fit, Status *ret_status) {
+    Gamma moments;
+    double likelihood = gamma_log_likelihood(fit, sample->scores, sample->count);
     if (!isfinite(likelihood)) {
         return "leaves scores outside its support";
     }
-    Status status = gamma_fit_moments(scores, count, &moments);
+    Status status = gamma_fit_moments(sample->scores, sample->count, &moments);
     if (status == STATUS_MEMORY) {
         *ret_status = status;
         return "ran out of memory";
     }
-    if (status == STATUS_OK && gamma_log_likelihood(moments, scores, count) > likelihood + 1e-3) {
+    if (status == STATUS_OK &&
+        gamma_log_likelihood(moments, sample->scores, sample->count) > likelihood + 1e-3) {
         return "is less likely than the fit of the moments";
     }
-    double threshold = gamma_quantile(fit, quantile);
-    const char *wrong = doubt(sorted, count, quantile, threshold);
-    if (wrong == NULL) {
-        *ret_fit = fit;
-        *ret_threshold = threshold;
-    }
-    return wrong;
+    return doubt(sample, fit, gamma_quantile(fit, sample->quantile));
 }
 
-static const char *try_moments(const double *scores, const double *sorted, size_t count,
-                               double quantile, Gamma *ret_fit, double *ret_threshold,
-                               Status *ret_status) {
+// Fits by greatest likelihood. NULL if all is well; the decision then has fit and threshold.
+// `is_compat`: whatever has a finite quantile is well, with a note of what is wrong with it.
+static const char *try_mle(const Sample *sample, bool is_compat, Decision *decision,
+                           Status *ret_status) {
     Gamma fit;
-    *ret_status = gamma_fit_moments(scores, count, &fit);
+    *ret_status = gamma_fit_scipy(sample->scores, sample->count, &fit);
+    if (*ret_status != STATUS_OK) {
+        return "did not converge";
+    }
+    const char *wrong = doubt_of_mle(sample, fit, ret_status);
+    double threshold = gamma_quantile(fit, sample->quantile);
+    if (wrong != NULL && !(is_compat && *ret_status == STATUS_OK && isfinite(threshold))) {
+        return wrong;
+    }
+    if (wrong != NULL) {
+        add_note(decision, "the gamma fit %s; it is used all the same, as the baseline does",
+                 wrong);
+    }
+    decision->method = DECISION_MLE;
+    decision->gamma = fit;
+    decision->threshold = threshold;
+    return NULL;
+}
+
+static const char *try_moments(const Sample *sample, Decision *decision, Status *ret_status) {
+    Gamma fit;
+    *ret_status = gamma_fit_moments(sample->scores, sample->count, &fit);
     if (*ret_status != STATUS_OK) {
         return "does not exist";
     }
-    double threshold = gamma_quantile(fit, quantile);
-    const char *wrong = doubt(sorted, count, quantile, threshold);
+    double threshold = gamma_quantile(fit, sample->quantile);
+    const char *wrong = doubt(sample, fit, threshold);
     if (wrong == NULL) {
-        *ret_fit = fit;
-        *ret_threshold = threshold;
+        decision->method = DECISION_MOMENTS;
+        decision->gamma = fit;
+        decision->threshold = threshold;
     }
     return wrong;
 }
 
-// `scores` are the finite ones in their own order.
-static Status choose(const double *scores, const double *sorted, double quantile,
-                     Decision *decision) {
-    size_t count = decision->scores_used;
-    Status status = STATUS_OK;
-    const char *wrong =
-        try_mle(scores, sorted, count, quantile, &decision->gamma, &decision->threshold, &status);
-    decision->method = DECISION_MLE;
-    if (wrong != NULL && status != STATUS_MEMORY) {
-        add_note(decision, "the gamma fit %s", wrong);
-        wrong = try_moments(scores, sorted, count, quantile, &decision->gamma, &decision->threshold,
-                            &status);
-        decision->method = DECISION_MOMENTS;
-        if (wrong == NULL) {
-            add_note(decision, "the fit of the moments is used");
-        } else {
-            add_note(decision, "that of the moments %s", wrong);
-        }
-    }
+static void take_percentile(const Sample *sample, Decision *decision) {
+    decision->method = DECISION_PERCENTILE;
+    decision->threshold =
+        decision_percentile_of_sorted(sample->sorted, sample->count, 100 * sample->quantile);
+    add_note(decision, "the percentile of the scores is used");
+}
+
+// After a fit of greatest likelihood that is wrong. STATUS_MEMORY.
+static Status fall_back(const Sample *sample, const char *wrong, Decision *decision) {
+    Status status;
+    add_note(decision, "the gamma fit %s", wrong);
+    wrong = try_moments(sample, decision, &status);
     if (status == STATUS_MEMORY) {
         return status;
     }
+    if (wrong == NULL) {
+        add_note(decision, "the fit of the moments is used");
+    } else {
+        add_note(decision, "that of the moments %s", wrong);
+        take_percentile(sample, decision);
+    }
+    return STATUS_OK;
+}
+
+static Status choose(const Sample *sample, bool is_compat, Decision *decision) {
+    Status status;
+    double median = decision_percentile_of_sorted(sample->sorted, sample->count, 50);
+    const char *wrong = try_mle(sample, is_compat, decision, &status);
+    if (status == STATUS_MEMORY) {
+        return status;
+    }
+    bool is_as_asked = wrong == NULL && is_compat;
     if (wrong != NULL) {
-        decision->method = DECISION_PERCENTILE;
-        decision->threshold = decision_percentile_of_sorted(sorted, count, 100 * quantile);
-        add_note(decision, "the percentile of the scores is used");
-        return STATUS_OK;
+        status = fall_back(sample, wrong, decision);
+        if (status != STATUS_OK || decision->method == DECISION_PERCENTILE) {
+            return status;
+        }
     }
     decision->threshold = round_to_12_digits(decision->threshold);
-    double median = decision_percentile_of_sorted(sorted, count, 50);
-    if (quantile >= 0.5 && decision->threshold < median) { // by the rounding
+    if (!is_as_asked && sample->quantile >= 0.5 &&
+        decision->threshold < median) { // by the rounding
         decision->threshold = median;
     }
     return STATUS_OK;
@@ -198,12 +238,9 @@ static bool can_be_fitted(const double *sorted, Decision *decision) {
     return false;
 }
 
-static Status fit_in_order(const double *scores, size_t count, const double *sorted,
-                           double quantile, Decision *decision) {
-    if (decision->scores_used == count) {
-        return choose(scores, sorted, quantile, decision);
-    }
-    double *finite = mem_new(decision->scores_used, sizeof *finite);
+static Status fit_in_order(const double *scores, size_t count, Sample *sample, bool is_compat,
+                           Decision *decision) {
+    double *finite = mem_new(sample->count, sizeof *finite);
     if (finite == NULL) {
         return STATUS_MEMORY;
     }
@@ -213,13 +250,14 @@ static Status fit_in_order(const double *scores, size_t count, const double *sor
             finite[used++] = scores[i];
         }
     }
-    Status status = choose(finite, sorted, quantile, decision);
+    sample->scores = finite;
+    Status status = choose(sample, is_compat, decision);
     mem_free(finite);
     return status;
 }
 
-Status decision_by_gamma(const double *scores, size_t count, double quantile,
-                         Decision *ret_decision) {
+static Status decide(const double *scores, size_t count, double quantile, bool is_compat,
+                     Decision *ret_decision) {
     assert(quantile > 0 && quantile < 1);
     Decision decision = {0};
     double *sorted = NULL;
@@ -228,13 +266,24 @@ Status decision_by_gamma(const double *scores, size_t count, double quantile,
         return status;
     }
     if (can_be_fitted(sorted, &decision)) {
-        status = fit_in_order(scores, count, sorted, quantile, &decision);
+        Sample sample = {.sorted = sorted, .count = decision.scores_used, .quantile = quantile};
+        status = fit_in_order(scores, count, &sample, is_compat, &decision);
     }
     mem_free(sorted);
     if (status == STATUS_OK) {
         *ret_decision = decision;
     }
     return status;
+}
+
+Status decision_by_gamma(const double *scores, size_t count, double quantile,
+                         Decision *ret_decision) {
+    return decide(scores, count, quantile, false, ret_decision);
+}
+
+Status decision_by_gamma_compat(const double *scores, size_t count, double quantile,
+                                Decision *ret_decision) {
+    return decide(scores, count, quantile, true, ret_decision);
 }
 
 Status decision_by_percentile(const double *scores, size_t count, double percent,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // From the scores of a model's training clips to the threshold, and from a clip's score to the
-// decision. Whatever the scores are, the threshold is a number and not below their median; when
-// the wished way of getting it fails, the next one is taken and a note says why. Any thread.
+// decision. Whatever the scores are, the threshold is a number and (but for the baseline's own way)
+// not below their median; when the wished way of getting it fails, the next one is taken and a note
+// says why. Any thread.
 #ifndef AUSCULT_EVAL_DECISION_H
 #define AUSCULT_EVAL_DECISION_H
 
@@ -36,15 +37,22 @@ typedef struct Decision {
 // are left out, with a note. In this order:
 // - fewer than DECISION_SCORES_LEAST scores, or all (but for rounding) equal: the largest of them;
 // - gamma_fit_scipy, unless degenerate: a score outside the support, a likelihood below that of the
-// moments' fit, or an implausible quantile:
+//   moments' fit, a shape below 1 (no greatest likelihood then), or an implausible quantile:
 //   not finite, below the median, or with a share of the scores above it that the fit itself makes
 //   less likely than one in a million;
-// - gamma_fit_moments, unless its quantile is implausible;
+// - gamma_fit_moments, unless its shape is below 1 or its quantile implausible;
 // - the percentile 100 * quantile of the scores.
 // A quantile below 0.5 is below the median by wish and kept. STATUS_INVALID when no score is
 // finite; STATUS_MEMORY.
 Status decision_by_gamma(const double *scores, size_t count, double quantile,
                          Decision *ret_decision);
+
+// As the official baseline decides: the quantile of gamma_fit_scipy wherever it ends, degenerate or
+// not, even below the median, with a note of what is wrong with it. Only where SciPy gives nothing
+// (an error, no finite quantile) it goes on as decision_by_gamma does; so it does with scores of
+// which SciPy makes little sense: fewer than DECISION_SCORES_LEAST, or all equal.
+Status decision_by_gamma_compat(const double *scores, size_t count, double quantile,
+                                Decision *ret_decision);
 
 // The percentile (0 .. 100) of the finite scores. Errors as above.
 Status decision_by_percentile(const double *scores, size_t count, double percent,

@@ -42,17 +42,24 @@ static double *training_scores(const ResultsConfig *config, const Model *model, 
     return scores;
 }
 
+// By a gamma distribution, as the official baseline fits it or so that it makes sense.
+static Status decide_by_gamma(const Settings *settings, const double *scores, size_t count,
+                              Decision *ret_decision) {
+    double quantile = settings->decision_threshold;
+    return settings->compat != 0 ? decision_by_gamma_compat(scores, count, quantile, ret_decision)
+                                 : decision_by_gamma(scores, count, quantile, ret_decision);
+}
+
 // What the settings ask for, from what there is. STATUS_INVALID when nothing is left to decide by.
 static Status decide_by(const Settings *settings, const BatchValues *batches, const double *scores,
                         size_t count, Decision *ret_decision) {
-    double quantile = settings->decision_threshold;
     if (settings->threshold == THRESHOLD_PERCENTILE) {
         return decision_by_percentile(scores, count, settings->percentile, ret_decision);
     }
     if (settings->threshold == THRESHOLD_GAMMA_BATCH && batches->count > 0) {
-        return decision_by_gamma(batches->values, batches->count, quantile, ret_decision);
+        return decide_by_gamma(settings, batches->values, batches->count, ret_decision);
     }
-    Status status = decision_by_gamma(scores, count, quantile, ret_decision);
+    Status status = decide_by_gamma(settings, scores, count, ret_decision);
     if (status == STATUS_OK && settings->threshold == THRESHOLD_GAMMA_BATCH &&
         ret_decision->note[0] == '\0') {
         snprintf(ret_decision->note, sizeof ret_decision->note,

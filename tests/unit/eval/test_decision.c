@@ -164,6 +164,78 @@ TEST(huge_and_tiny_scores_still_give_a_number) {
     CHECK(decision.threshold >= median(scores, 50));
 }
 
+typedef struct Hostile {
+    const char *what;
+    size_t count;
+    double scores[40];
+} Hostile;
+
+// Kinds of scores that no gamma distribution describes.
+static Hostile hostile(int kind) {
+    Hostile h = {.count = 40};
+    const char *const names[] = {"constant",       "one value",     "two values",
+                                 "two groups",     "an outlier",    "an outlier of 1e300",
+                                 "around 1e300",   "denormals",     "negative",
+                                 "ends of double", "a value twice", "all but zero"};
+    h.what = names[kind];
+    for (int i = 0; i < 40; i++) {
+        double step = 0.01 * i;
+        const double kinds[] = {-7.5,
+                                3,
+                                i == 0 ? 1 : 2,
+                                i < 20 ? 1 : 2,
+                                i == 5 ? 1e9 : 1 + step,
+                                i == 5 ? 1e300 : 1 + step,
+                                (1 + step) * 1e300,
+                                i * 4.9e-324,
+                                -100 - step * i,
+                                i % 2 == 0 ? -1.7e308 : 1.7e308,
+                                i / 2 + 0.5,
+                                i == 39 ? 1e-200 : 0};
+        h.scores[i] = kinds[kind];
+    }
+    h.count = kind == 1 ? 1 : kind == 2 ? 2 : 40;
+    return h;
+}
+enum { HOSTILE_KINDS = 12 };
+
+TEST(hostile_scores_get_a_number_not_below_their_median) {
+    for (int kind = 0; kind < HOSTILE_KINDS; kind++) {
+        Hostile h = hostile(kind);
+        Decision decision;
+        CHECK_OK(decision_by_gamma(h.scores, h.count, 0.9, &decision));
+        printf("%s: %.6g by %s, \"%s\"\n", h.what, decision.threshold,
+               decision_method_name(decision.method), decision.note);
+        CHECK(isfinite(decision.threshold));
+        CHECK(decision.threshold >= median(h.scores, h.count));
+        CHECK(share_above(h.scores, h.count, decision.threshold) <= 0.5);
+        CHECK(strstr(h.what, "outlier") == NULL || decision.threshold < 2); // not drawn away
+        CHECK((decision.method == DECISION_MLE) == (decision.note[0] == '\0'));
+    }
+}
+
+TEST(compat_takes_what_scipy_gives_and_says_what_is_wrong) {
+    int doubted = 0;
+    for (int kind = 0; kind < HOSTILE_KINDS; kind++) {
+        Hostile h = hostile(kind);
+        Decision decision;
+        Gamma fit;
+        CHECK_OK(decision_by_gamma_compat(h.scores, h.count, 0.9, &decision));
+        CHECK(isfinite(decision.threshold));
+        bool is_scipys = decision.method == DECISION_MLE;
+        if (is_scipys) {
+            CHECK_OK(gamma_fit_scipy(h.scores, h.count, &fit));
+            double exact = gamma_quantile(fit, 0.9);
+            CHECK_NEAR(decision.threshold, exact, 1e-11 * fabs(exact));
+            doubted += strstr(decision.note, "as the baseline does") != NULL;
+        } else {
+            CHECK(decision.threshold >= median(h.scores, h.count));
+            CHECK(decision.note[0] != '\0');
+        }
+    }
+    CHECK(doubted > 0);
+}
+
 TEST(a_quantile_below_a_half_is_kept) {
     double scores[200];
     Rng rng = rng_of(8, "gamma", 0, 0);
@@ -222,6 +294,9 @@ TEST_MAIN_LIST(
         T(equal_scores_are_their_own_threshold) T(scores_that_are_no_numbers_are_left_out_and_noted)
             T(degenerate_fits_fall_back_and_say_so)
                 T(threshold_is_a_number_not_below_the_median_whatever_the_scores)
-                    T(huge_and_tiny_scores_still_give_a_number) T(a_quantile_below_a_half_is_kept)
-                        T(percentiles_equal_numpys) T(decisions_of_what_is_no_number_are_negative)
-                            T(every_failed_allocation_is_reported_and_leaks_nothing))
+                    T(huge_and_tiny_scores_still_give_a_number)
+                        T(hostile_scores_get_a_number_not_below_their_median)
+                            T(compat_takes_what_scipy_gives_and_says_what_is_wrong)
+                                T(a_quantile_below_a_half_is_kept) T(percentiles_equal_numpys)
+                                    T(decisions_of_what_is_no_number_are_negative)
+                                        T(every_failed_allocation_is_reported_and_leaks_nothing))

@@ -3,6 +3,7 @@
 
 #include "common/base/file.h"
 #include "common/base/rng.h"
+#include "common/eval/decision.h"
 #include "tests/unit/eval/golden.h"
 
 #define GOLDEN(name) AUSCULT_SOURCE_DIR "/tests/golden/eval/" name
@@ -57,7 +58,8 @@ TEST(quantile_of_nonsense_is_not_a_number) {
     CHECK(isnan(gamma_quantile((Gamma){.shape = 1, .location = 0, .scale = 1}, 1.0)));
 }
 
-// Number of rows whose quantile is within 1e-6 of SciPy's; prints the others.
+// Number of rows whose quantile is within 1e-6 of SciPy's, as is the threshold that compat decides
+// by; prints the others.
 static int count_met(const char *path, int *ret_rows, double *ret_worst) {
     GoldenTable table = golden_open(path);
     int met = 0;
@@ -69,6 +71,10 @@ static int count_met(const char *path, int *ret_rows, double *ret_worst) {
         CHECK_OK(gamma_fit_scipy(values, count, &fit));
         double quantile = gamma_quantile(fit, 0.9);
         double error = relative(quantile, golden_number(&table, 4));
+        Decision decision;
+        CHECK_OK(decision_by_gamma_compat(values, count, 0.9, &decision));
+        CHECK_INT(decision.method, DECISION_MLE);
+        error = fmax(error, relative(decision.threshold, golden_number(&table, 4)));
         if (error <= 1e-6) {
             met++;
         } else {
@@ -90,30 +96,76 @@ TEST(walk_ends_where_scipys_ends) {
     CHECK_INT(rows, 40);
 }
 
-TEST(walk_meets_the_21_fits_of_the_official_run) {
-    char path[1024], command[4096];
-    snprintf(path, sizeof path, "%s/data/baseline_run/gamma_fits.npz",
-             test_shared() != NULL ? test_shared() : "/nonexistent");
-    if (!file_exists(path)) {
-        TEST_SKIP("no shared data");
+static const char *official(const char *name) {
+    static char path[1024];
+    snprintf(path, sizeof path, "%s/data/baseline_run/%s",
+             test_shared() != NULL ? test_shared() : "/nonexistent", name);
+    return path;
+}
+
+// The official run's fits as a table in `folder`; NULL where they cannot be had.
+static const char *unpack_official_fits(const char *folder) {
+    static char table[1024];
+    char command[4096];
+    if (!file_exists(official("gamma_fits.npz")) || system("python3 -c '' 2>/dev/null") != 0) {
+        return NULL;
     }
-    const char *folder = test_folder();
+    snprintf(table, sizeof table, "%s/fits.csv", folder);
     snprintf(command, sizeof command,
-             "python3 '" AUSCULT_SOURCE_DIR "/tests/unit/eval/unpack_gamma_fits.py' '%s' "
-             "'%s/fits.csv'",
-             path, folder);
-    if (system("python3 -c '' 2>/dev/null") != 0) {
-        file_remove_tree(folder);
-        TEST_SKIP("no python3");
-    }
+             "python3 '" AUSCULT_SOURCE_DIR "/tests/unit/eval/unpack_gamma_fits.py' '%s' '%s'",
+             official("gamma_fits.npz"), table);
     CHECK_INT(system(command), 0);
-    snprintf(path, sizeof path, "%s/fits.csv", folder);
-    int rows;
+    return table;
+}
+
+TEST(walk_meets_the_21_fits_of_the_official_run) {
+    const char *folder = test_folder(), *table = unpack_official_fits(folder);
+    int rows = 0, met = 0;
     double worst;
-    int met = count_met(path, &rows, &worst);
+    if (table != NULL) {
+        met = count_met(table, &rows, &worst);
+    }
     CHECK_OK(file_remove_tree(folder));
+    if (table == NULL) {
+        TEST_SKIP("no shared data, or no python3");
+    }
     CHECK_INT(rows, 21);
     CHECK_INT(met, 21);
+}
+
+// The last number of a one-row table.
+static double official_threshold(const char *name) {
+    GoldenTable table = golden_open(official(name));
+    CHECK(golden_next(&table));
+    double value = golden_number(&table, table.row.count - 1);
+    CHECK(!golden_next(&table));
+    return value;
+}
+
+TEST(thresholds_of_the_official_run_are_met_or_mended) {
+    const char *folder = test_folder(), *path = unpack_official_fits(folder);
+    double compat[21] = {0};
+    int rows = 0;
+    if (path != NULL) {
+        GoldenTable table = golden_open(path);
+        for (; golden_next(&table); rows++) {
+            double values[256];
+            size_t count = golden_numbers(&table, 0, values, 256);
+            Decision decision, median;
+            CHECK_OK(decision_by_gamma_compat(values, count, 0.9, &decision));
+            compat[rows] = decision.threshold;
+            CHECK_OK(decision_by_gamma(values, count, 0.9, &decision));
+            CHECK_OK(decision_by_percentile(values, count, 50, &median));
+            CHECK(decision.threshold >= median.threshold);
+        }
+    }
+    CHECK_OK(file_remove_tree(folder));
+    if (path == NULL) {
+        TEST_SKIP("no shared data, or no python3");
+    }
+    CHECK_INT(rows, 21);
+    CHECK(relative(compat[19], official_threshold("gamma_mse.csv")) <= 1e-6);
+    CHECK(relative(compat[20], official_threshold("gamma_mahala.csv")) <= 1e-6);
 }
 
 TEST(values_without_spread_are_refused) {
@@ -164,7 +216,8 @@ TEST(implausible_shares_are_told_from_plausible_ones) {
 TEST_MAIN_LIST(T(logarithms_equal_scipys) T(logarithm_is_close_to_libms_everywhere)
                    T(quantiles_equal_scipys) T(quantile_of_nonsense_is_not_a_number)
                        T(walk_ends_where_scipys_ends) T(walk_meets_the_21_fits_of_the_official_run)
-                           T(values_without_spread_are_refused)
-                               T(moments_of_the_fit_are_those_of_the_values)
-                                   T(likelihood_is_nothing_outside_the_support)
-                                       T(implausible_shares_are_told_from_plausible_ones))
+                           T(thresholds_of_the_official_run_are_met_or_mended)
+                               T(values_without_spread_are_refused)
+                                   T(moments_of_the_fit_are_those_of_the_values)
+                                       T(likelihood_is_nothing_outside_the_support)
+                                           T(implausible_shares_are_told_from_plausible_ones))
