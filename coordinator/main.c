@@ -24,6 +24,7 @@ static const Command COMMANDS[] = {
     {"evaluate", cmd_evaluate, "official metrics for anybody's score files"},
     {"status", cmd_status, "how far a run is, while it runs and after"},
     {"clean", cmd_clean, "drop from a run's folder what belongs to nothing any more"},
+    {"check-package", cmd_check_package, "validate anybody's submission package"},
     {"synth", cmd_synth, "make a synthetic data set in the challenge's layout"},
 };
 
@@ -35,7 +36,7 @@ static void print_help(FILE *out) {
           "recording is from that.\n\n",
           out);
     for (int i = 0; i < COMMAND_COUNT; i++) {
-        fprintf(out, "  %-8s  %s\n", COMMANDS[i].name, COMMANDS[i].help);
+        fprintf(out, "  %-13s  %s\n", COMMANDS[i].name, COMMANDS[i].help);
     }
     fputs("\n`auscult COMMAND --help` explains one. First: auscult run --data DIR --out RUN\n",
           out);

@@ -36,6 +36,7 @@ LIBRARIES = {
     "libzmq": (r"zmq(_utils)?\.h", "ZMQ", 1),
     "msgpack-c": (r"msgpack(\.h|/.*)", "MSGPACK", 2),  # one file writes, one reads
     "SQLite": (r"sqlite3\.h", "SQLITE", 2),  # one file has the database, one its rows
+    "libzip": (r"zip\.h", "ZIP", 1),
     "libyaml": (r"yaml\.h", "YAML", 1),
     "GSL": (r"gsl/.*", "GSL", 1),
     "xxHash": (r"xxh(ash|3)\.h", "XXHASH", 1),

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// auscult check-package: whether the challenge would take a submission package, anybody's.
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/base/text.h"
+#include "coordinator/commands.h"
+#include "coordinator/package/check.h"
+#include "coordinator/package/years.h"
+
+static const char HELP[] =
+    "usage: auscult check-package PATH [--data DIR ...] [--year Y] [--json]\n"
+    "\n"
+    "Validates a submission package of DCASE Task 2, a zip file or a folder: structure, labels,\n"
+    "every machine, every clip once, numbers, decisions, text form, meta.yaml. Nothing is "
+    "unpacked\n"
+    "to disk. Each finding is `file:line: error|warning: what; what to do`.\n"
+    "\n"
+    "  --data DIR  hold the rows against the test clips of this data set (as auscult run takes\n"
+    "              it); without it, against the year's machines and the clips' numbering\n"
+    "  --year Y    2020 to 2026 (recognised by the machines)\n"
+    "  --json      print the findings as one JSON object\n"
+    "  -h, --help  print this help\n"
+    "\n"
+    "Exit status: 0 no errors (warnings may be), 1 errors, 2 usage, 3 it cannot be read.\n";
+
+enum { EXIT_FINE, EXIT_ERRORS, EXIT_WRONG_USAGE, EXIT_UNREADABLE };
+
+typedef struct CheckOptions {
+    const char *path;
+    const char *roots[LIMIT_ROOTS];
+    DatasetOptions dataset;
+    int year;
+    bool is_json;
+} CheckOptions;
+
+static int usage(const char *what) {
+    fprintf(stderr, "auscult check-package: %s (see auscult check-package --help)\n", what);
+    return EXIT_WRONG_USAGE;
+}
+
+static int take_year(const char *text, CheckOptions *options) {
+    int64_t year;
+    if (text_to_int(text, &year) != STATUS_OK || year < YEAR_FIRST || year > YEAR_LAST) {
+        return usage("--year is one of 2020 to 2026");
+    }
+    options->year = (int)year;
+    return -1;
+}
+
+// Returns an exit status, or -1 to go on.
+static int take_option(int option, CheckOptions *options) {
+    switch (option) {
+    case 'd':
+        if (options->dataset.root_count == LIMIT_ROOTS) {
+            return usage("too many --data, at most 64");
+        }
+        options->roots[options->dataset.root_count++] = optarg;
+        return -1;
+    case 'y':
+        return take_year(optarg, options);
+    case 'j':
+        options->is_json = true;
+        return -1;
+    case 'h':
+        fputs(HELP, stdout);
+        return EXIT_FINE;
+    default:
+        return EXIT_WRONG_USAGE; // getopt has said why
+    }
+}
+
+// A folder may be its system's own, so its name must be seen.
+static const char *without_slashes(char *path) {
+    for (size_t length = strlen(path); length > 1 && path[length - 1] == '/';) {
+        path[--length] = '\0';
+    }
+    return path;
+}
+
+static int parse(int argc, char **argv, CheckOptions *options) {
+    static const struct option longs[] = {{"data", required_argument, NULL, 'd'},
+                                          {"year", required_argument, NULL, 'y'},
+                                          {"json", no_argument, NULL, 'j'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
+    optind = 0; // start afresh, whoever parsed before
+    int option;
+    while ((option = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
+        int status = take_option(option, options);
+        if (status >= 0) {
+            return status;
+        }
+    }
+    if (optind != argc - 1) {
+        return usage(optind == argc ? "which package?" : "one package at a time");
+    }
+    options->path = without_slashes(argv[optind]);
+    options->dataset.roots = options->roots;
+    return -1;
+}
+
+static Status check(const CheckOptions *options, const Expected *expected, Findings *ret_findings) {
+    Archive archive = ARCHIVE_EMPTY;
+    Status status = archive_read(options->path, &archive);
+    if (status == STATUS_OK) {
+        CheckConfig config = {.archive = &archive,
+                              .name = options->path,
+                              .year = options->year,
+                              .expected = expected};
+        status = package_check(&config, ret_findings);
+    }
+    archive_done(&archive);
+    return status;
+}
+
+static Status check_with_data(const CheckOptions *options, Findings *ret_findings) {
+    if (options->dataset.root_count == 0) {
+        return check(options, NULL, ret_findings);
+    }
+    Dataset *dataset = NULL;
+    Expected expected = {0};
+    Status status = dataset_scan(&options->dataset, &dataset);
+    if (status == STATUS_OK) {
+        status = expected_make(dataset, &expected);
+    }
+    if (status == STATUS_OK) {
+        status = check(options, &expected, ret_findings);
+    }
+    expected_done(&expected);
+    dataset_free(dataset);
+    return status;
+}
+
+int cmd_check_package(int argc, char **argv) {
+    CheckOptions options = {0};
+    int exit_status = parse(argc, argv, &options);
+    if (exit_status >= 0) {
+        return exit_status;
+    }
+    Findings findings = FINDINGS_EMPTY;
+    Buffer text = BUFFER_EMPTY;
+    Status status = check_with_data(&options, &findings);
+    if (status == STATUS_OK) {
+        (options.is_json ? findings_json : findings_format)(&findings, &text);
+        bool written = text.status == STATUS_OK && fputs(buffer_cstr(&text), stdout) >= 0 &&
+                       fflush(stdout) == 0;
+        status = written ? STATUS_OK : status_set(STATUS_IO, "cannot write to stdout");
+    }
+    exit_status = status != STATUS_OK   ? EXIT_UNREADABLE
+                  : findings.errors > 0 ? EXIT_ERRORS
+                                        : EXIT_FINE;
+    if (status != STATUS_OK) {
+        log_error("%s", status_message());
+    }
+    buffer_done(&text);
+    findings_done(&findings);
+    return exit_status;
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The clips that a package must hold, each once, when the data are at hand. Any thread.
+#ifndef AUSCULT_PACKAGE_EXPECTED_H
+#define AUSCULT_PACKAGE_EXPECTED_H
+
+#include "coordinator/dataset/dataset.h"
+
+typedef struct ExpectedClip {
+    const char *machine, *section, *name; // borrowed from the dataset
+} ExpectedClip;
+
+typedef struct Expected {
+    ExpectedClip *clips; // (count) by machine, section, name
+    size_t count;
+} Expected;
+
+// The evaluation set's test clips; all test clips when no set is an evaluation set. Clips without
+// section count to 00, as a run's submission has them. STATUS_NOT_FOUND when there are none.
+Status expected_make(const Dataset *dataset, Expected *ret_expected);
+void expected_done(Expected *expected);
+
+// Where the clips of the next section begin, when `start` is the first of one.
+size_t expected_end(const Expected *expected, size_t start);
+// The first clip of that machine's section; `count` when there is none.
+size_t expected_find(const Expected *expected, const char *machine, const char *section);
+
+#endif

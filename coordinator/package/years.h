@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which machines and sections each year of the challenge wants scores for, and how many test clips
+// they have: what a package is held against when no data are at hand. Pure functions, any thread.
+#ifndef AUSCULT_PACKAGE_YEARS_H
+#define AUSCULT_PACKAGE_YEARS_H
+
+#include <stddef.h>
+
+enum { YEAR_FIRST = 2020, YEAR_LAST = 2026 };
+
+typedef struct YearMachine {
+    const char *name;        // NULL ends a list
+    const char *sections[4]; // NULL ends them
+} YearMachine;
+
+// The evaluation set's machines; NULL for a year that is not known.
+const YearMachine *year_machines(int year);
+// The machine of that name, NULL when the year has none; and the name that looks most like it, NULL
+// when none does.
+const YearMachine *year_find(int year, const char *name);
+const char *year_nearest(int year, const char *name);
+// Test clips of a section where every section has as many (2023 and later: 200), else 0.
+size_t year_clips(int year);
+
+#endif
