@@ -2,6 +2,7 @@
 #include "common/eval/interval.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,8 +179,11 @@ static void spread_add(Spread *spread, double value) {
     spread->squares += delta * (value - spread->mean);
 }
 
+// To twelve digits, so that it is the same on processors whose libm differs.
 static double t_95(size_t clips) {
-    return gamma_student_quantile(0.975, (double)(clips - 1));
+    char text[32];
+    snprintf(text, sizeof text, "%.11e", gamma_student_quantile(0.975, (double)(clips - 1)));
+    return strtod(text, NULL);
 }
 
 static void jackknife(Study *study, Intervals *intervals) {

@@ -14,6 +14,7 @@
 #include "coordinator/outputs/submission.h"
 #include "coordinator/outputs/systems.h"
 #include "coordinator/results/model_folder.h"
+#include "coordinator/results/result_tables.h"
 #include "coordinator/results/stale.h"
 
 // ---- clips ----
@@ -156,6 +157,9 @@ static Status write_outputs(const ResultsConfig *config, SystemResults *of) {
     }
     if (status == STATUS_OK && config->until >= STAGE_REPORT) {
         status = write_report(config, of);
+    }
+    if (status == STATUS_OK && config->until >= STAGE_REPORT) {
+        status = result_tables_write(config, folder, of->clips, of->clip_count);
     }
     if (status == STATUS_OK && config->until >= STAGE_REPORT) {
         status = write_submission(config, of);

@@ -25,6 +25,7 @@ SYSTEM_FILES = [
     "dcase_submission.csv",
     "left_out.csv",
     "report_by_machine.csv",
+    "result.csv",
 ]
 
 

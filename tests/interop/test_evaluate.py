@@ -237,6 +237,7 @@ def test_a_runs_submission_is_what_the_evaluators_of_2023_and_2024_read(folder):
     machines = ("3DPrinter", "ToothBrush")
     make_eval_data(folder, machines)
     auscult("run", "--data", f"{folder}/eval_data", "--out", f"{folder}/run", "--local", "2", *TINY)
+    check(not os.path.exists(f"{folder}/run/outputs/result.csv"), "metrics without labels")
     systems = glob.glob(f"{folder}/run/outputs/submission/task2/*")
     check(len(systems) == 1, f"{systems}")
     os.makedirs(f"{folder}/teams/us")
@@ -262,6 +263,18 @@ def test_a_runs_submission_is_what_the_evaluators_of_2023_and_2024_read(folder):
         check_system(results[0], ask_peer(folder)[f"us/{os.path.basename(system)}"])
     except Skip as why:
         print(f"the numbers were not compared: {why}")
+
+
+def test_a_run_writes_what_evaluate_says_of_it(folder):
+    auscult("synth", "--out", f"{folder}/data", "--set", "dev", "--train", "10",
+            "--test", "12", "--seconds", "2")
+    auscult("run", "--data", f"{folder}/data", "--out", f"{folder}/run", "--local", "2", *TINY)
+    auscult("evaluate", "--scores", f"{folder}/run", "--truth", f"{folder}/data", "--results", f"{folder}/results")
+    for name in ("result.csv", "result_by_attribute.csv"):
+        found = glob.glob(f"{folder}/results/*/{name}")
+        check(len(found) == 1, f"{name}: {found}")
+        with open(found[0]) as judged, open(f"{folder}/run/outputs/{name}") as written:
+            check(judged.read() == written.read(), f"{name} differs")
 
 
 if PEER in os.environ:
