@@ -44,7 +44,7 @@ static const char help[] =
     "  --resamples N    of the bootstrap (default 1000; 0: none)\n"
     "  --seed N         of the bootstrap (default 13711)\n"
     "  --threads N      systems judged at a time (default: processors)\n"
-    "  -q, --quiet      print no findings\n"
+    "  -q, --quiet      print no remarks\n"
     "  -h, --help       print this help\n"
     "\n"
     "Exit status: 0 done, 1 something was found that somebody should look at, 2 usage, 3 failed.\n";
@@ -194,21 +194,21 @@ static int parse(int argc, char **argv, EvaluateOptions *options) {
 
 // ---- output ----
 
-static void say(const char *whose, const Findings *findings) {
+static void say(const char *whose, const Remarks *remarks) {
     const char *between = whose[0] != '\0' ? ": " : "";
-    for (uint32_t i = 0; i < findings->count; i++) {
-        const Finding *finding = &findings->items[i];
-        if (finding->kind == FINDING_NOTE) {
+    for (uint32_t i = 0; i < remarks->count; i++) {
+        const Remark *finding = &remarks->items[i];
+        if (finding->kind == REMARK_NOTE) {
             log_info("%s%s%s", whose, between, finding->text);
         } else {
             log_warning("%s%s%s", whose, between, finding->text);
         }
     }
-    for (int kind = 0; kind < FINDING_KINDS; kind++) {
-        uint32_t more = findings_unkept(findings, (FindingKind)kind);
+    for (int kind = 0; kind < REMARK_KINDS; kind++) {
+        uint32_t more = remarks_unkept(remarks, (RemarkKind)kind);
         if (more > 0) {
             log_warning("%s%sand %u more of kind %s", whose, between, more,
-                        finding_kind_text((FindingKind)kind));
+                        remark_kind_text((RemarkKind)kind));
         }
     }
 }
@@ -307,27 +307,27 @@ static bool is_of_dev(const SystemFiles *files) {
 
 // A system that has no file in this truth is an error of its own, but for development results.
 static void find_elsewhere(const SystemFiles *files, Judgement *judgement) {
-    findings_add(&judgement->scores.findings, is_of_dev(files) ? FINDING_NOTE : FINDING_ERROR,
-                 "%s: the ground truth knows none of its %u files, such as %s", files->folder,
-                 files->count, file_name(files->files[0].path));
+    remarks_add(&judgement->scores.remarks, is_of_dev(files) ? REMARK_NOTE : REMARK_ERROR,
+                "%s: the ground truth knows none of its %u files, such as %s", files->folder,
+                files->count, file_name(files->files[0].path));
 }
 
 static bool rank(const SystemList *systems, Judgement *judgements, Ranking *ranking) {
     bool has_findings = false;
     for (uint32_t s = 0; s < systems->count; s++) {
         Judgement *judgement = &judgements[s];
-        const Findings *findings = &judgement->scores.findings;
+        const Remarks *remarks = &judgement->scores.remarks;
         if (judgement->scores.is_elsewhere) {
             find_elsewhere(&systems->systems[s], judgement);
         }
-        say(systems->systems[s].name, findings);
-        has_findings = has_findings || findings->found[FINDING_ERROR] > 0 ||
-                       findings->found[FINDING_WARNING] > 0;
-        if (!judgement->scores.is_elsewhere || findings->found[FINDING_ERROR] > 0) {
+        say(systems->systems[s].name, remarks);
+        has_findings =
+            has_findings || remarks->found[REMARK_ERROR] > 0 || remarks->found[REMARK_WARNING] > 0;
+        if (!judgement->scores.is_elsewhere || remarks->found[REMARK_ERROR] > 0) {
             ranking->systems[ranking->count++] =
                 (RankedSystem){.name = systems->systems[s].name,
                                .evaluation = judgement->is_judged ? &judgement->evaluation : NULL,
-                               .findings = findings};
+                               .remarks = remarks};
         }
     }
     ranking_settle(ranking);
@@ -347,7 +347,7 @@ static Status finish(const EvaluateOptions *options, const Ranking *ranking) {
 
 static Status judge(const EvaluateOptions *options, const Truth *truth, const SystemList *systems,
                     bool *ret_found) {
-    Ranking ranking = {.truth_findings = &truth->findings,
+    Ranking ranking = {.truth_remarks = &truth->remarks,
                        .truth_clips = truth->count,
                        .truth_labelled = truth->labelled};
     choose_year(options, truth, systems, &ranking);
@@ -400,9 +400,9 @@ int cmd_evaluate(int argc, char **argv) {
         status = truth_read(options.truth, (int32_t)options.year, &truth);
     }
     if (status == STATUS_OK) {
-        say("", &truth->findings);
+        say("", &truth->remarks);
         has_findings =
-            truth->findings.found[FINDING_ERROR] > 0 || truth->findings.found[FINDING_WARNING] > 0;
+            truth->remarks.found[REMARK_ERROR] > 0 || truth->remarks.found[REMARK_WARNING] > 0;
         status = judge(&options, truth, &systems, &has_findings);
     }
     if (status != STATUS_OK) {

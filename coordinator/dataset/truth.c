@@ -40,9 +40,9 @@ static void contradict(TruthBuilder *b, const Statement *s, const char *known, c
     if (s->line > 0) {
         snprintf(where, sizeof where, ":%zu", s->line);
     }
-    findings_add(&b->findings, FINDING_WARNING,
-                 "%s%s: suspicious: %s of %s is %s here, but %s by another name or file", s->file,
-                 where, s->name, s->machine, said, known);
+    remarks_add(&b->remarks, REMARK_WARNING,
+                "%s%s: suspicious: %s of %s is %s here, but %s by another name or file", s->file,
+                where, s->name, s->machine, said, known);
 }
 
 static Status add_telling(TruthBuilder *b, Statement *s) {
@@ -122,7 +122,7 @@ static Status state_dataset(TruthBuilder *b, const Dataset *dataset) {
         b->year = dataset->machines[i].year;
     }
     for (uint32_t i = 0; i < dataset->warning_count; i++) {
-        findings_add(&b->findings, FINDING_NOTE, "%s", dataset->warnings[i]);
+        remarks_add(&b->remarks, REMARK_NOTE, "%s", dataset->warnings[i]);
     }
     return status;
 }
@@ -315,8 +315,8 @@ static void fold(TruthBuilder *b, const Statement *s, TruthClip *clip) {
 // Says of a clip what has been said already in the same file.
 static void check_twice(TruthBuilder *b, const Statement *before, const Statement *s) {
     if (before->form == s->form && s->form != FORM_DATA && strcmp(before->file, s->file) == 0) {
-        findings_add(&b->findings, FINDING_WARNING, "%s:%zu: %s again, first at line %zu", s->file,
-                     s->line, s->name, before->line);
+        remarks_add(&b->remarks, REMARK_WARNING, "%s:%zu: %s again, first at line %zu", s->file,
+                    s->line, s->name, before->line);
     }
 }
 
@@ -369,9 +369,9 @@ static uint32_t drop_doubles(TruthBuilder *b, struct TruthKey *keys, uint32_t co
             keys[kept++] = keys[i];
             continue;
         }
-        findings_add(&b->findings, FINDING_WARNING,
-                     "two clips of %s are named %s in the ground truth: %s and %s", keys[i].machine,
-                     keys[i].name, keys[kept - 1].clip->name, keys[i].clip->name);
+        remarks_add(&b->remarks, REMARK_WARNING,
+                    "two clips of %s are named %s in the ground truth: %s and %s", keys[i].machine,
+                    keys[i].name, keys[kept - 1].clip->name, keys[i].clip->name);
     }
     return kept;
 }
@@ -453,9 +453,9 @@ static void warn_of_list_2022(TruthBuilder *b, const Truth *truth) {
     bool is_listed = truth->year == 2022 && has_form(b, FORM_LIST, FORM_LIST);
     if (is_listed && !has_form(b, FORM_LABELS, FORM_LABELS) &&
         (has_machine(truth, "ToyCar") || has_machine(truth, "ToyTrain"))) {
-        findings_add(&b->findings, FINDING_NOTE,
-                     "the baseline's eval_data_list_2022.csv has wrong labels for 608 clips of "
-                     "ToyCar and ToyTrain: give the evaluator's ground_truth folders with it");
+        remarks_add(&b->remarks, REMARK_NOTE,
+                    "the baseline's eval_data_list_2022.csv has wrong labels for 608 clips of "
+                    "ToyCar and ToyTrain: give the evaluator's ground_truth folders with it");
     }
 }
 
@@ -476,14 +476,14 @@ static Status finish(TruthBuilder *b, const char *path, Truth **ret_truth) {
             STATUS_NOT_FOUND,
             "no labels in %s: looked for eval_data_list_YYYY.csv, ground_truth_data/, "
             "attributes_NN_test_correspondence.csv and test clips with telling names%s%s",
-            path, b->findings.count > 0 ? "; first: " : "",
-            b->findings.count > 0 ? b->findings.items[0].text : "");
+            path, b->remarks.count > 0 ? "; first: " : "",
+            b->remarks.count > 0 ? b->remarks.items[0].text : "");
     }
     truth->year = b->year != 0 ? b->year : year_of_names(truth);
     warn_of_list_2022(b, truth);
-    truth->findings = b->findings;
+    truth->remarks = b->remarks;
     truth->memory = b->memory;
-    b->findings = FINDINGS_EMPTY;
+    b->remarks = REMARKS_EMPTY;
     b->memory = NULL;
     *ret_truth = truth;
     return STATUS_OK;
@@ -496,20 +496,20 @@ Status truth_read(const char *path, int32_t year, Truth **ret_truth) {
                     : file_exists(path)    ? read_file(&builder, path, year)
                                            : status_set(STATUS_NOT_FOUND, "there is no %s", path);
     if (status == STATUS_OK) {
-        status = builder.findings.status;
+        status = builder.remarks.status;
     }
     if (status == STATUS_OK) {
         status = finish(&builder, path, ret_truth);
     }
     mem_free(builder.statements);
-    findings_done(&builder.findings);
+    remarks_done(&builder.remarks);
     memory_free(builder.memory);
     return status;
 }
 
 void truth_free(Truth *truth) {
     if (truth != NULL) {
-        findings_done(&truth->findings);
+        remarks_done(&truth->remarks);
         memory_free(truth->memory);
     }
 }

@@ -8,7 +8,7 @@
 #define AUSCULT_COORDINATOR_DATASET_TRUTH_H
 
 #include "coordinator/dataset/dataset.h"
-#include "coordinator/findings.h"
+#include "coordinator/remarks.h"
 
 // Texts are borrowed from the Truth and never NULL.
 typedef struct TruthClip {
@@ -28,7 +28,7 @@ typedef struct Truth {
     uint32_t count;
     uint32_t labelled;            // clips with a label
     int32_t year;                 // of the challenge, 0 when nothing tells
-    Findings findings;            // in what was read
+    Remarks remarks;              // in what was read
     struct DatasetMemory *memory; // owns the texts
     const struct TruthKey *keys;  // (key_count) both names of every clip, sorted
     uint32_t key_count;
@@ -44,7 +44,7 @@ typedef struct Truth {
 //  - a data root (dataset.h): test clips with telling names, or paired with those of test_rename/
 // Where they contradict each other or a name, the first of this order is believed (evaluator, list,
 // correspondence, data), and a warning names both places. A row that cannot be read is an error
-// among the findings, and its clip stays without label. `year` (0: unknown) chooses among the lists
+// among the remarks, and its clip stays without label. `year` (0: unknown) chooses among the lists
 // of several years. STATUS_NOT_FOUND: no label at all; STATUS_INVALID: lists of several years and
 // none chosen; STATUS_IO, STATUS_LIMIT, STATUS_MEMORY.
 Status truth_read(const char *path, int32_t year, Truth **ret_truth);

@@ -38,14 +38,14 @@ typedef struct TruthBuilder {
     Statement *statements;
     uint32_t count, capacity;
     int32_t year;
-    Findings findings;
+    Remarks remarks;
 } TruthBuilder;
 
 // What a file is, by its name and that of its folder.
 TruthForm truth_form_of(const char *path);
 // The year in the name of an eval_data_list, 0 without one.
 int32_t truth_list_year(const char *path);
-// Adds a file's statements. What is wrong with a row is an error among the findings.
+// Adds a file's statements. What is wrong with a row is an error among the remarks.
 Status truth_file_read(TruthBuilder *builder, const char *path, TruthForm form);
 // Adds one, copying its texts; what its telling name says is taken over where it says nothing.
 Status truth_state(TruthBuilder *builder, const Statement *statement);

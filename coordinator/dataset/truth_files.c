@@ -57,7 +57,7 @@ int32_t truth_list_year(const char *path) {
 static void complain(TruthReader *reader, const char *what, const char *field) {
     csv_reader_fail(reader->csv, &reader->row, STATUS_FORMAT, "%s%s%s%s", what,
                     field[0] != '\0' ? " '" : "", field, field[0] != '\0' ? "'" : "");
-    findings_add_status(&reader->builder->findings, FINDING_ERROR);
+    remarks_add_status(&reader->builder->remarks, REMARK_ERROR);
 }
 
 // A statement about the clip of this row; the section is the name's.
@@ -152,7 +152,7 @@ static Status read_pair(TruthReader *reader, TruthForm form) {
             csv_reader_fail(reader->csv, row, STATUS_FORMAT,
                             "%s says %s, its third field %s: the field is believed", row->fields[1],
                             clipname_label_text(told), row->fields[2]);
-            findings_add_status(&reader->builder->findings, FINDING_WARNING);
+            remarks_add_status(&reader->builder->remarks, REMARK_WARNING);
         }
         statement.label = value < 0 ? LABEL_UNKNOWN : third;
     }
@@ -267,8 +267,8 @@ static bool is_header(const CsvRow *row, TruthForm form) {
 Status truth_file_read(TruthBuilder *builder, const char *path, TruthForm form) {
     TruthReader reader = {.builder = builder, .path = path};
     if (!find_machine(&reader, form)) {
-        findings_add(&builder->findings, FINDING_ERROR, "%s: its name tells no machine and section",
-                     path);
+        remarks_add(&builder->remarks, REMARK_ERROR, "%s: its name tells no machine and section",
+                    path);
         return STATUS_OK;
     }
     Status read = csv_reader_open(path, &reader.csv), status = read;
@@ -282,10 +282,10 @@ Status truth_file_read(TruthBuilder *builder, const char *path, TruthForm form) 
         }
     }
     if (status == STATUS_OK && read != STATUS_OK) {
-        findings_add(&builder->findings, FINDING_ERROR, "%s: the rest of it is not read",
-                     status_message());
+        remarks_add(&builder->remarks, REMARK_ERROR, "%s: the rest of it is not read",
+                    status_message());
     } else if (read != STATUS_OK && read != STATUS_MEMORY) {
-        findings_add_status(&builder->findings, FINDING_ERROR); // it could not be opened
+        remarks_add_status(&builder->remarks, REMARK_ERROR); // it could not be opened
         status = STATUS_OK;
     }
     csv_reader_free(reader.csv);

@@ -6,7 +6,7 @@
 #define AUSCULT_COORDINATOR_EVALUATE_FIND_H
 
 #include "coordinator/evaluate/score_name.h"
-#include "coordinator/findings.h"
+#include "coordinator/remarks.h"
 
 typedef struct ScoreFile {
     char *path;

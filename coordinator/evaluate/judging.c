@@ -19,7 +19,7 @@ static Status judge(const JudgingConfig *config, uint32_t index, Judgement *judg
     SystemScores *scores = &judgement->scores;
     Status status =
         system_scores_read(config->truth, config->set, &config->systems->systems[index], scores);
-    bool has_errors = scores->findings.found[FINDING_ERROR] > 0;
+    bool has_errors = scores->remarks.found[REMARK_ERROR] > 0;
     if (status != STATUS_OK || has_errors || scores->is_elsewhere) {
         return status;
     }

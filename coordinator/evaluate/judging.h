@@ -18,12 +18,12 @@ typedef struct JudgingConfig {
 // Of one system.
 typedef struct Judgement {
     SystemScores scores;
-    Evaluation evaluation; // empty when there are errors among the findings
+    Evaluation evaluation; // empty when there are errors among the remarks
     bool is_judged;
 } Judgement;
 
 // One for each system of the list, in its order; free with judgements_done. STATUS_MEMORY; what is
-// wrong with a system is among its findings.
+// wrong with a system is among its remarks.
 Status judging_make(const JudgingConfig *config, Judgement **ret_judgements);
 void judgements_done(Judgement *judgements, uint32_t count);
 

@@ -6,13 +6,13 @@
 #define AUSCULT_COORDINATOR_EVALUATE_RANKING_H
 
 #include "coordinator/evaluate/evaluation.h"
-#include "coordinator/findings.h"
+#include "coordinator/remarks.h"
 
 // One system; borrowed, but for what is worked out here.
 typedef struct RankedSystem {
     const char *name;
     const Evaluation *evaluation; // NULL where errors left nothing to judge
-    const Findings *findings;
+    const Remarks *remarks;
     uint32_t rank; // from 1; 0 without an official score
 } RankedSystem;
 
@@ -22,7 +22,7 @@ typedef struct Ranking {
     OfficialRule rule;
     int32_t year;        // 0 when nothing tells
     const char *year_is; // where the year is from: "given", ...
-    const Findings *truth_findings;
+    const Remarks *truth_remarks;
     uint32_t truth_clips, truth_labelled;
 } Ranking;
 
@@ -42,7 +42,7 @@ void ranking_format(const Ranking *ranking, Buffer *out);
 // over sections: harmonic, in 2020 arithmetic. `reason` is the first error of a system without
 // rank.
 void ranking_csv(const Ranking *ranking, Buffer *out);
-// One object: rule, year, truth, systems with their sections, findings. Undefined values are null.
+// One object: rule, year, truth, systems with their sections, remarks. Undefined values are null.
 void ranking_json(const Ranking *ranking, Buffer *out);
 
 #endif

@@ -223,9 +223,9 @@ static void csv_system(CsvWriter *writer, const RankedSystem *system) {
         csv_writer_number(writer, e != NULL ? mean_of(e, METRICS[m].field) : NAN);
     }
     const char *reason = "";
-    for (uint32_t f = 0; f < system->findings->count && system->rank == 0; f++) {
-        const Finding *finding = &system->findings->items[f];
-        reason = finding->kind == FINDING_ERROR && reason[0] == '\0' ? finding->text : reason;
+    for (uint32_t f = 0; f < system->remarks->count && system->rank == 0; f++) {
+        const Remark *finding = &system->remarks->items[f];
+        reason = finding->kind == REMARK_ERROR && reason[0] == '\0' ? finding->text : reason;
     }
     csv_writer_text(writer, reason);
     csv_writer_end_row(writer);
@@ -256,12 +256,12 @@ static void json_number(Buffer *out, const char *name, double value) {
     }
 }
 
-static void json_findings(Buffer *out, const Findings *findings) {
+static void json_remarks(Buffer *out, const Remarks *remarks) {
     buffer_text(out, "[");
-    for (uint32_t i = 0; i < findings->count; i++) {
+    for (uint32_t i = 0; i < remarks->count; i++) {
         buffer_format(out, "%s{\"kind\":\"%s\",\"text\":", i > 0 ? ",\n" : "",
-                      finding_kind_text(findings->items[i].kind));
-        buffer_json(out, findings->items[i].text);
+                      remark_kind_text(remarks->items[i].kind));
+        buffer_json(out, remarks->items[i].text);
         buffer_text(out, "}");
     }
     buffer_text(out, "]");
@@ -312,9 +312,9 @@ void ranking_json(const Ranking *ranking, Buffer *out) {
         buffer_text(out, "null");
     }
     buffer_format(out,
-                  ",\"truth\":{\"clips\":%u,\"labelled\":%u,\"findings\":", ranking->truth_clips,
+                  ",\"truth\":{\"clips\":%u,\"labelled\":%u,\"remarks\":", ranking->truth_clips,
                   ranking->truth_labelled);
-    json_findings(out, ranking->truth_findings);
+    json_remarks(out, ranking->truth_remarks);
     buffer_text(out, "},\"systems\":[");
     for (uint32_t i = 0; i < ranking->count; i++) {
         const RankedSystem *system = &ranking->systems[i];
@@ -324,8 +324,8 @@ void ranking_json(const Ranking *ranking, Buffer *out) {
         if (system->evaluation != NULL) {
             json_evaluation(out, system->evaluation);
         }
-        buffer_text(out, ",\"findings\":");
-        json_findings(out, system->findings);
+        buffer_text(out, ",\"remarks\":");
+        json_remarks(out, system->remarks);
         buffer_text(out, "}");
     }
     buffer_text(out, "]}\n");

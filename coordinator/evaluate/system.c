@@ -30,7 +30,7 @@ typedef struct Part {
 typedef struct Judge {
     const Truth *truth;
     const SystemFiles *files;
-    Findings *findings;
+    Remarks *remarks;
     Said *said;  // (truth->count)
     Part *parts; // (part_count)
     uint32_t part_count;
@@ -105,9 +105,9 @@ static void choose_set(Judge *judge, int wanted, SystemScores *scores) {
         judge->parts[p].is_wanted = (int)judge->parts[p].set == set;
     }
     if (wanted < 0 && (known & (known - 1)) != 0) {
-        findings_add(judge->findings, FINDING_NOTE,
-                     "the ground truth has several sets; judged is %s (--set says another)",
-                     dataset_set_text((ClipSet)set));
+        remarks_add(judge->remarks, REMARK_NOTE,
+                    "the ground truth has several sets; judged is %s (--set says another)",
+                    dataset_set_text((ClipSet)set));
     }
 }
 
@@ -130,7 +130,7 @@ __attribute__((format(printf, 2, 3))) static void complain(FileReader *reader, c
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     csv_reader_fail(reader->csv, &reader->row, STATUS_FORMAT, "%s", text);
-    findings_add_status(reader->judge->findings, FINDING_ERROR);
+    remarks_add_status(reader->judge->remarks, REMARK_ERROR);
 }
 
 // The field without spaces around it, in `out`; they are warned of, for no other program takes
@@ -145,7 +145,7 @@ static const char *trimmed(FileReader *reader, const char *field, char out[LIMIT
     }
     snprintf(out, LIMIT_NAME_BYTES, "%.*s", (int)size, field + lead);
     csv_reader_fail(reader->csv, &reader->row, STATUS_FORMAT, "spaces around '%s'", out);
-    findings_add_status(reader->judge->findings, FINDING_WARNING);
+    remarks_add_status(reader->judge->remarks, REMARK_WARNING);
     return out;
 }
 
@@ -265,7 +265,7 @@ static void read_prediction(FileReader *reader) {
 // ---- files ----
 
 // What Python's csv or the evaluator's float() and sorted() take amiss: named by the first line.
-static void warn_of_form(Findings *findings, const char *path, const Buffer *text) {
+static void warn_of_form(Remarks *remarks, const char *path, const Buffer *text) {
     const char *bytes = buffer_cstr(text);
     size_t line = 1, carriage = 0, blank = 0;
     bool is_empty = true;
@@ -281,15 +281,14 @@ static void warn_of_form(Findings *findings, const char *path, const Buffer *tex
         }
     }
     if (text->size >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0) {
-        findings_add(findings, FINDING_WARNING, "%s:1: a byte-order mark before the first name",
-                     path);
+        remarks_add(remarks, REMARK_WARNING, "%s:1: a byte-order mark before the first name", path);
     }
     if (carriage > 0) {
-        findings_add(findings, FINDING_WARNING, "%s:%zu: lines end with CR LF, not LF", path,
-                     carriage);
+        remarks_add(remarks, REMARK_WARNING, "%s:%zu: lines end with CR LF, not LF", path,
+                    carriage);
     }
     if (blank > 0) {
-        findings_add(findings, FINDING_WARNING, "%s:%zu: a blank line", path, blank);
+        remarks_add(remarks, REMARK_WARNING, "%s:%zu: a blank line", path, blank);
     }
 }
 
@@ -311,7 +310,7 @@ static void read_rows(FileReader *reader) {
         status = csv_reader_next(reader->csv, &reader->row);
     }
     if (status != STATUS_OK) {
-        findings_add_status(reader->judge->findings, FINDING_ERROR);
+        remarks_add_status(reader->judge->remarks, REMARK_ERROR);
     }
 }
 
@@ -320,13 +319,13 @@ static Status read_file(Judge *judge, const ScoreFile *file, Part *part) {
     Buffer text = BUFFER_EMPTY;
     Status status = file_read(file->path, LIMIT_SIDE_BYTES, &text);
     if (status == STATUS_OK) {
-        warn_of_form(judge->findings, file->path, &text);
+        warn_of_form(judge->remarks, file->path, &text);
         status = csv_reader_from_text(file->path, buffer_cstr(&text), text.size, &reader.csv);
     }
     if (status == STATUS_OK) {
         read_rows(&reader);
     } else if (status != STATUS_MEMORY) {
-        findings_add_status(judge->findings, FINDING_ERROR);
+        remarks_add_status(judge->remarks, REMARK_ERROR);
         status = STATUS_OK;
     }
     csv_reader_free(reader.csv);
@@ -337,9 +336,9 @@ static Status read_file(Judge *judge, const ScoreFile *file, Part *part) {
 static Status read_score_file(Judge *judge, const ScoreFile *file) {
     Part *part = find_part(judge, file->name.machine, file->name.section);
     if (part == NULL) {
-        findings_add(judge->findings, FINDING_ERROR,
-                     "%s: the ground truth has no section %s of a machine %s", file->path,
-                     file->name.section, file->name.machine);
+        remarks_add(judge->remarks, REMARK_ERROR,
+                    "%s: the ground truth has no section %s of a machine %s", file->path,
+                    file->name.section, file->name.machine);
         return STATUS_OK;
     }
     if (!part->is_wanted) {
@@ -387,15 +386,15 @@ static void check_rows(Judge *judge, const Part *part, bool is_decision) {
     const char *file = is_decision ? part->decision_file : part->score_file;
     file = judge->has_predictions ? judge->files->files[0].path : file;
     if (file == NULL) {
-        findings_add(judge->findings, FINDING_ERROR, "%s: no %s file of %s section %s",
-                     judge->files->folder, is_decision ? "decision_result" : "anomaly_score",
-                     clip->machine, clip->section[0] != '\0' ? clip->section : "00");
+        remarks_add(judge->remarks, REMARK_ERROR, "%s: no %s file of %s section %s",
+                    judge->files->folder, is_decision ? "decision_result" : "anomaly_score",
+                    clip->machine, clip->section[0] != '\0' ? clip->section : "00");
     } else if (missing == 1) {
-        findings_add(judge->findings, FINDING_ERROR, "%s: no row for %s of %s", file, example,
-                     clip->machine);
+        remarks_add(judge->remarks, REMARK_ERROR, "%s: no row for %s of %s", file, example,
+                    clip->machine);
     } else {
-        findings_add(judge->findings, FINDING_ERROR, "%s: no row for %s of %s and %u others", file,
-                     example, clip->machine, missing - 1);
+        remarks_add(judge->remarks, REMARK_ERROR, "%s: no row for %s of %s and %u others", file,
+                    example, clip->machine, missing - 1);
     }
 }
 
@@ -420,9 +419,9 @@ static void check_complete(Judge *judge, SystemScores *scores) {
         }
     }
     if (!has_decisions) {
-        findings_add(judge->findings, FINDING_NOTE,
-                     "%s: no decision_result files: precision, recall and F1 are undefined",
-                     judge->files->folder);
+        remarks_add(judge->remarks, REMARK_NOTE,
+                    "%s: no decision_result files: precision, recall and F1 are undefined",
+                    judge->files->folder);
     }
     scores->has_decisions = has_decisions;
 }
@@ -471,13 +470,13 @@ static Status judge_all(Judge *judge, int set, SystemScores *scores) {
         return STATUS_MEMORY;
     }
     take_clips(judge, scores);
-    return judge->findings->status;
+    return judge->remarks->status;
 }
 
 Status system_scores_read(const Truth *truth, int set, const SystemFiles *files,
                           SystemScores *ret_scores) {
     *ret_scores = (SystemScores){0};
-    Judge judge = {.truth = truth, .files = files, .findings = &ret_scores->findings};
+    Judge judge = {.truth = truth, .files = files, .remarks = &ret_scores->remarks};
     judge.has_predictions = files->count > 0 && files->files[0].name.kind == SCORE_PREDICTIONS;
     Status status = judge_all(&judge, set, ret_scores);
     mem_free(judge.said);
@@ -486,7 +485,7 @@ Status system_scores_read(const Truth *truth, int set, const SystemFiles *files,
 }
 
 void system_scores_done(SystemScores *scores) {
-    findings_done(&scores->findings);
+    remarks_done(&scores->remarks);
     mem_free(scores->clips);
     *scores = (SystemScores){0};
 }

@@ -15,7 +15,7 @@ typedef struct SystemScores {
     bool has_decisions; // of all of them
     bool is_elsewhere;  // none of its files is of a machine and section of the truth
     int32_t year;       // that its file names say, or 0
-    Findings findings;  // without errors the clips are complete
+    Remarks remarks;    // without errors the clips are complete
 } SystemScores;
 
 // `set` (a ClipSet, or -1) says which clips are judged where the truth has several sets; of itself

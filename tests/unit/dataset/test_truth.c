@@ -24,18 +24,18 @@ static const TruthClip *find(const Truth *truth, const char *machine, const char
         CHECK_TEXT(clipname_domain_text(check_clip->domain), (expected_domain));                   \
     } while (0)
 
-static void check_finding(const Findings *findings, FindingKind kind, const char *part) {
-    for (uint32_t i = 0; i < findings->count; i++) {
-        if (findings->items[i].kind == kind && strstr(findings->items[i].text, part) != NULL) {
+static void check_finding(const Remarks *remarks, RemarkKind kind, const char *part) {
+    for (uint32_t i = 0; i < remarks->count; i++) {
+        if (remarks->items[i].kind == kind && strstr(remarks->items[i].text, part) != NULL) {
             return;
         }
     }
-    TEST_FAIL("no %s has \"%s\"", finding_kind_text(kind), part);
+    TEST_FAIL("no %s has \"%s\"", remark_kind_text(kind), part);
 }
 
-static void check_no_findings(const Truth *truth) {
-    if (truth->findings.count > 0) {
-        TEST_FAIL("unexpected: %s", truth->findings.items[0].text);
+static void check_no_remarks(const Truth *truth) {
+    if (truth->remarks.count > 0) {
+        TEST_FAIL("unexpected: %s", truth->remarks.items[0].text);
     }
 }
 
@@ -50,7 +50,7 @@ TEST(a_list_names_machines_and_pairs_of_names) {
              "bandsaw\n"
              "section_00_0000.wav,section_00_source_test_anomaly_0001_noAttribute.wav\n");
     Truth *truth = read_truth("eval_data_list_2023.csv");
-    check_no_findings(truth);
+    check_no_remarks(truth);
     CHECK_INT(truth->count, 3);
     CHECK_INT(truth->labelled, 3);
     CHECK_INT(truth->year, 2023);
@@ -74,7 +74,7 @@ TEST(a_list_of_2020_has_a_third_column_and_no_domains) {
                                    "id_01_00000000.wav,normal_id_01_00000000.wav,0\r\n"
                                    "id_01_00000001.wav,anomaly_id_01_00000000.wav,1\r\n");
     Truth *truth = read_truth("eval_data_list.csv");
-    check_no_findings(truth);
+    check_no_remarks(truth);
     CHECK_INT(truth->year, 2020);
     CHECK_CLIP(truth, "fan", "id_01_00000001.wav", "anomaly", "");
     CHECK_TEXT(find(truth, "fan", "id_01_00000000.wav")->section, "01");
@@ -106,7 +106,7 @@ TEST(folders_of_the_evaluator_are_found_below_and_joined) {
     tree_begin();
     put_robot();
     Truth *truth = read_truth("");
-    check_no_findings(truth);
+    check_no_remarks(truth);
     CHECK_INT(truth->labelled, 2);
     CHECK_CLIP(truth, "RoboticArm", "section_00_0000.wav", "normal", "target");
     // This machine's names lack "_test_".
@@ -130,7 +130,7 @@ TEST(files_of_2021_say_the_domain_in_their_names) {
     put_text("ground_truth_data/ground_truth_fan_section_03_target_test.csv",
              "section_03_target_test_0000.wav,1\n");
     Truth *truth = read_truth("");
-    check_no_findings(truth);
+    check_no_remarks(truth);
     CHECK_INT(truth->year, 2021);
     CHECK_CLIP(truth, "fan", "section_03_source_test_0000.wav", "normal", "source");
     CHECK_CLIP(truth, "fan", "section_03_target_test_0000.wav", "anomaly", "target");
@@ -147,7 +147,7 @@ TEST(a_correspondence_file_is_read_in_either_order) {
         "fan/test_rename/section_00_target_test_anomaly_0001_v_1.wav,fan/test/"
         "section_00_0001.wav\n");
     Truth *truth = read_truth("raw");
-    check_no_findings(truth);
+    check_no_remarks(truth);
     CHECK_CLIP(truth, "fan", "section_00_0000.wav", "normal", "source");
     CHECK_CLIP(truth, "fan", "section_00_0001.wav", "anomaly", "target");
     truth_free(truth);
@@ -193,8 +193,8 @@ TEST(the_evaluator_is_believed_before_a_list_and_both_are_named) {
              "section_00_0001.wav,section_00_source_test_anomaly_0001_x.wav\n");
     Truth *truth = read_truth("");
     CHECK_CLIP(truth, "RoboticArm", "section_00_0000.wav", "normal", "target");
-    CHECK_INT(truth->findings.found[FINDING_WARNING], 1);
-    check_finding(&truth->findings, FINDING_WARNING,
+    CHECK_INT(truth->remarks.found[REMARK_WARNING], 1);
+    check_finding(&truth->remarks, REMARK_WARNING,
                   "eval_data_list_2024.csv:2: suspicious: section_00_0000.wav of RoboticArm is "
                   "anomaly here, but normal");
     truth_free(truth);
@@ -206,7 +206,7 @@ TEST(a_third_column_that_contradicts_the_name_is_suspicious) {
     put_text("list.csv", "fan\n"
                          "id_01_00000000.wav,normal_id_01_00000000.wav,1\n");
     Truth *truth = read_truth("list.csv");
-    check_finding(&truth->findings, FINDING_WARNING, "list.csv:2: ");
+    check_finding(&truth->remarks, REMARK_WARNING, "list.csv:2: ");
     CHECK_CLIP(truth, "fan", "id_01_00000000.wav", "anomaly", "");
     truth_free(truth);
     tree_end();
@@ -217,7 +217,7 @@ TEST(labels_that_contradict_the_clips_own_name_are_suspicious) {
     put_text("ground_truth_data/ground_truth_fan_section_00_test.csv",
              "section_00_source_test_normal_0000_.wav,1\n");
     Truth *truth = read_truth("");
-    check_finding(&truth->findings, FINDING_WARNING, "test.csv:1: suspicious");
+    check_finding(&truth->remarks, REMARK_WARNING, "test.csv:1: suspicious");
     truth_free(truth);
     tree_end();
 }
@@ -228,7 +228,7 @@ TEST(the_list_of_2022_is_known_to_be_wrong) {
              "ToyCar\n"
              "section_03_0000.wav,section_03_source_test_normal_0000_x.wav\n");
     Truth *truth = read_truth("");
-    check_finding(&truth->findings, FINDING_NOTE, "608 clips of ToyCar and ToyTrain");
+    check_finding(&truth->remarks, REMARK_NOTE, "608 clips of ToyCar and ToyTrain");
     truth_free(truth);
     tree_end();
 }
@@ -246,11 +246,11 @@ TEST(wrong_rows_are_named_and_the_rest_goes_on) {
     Truth *truth = read_truth("");
     CHECK_INT(truth->labelled, 2);
     CHECK_CLIP(truth, "fan", "section_00_0001.wav", "", "");
-    check_finding(&truth->findings, FINDING_ERROR, "test.csv:2: neither 0 nor 1: '2'");
-    check_finding(&truth->findings, FINDING_ERROR, "test.csv:3: not a name and 0 or 1");
-    check_finding(&truth->findings, FINDING_WARNING,
+    check_finding(&truth->remarks, REMARK_ERROR, "test.csv:2: neither 0 nor 1: '2'");
+    check_finding(&truth->remarks, REMARK_ERROR, "test.csv:3: not a name and 0 or 1");
+    check_finding(&truth->remarks, REMARK_WARNING,
                   "test.csv:4: section_00_0000.wav again, first at line 1");
-    check_finding(&truth->findings, FINDING_ERROR, "never closed: the rest of it is not read");
+    check_finding(&truth->remarks, REMARK_ERROR, "never closed: the rest of it is not read");
     truth_free(truth);
     tree_end();
 }
@@ -265,9 +265,9 @@ TEST(wrong_rows_of_a_list_are_named) {
              "section_00_0003.wav,section_00_source_test_normal_3.wav\n");
     Truth *truth = read_truth("");
     CHECK_INT(truth->labelled, 1);
-    check_finding(&truth->findings, FINDING_ERROR, ":1: a clip before any line that names");
-    check_finding(&truth->findings, FINDING_ERROR, ":3: this name tells neither");
-    check_finding(&truth->findings, FINDING_ERROR, ":4: not an anonymous and a telling name");
+    check_finding(&truth->remarks, REMARK_ERROR, ":1: a clip before any line that names");
+    check_finding(&truth->remarks, REMARK_ERROR, ":3: this name tells neither");
+    check_finding(&truth->remarks, REMARK_ERROR, ":4: not an anonymous and a telling name");
     truth_free(truth);
     tree_end();
 }

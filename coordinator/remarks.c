@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "coordinator/findings.h"
+#include "coordinator/remarks.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,12 +11,12 @@
 // A path of the user's and a name or two out of a file.
 #define TEXT_BYTES (LIMIT_PATH_BYTES + LIMIT_MESSAGE_BYTES)
 
-void findings_done(Findings *findings) {
+void remarks_done(Remarks *findings) {
     for (uint32_t i = 0; i < findings->count; i++) {
         mem_free(findings->items[i].text);
     }
     mem_free(findings->items);
-    *findings = FINDINGS_EMPTY;
+    *findings = REMARKS_EMPTY;
 }
 
 // What comes out of a file may hold what moves a terminal's cursor.
@@ -28,10 +28,10 @@ static void make_clean(char *text) {
     }
 }
 
-static Status keep(Findings *findings, FindingKind kind, const char *text) {
+static Status keep(Remarks *findings, RemarkKind kind, const char *text) {
     if (findings->count == findings->capacity) {
-        uint32_t capacity = findings->capacity + FINDINGS_KEPT_MOST;
-        Finding *items = mem_resize(findings->items, capacity, sizeof *items);
+        uint32_t capacity = findings->capacity + REMARKS_KEPT_MOST;
+        Remark *items = mem_resize(findings->items, capacity, sizeof *items);
         if (items == NULL) {
             return STATUS_MEMORY;
         }
@@ -42,13 +42,13 @@ static Status keep(Findings *findings, FindingKind kind, const char *text) {
     if (copy == NULL) {
         return STATUS_MEMORY;
     }
-    findings->items[findings->count++] = (Finding){kind, copy};
+    findings->items[findings->count++] = (Remark){kind, copy};
     return STATUS_OK;
 }
 
-void findings_add(Findings *findings, FindingKind kind, const char *format, ...) {
+void remarks_add(Remarks *findings, RemarkKind kind, const char *format, ...) {
     char raw[TEXT_BYTES], text[TEXT_BYTES];
-    if (findings->status != STATUS_OK || ++findings->found[kind] > FINDINGS_KEPT_MOST) {
+    if (findings->status != STATUS_OK || ++findings->found[kind] > REMARKS_KEPT_MOST) {
         return;
     }
     va_list args;
@@ -60,16 +60,16 @@ void findings_add(Findings *findings, FindingKind kind, const char *format, ...)
     findings->status = keep(findings, kind, text);
 }
 
-void findings_add_status(Findings *findings, FindingKind kind) {
-    findings_add(findings, kind, "%s", status_message());
+void remarks_add_status(Remarks *findings, RemarkKind kind) {
+    remarks_add(findings, kind, "%s", status_message());
 }
 
-uint32_t findings_unkept(const Findings *findings, FindingKind kind) {
+uint32_t remarks_unkept(const Remarks *findings, RemarkKind kind) {
     uint32_t found = findings->found[kind];
-    return found > FINDINGS_KEPT_MOST ? found - FINDINGS_KEPT_MOST : 0;
+    return found > REMARKS_KEPT_MOST ? found - REMARKS_KEPT_MOST : 0;
 }
 
-const char *finding_kind_text(FindingKind kind) {
-    static const char *const TEXTS[FINDING_KINDS] = {"error", "warning", "note"};
+const char *remark_kind_text(RemarkKind kind) {
+    static const char *const TEXTS[REMARK_KINDS] = {"error", "warning", "note"};
     return TEXTS[kind];
 }
