@@ -84,6 +84,9 @@ static int run_dry(Run *run) {
                         ? run_roots_from_options(run)
                         : status_set(STATUS_INVALID, "--dry-run needs --data");
     if (status == STATUS_OK) {
+        status = settings_check(&run->settings);
+    }
+    if (status == STATUS_OK) {
         status = run_scan(run);
     }
     if (status == STATUS_OK) {

@@ -22,11 +22,18 @@ typedef struct SettingChanges {
     Buffer text[SETTING_EXECUTION + 1]; // by stage: "n_mels 128 -> 64, ..."
 } SettingChanges;
 
-// Epochs and seeds are no matter of all models alike.
+// Epochs are looked at apart, since a training may go on; and no score asks for other work.
 static bool is_apart(const char *key) {
-    return strcmp(key, "epochs") == 0 || strcmp(key, "seed") == 0 || strcmp(key, "seeds") == 0;
+    return strcmp(key, "epochs") == 0 || strcmp(key, "score") == 0;
 }
 
+static void settings_changes_done(SettingChanges *changes) {
+    for (size_t i = 0; i < sizeof changes->text / sizeof changes->text[0]; i++) {
+        buffer_done(&changes->text[i]);
+    }
+}
+
+// Of two models' settings, or two feature groups'.
 static void compare_settings(const Settings *old, const Settings *now, SettingChanges *changes) {
     for (const SettingRow *row = SETTING_TABLE; row->key != NULL; row++) {
         Buffer before = BUFFER_EMPTY, after = BUFFER_EMPTY;
@@ -127,24 +134,59 @@ typedef struct Comparison {
     Run *run;
     const Dataset *old_data, *new_data;
     Plan *old, *new;
-    SettingChanges settings;
     bool other_arithmetic;
     uint32_t touched; // clips that finished work has read and whose time is another now
 } Comparison;
 
+// Whether models with these settings are one and the same, however long they are trained.
+static bool is_same_training(const Settings *old, const Settings *now) {
+    Settings before = *old, after = *now;
+    before.epochs = after.epochs = 1;
+    return digest_equal(settings_digest(&before, SETTING_TRAINING),
+                        settings_digest(&after, SETTING_TRAINING));
+}
+
+// How much of a variant's name is about other things than its seed, with which it ends.
+static size_t name_but_seed(const Variant *variant) {
+    const char *seed = strstr(variant->name, "seed_");
+    return seed != NULL ? (size_t)(seed - variant->name) : strlen(variant->name);
+}
+
+// Whether two variants are called alike, each in its run, and begin from the same seed.
+static bool is_same_place(const Variant *a, const Variant *b) {
+    size_t length = name_but_seed(a), other = name_but_seed(b);
+    length -= length > 0 && a->name[length] != '\0'; // the '_' before the seed
+    other -= other > 0 && b->name[other] != '\0';
+    return a->settings.seed == b->settings.seed && length == other &&
+           memcmp(a->name, b->name, length) == 0;
+}
+
+// How well a new model stands for an old one of the same clips: 3 with the same settings, 2 but for
+// its epochs, 1 in the same place, 0 not at all.
+static int likeness(const Comparison *c, const Model *old, const Model *now) {
+    const Variant *before = &plan_models(c->old)->variants[old->variant];
+    const Variant *after = &plan_models(c->new)->variants[now->variant];
+    if (is_same_training(old->settings, now->settings)) {
+        return old->settings->epochs == now->settings->epochs ? 3 : 2;
+    }
+    return is_same_place(before, after) ? 1 : 0;
+}
+
 static const Model *model_like(const Comparison *c, const Model *old) {
     const Models *models = plan_models(c->new);
     const Machine *machine = &c->old_data->machines[old->machine];
+    const Model *found = NULL;
+    int best = 0;
     for (uint32_t m = 0; m < models->count; m++) {
         const Model *model = &models->models[m];
         const Machine *other = &c->new_data->machines[model->machine];
         if (machine->set == other->set && strcmp(machine->name, other->name) == 0 &&
-            strcmp(model->section, old->section) == 0 &&
-            model->settings->seed == old->settings->seed) {
-            return model;
+            strcmp(model->section, old->section) == 0 && likeness(c, old, model) > best) {
+            found = model;
+            best = likeness(c, old, model);
         }
     }
-    return NULL;
+    return found;
 }
 
 static bool has_machine(const Comparison *c, const Model *old) {
@@ -158,17 +200,6 @@ static bool has_machine(const Comparison *c, const Model *old) {
     return false;
 }
 
-static uint32_t count_scored(const Plan *plan, const Model *model) {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < model->train_count; i++) {
-        count += plan_clip_result(plan, model->system, model->train[i]).is_scored;
-    }
-    for (uint32_t i = 0; i < model->test_count; i++) {
-        count += plan_clip_result(plan, model->system, model->test[i]).is_scored;
-    }
-    return count;
-}
-
 // What the run has remembered of touched clips: their contents decide once they are read again.
 static void know_clips(Comparison *c, const uint32_t *olds, uint32_t old_count,
                        const uint32_t *nows, uint32_t now_count) {
@@ -180,89 +211,137 @@ static void know_clips(Comparison *c, const uint32_t *olds, uint32_t old_count,
         }
         const Clip *was = i < old_count ? &c->old_data->clips[olds[i]] : NULL;
         if (was != NULL && strcmp(was->path, is->path) == 0 && was->mtime_ns != is->mtime_ns &&
-            plan_clip_state(c->old, olds[i])->is_probed) {
-            c->run->known[nows[j]] = plan_clip_state(c->old, olds[i])->digest;
+            plan_clip_digest(c->old, olds[i], &c->run->known[nows[j]])) {
             c->touched++;
         }
     }
 }
 
 // Why the model's training would be another one.
-static void say_why_trained(const Comparison *c, const ClipDifference *train, Buffer *out) {
-    add_reason(out, buffer_cstr(&c->settings.text[SETTING_FEATURES]));
-    add_reason(out, buffer_cstr(&c->settings.text[SETTING_TRAINING]));
+static void say_why_trained(const Comparison *c, const SettingChanges *settings,
+                            const ClipDifference *train, Buffer *out) {
+    add_reason(out, buffer_cstr(&settings->text[SETTING_FEATURES]));
+    add_reason(out, buffer_cstr(&settings->text[SETTING_TRAINING]));
     add_reason(out, c->other_arithmetic ? "other programs calculate other bits" : "");
     say_clips(train, CLIP_NEW, "training", out);
     say_clips(train, CLIP_GONE, "training", out);
     say_clips(train, CLIP_CHANGED, "training", out);
 }
 
-static void say_why_scored(const Comparison *c, const ModelState *state, const ClipDifference *test,
-                           Buffer *out) {
-    int32_t before = c->run->before.settings.epochs, now = c->run->settings.epochs;
+static void say_why_scored(const SettingChanges *settings, const ModelState *state, int32_t before,
+                           int32_t now, const ClipDifference *test, Buffer *out) {
     if (before != now && (state->is_trained || state->epochs > (uint32_t)now)) {
         char text[64];
         snprintf(text, sizeof text, "epochs %d -> %d", before, now);
         add_reason(out, text);
     }
-    add_reason(out, buffer_cstr(&c->settings.text[SETTING_SCORING]));
+    add_reason(out, buffer_cstr(&settings->text[SETTING_SCORING]));
     say_clips(test, CLIP_CHANGED, "test", out);
+}
+
+static bool has_variant(const Models *models, const Variant *like, bool of_seed_alone) {
+    for (uint32_t v = 0; v < models->variant_count; v++) {
+        const Settings *settings = &models->variants[v].settings;
+        if (settings->seed == like->settings.seed &&
+            (of_seed_alone || is_same_training(settings, &like->settings))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void say_why_gone(const Comparison *c, const Model *old, Buffer *out) {
     const Models *models = plan_models(c->new);
-    for (uint32_t s = 0; s < models->system_count; s++) {
-        if (models->systems[s].settings.seed == old->settings->seed) {
-            buffer_text(out, "its section is gone");
-            return;
-        }
+    const Variant *variant = &plan_models(c->old)->variants[old->variant];
+    if (!has_variant(models, variant, true)) {
+        buffer_format(out, "seed %lld is not wanted any more", (long long)variant->settings.seed);
+    } else if (!has_variant(models, variant, false)) {
+        buffer_format(out, "%s is not wanted any more",
+                      variant->name[0] != '\0' ? variant->name : "its setting");
+    } else {
+        buffer_text(out, "its section is gone");
     }
-    buffer_format(out, "seed %lld is not wanted any more", (long long)old->settings->seed);
+}
+
+// Why what is finished of a model would be done anew, now that `now` stands in its place.
+static void say_why(Comparison *c, const Model *old, const ModelState *state, const Model *now,
+                    Buffer *out) {
+    ClipDifference train = {.counts = {0}}, test = {.counts = {0}};
+    SettingChanges settings = {0};
+    compare_settings(old->settings, now->settings, &settings);
+    compare_clips(c->old_data, old->train, old->train_count, c->new_data, now->train,
+                  now->train_count, &train);
+    compare_clips(c->old_data, old->test, old->test_count, c->new_data, now->test, now->test_count,
+                  &test);
+    know_clips(c, old->train, old->train_count, now->train, now->train_count);
+    know_clips(c, old->test, old->test_count, now->test, now->test_count);
+    say_why_trained(c, &settings, &train, out);
+    say_why_scored(&settings, state, old->settings->epochs, now->settings->epochs, &test, out);
+    settings_changes_done(&settings);
 }
 
 static void compare_model(Comparison *c, uint32_t index, Buffer *out) {
     const Model *old = &plan_models(c->old)->models[index];
     const ModelState *state = plan_model_state(c->old, index);
-    uint32_t scored = count_scored(c->old, old);
     const Model *now = model_like(c, old);
     if (state->epochs == 0 || (now == NULL && !has_machine(c, old))) {
         return; // nothing is finished, or nothing is wanted any more
     }
     Buffer why = BUFFER_EMPTY;
-    ClipDifference train = {.counts = {0}}, test = {.counts = {0}};
     if (now != NULL) {
-        compare_clips(c->old_data, old->train, old->train_count, c->new_data, now->train,
-                      now->train_count, &train);
-        compare_clips(c->old_data, old->test, old->test_count, c->new_data, now->test,
-                      now->test_count, &test);
-        know_clips(c, old->train, old->train_count, now->train, now->train_count);
-        know_clips(c, old->test, old->test_count, now->test, now->test_count);
-    }
-    say_why_trained(c, &train, &why);
-    say_why_scored(c, state, &test, &why);
-    if (now == NULL && why.size == 0) {
-        say_why_gone(c, old, &why);
+        say_why(c, old, state, now, &why);
+    } else {
+        add_reason(&why, c->other_arithmetic ? "other programs calculate other bits" : "");
+        if (why.size == 0) {
+            say_why_gone(c, old, &why);
+        }
     }
     if (why.size > 0) {
         buffer_format(out, "  %s: %u epoch%s trained, %u clips scored; %s\n", old->label,
-                      state->epochs, state->epochs == 1 ? "" : "s", scored, buffer_cstr(&why));
+                      state->epochs, state->epochs == 1 ? "" : "s", plan_scored_by(c->old, index),
+                      buffer_cstr(&why));
     }
     buffer_done(&why);
 }
 
-// Lines for all that is finished and would be done anew.
-static void compare_plans(Comparison *c, Buffer *out) {
-    PlanCounts counts = plan_counts(c->old);
-    if (counts.clips_probed > 0 &&
-        (c->other_arithmetic || c->settings.text[SETTING_FEATURES].size > 0)) {
+static uint64_t count_probed(const Plan *plan, uint32_t group, uint32_t clips) {
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < clips; i++) {
+        count += plan_clip_state(plan, group, i)->is_probed;
+    }
+    return count;
+}
+
+// Clips are read anew for what no group has any more.
+static void compare_group(const Comparison *c, const FeatureGroup *old, uint64_t probed,
+                          Buffer *out) {
+    const Models *models = plan_models(c->new);
+    SettingChanges settings = {0};
+    bool is_kept = false;
+    for (uint32_t g = 0; g < models->group_count; g++) {
+        is_kept |= digest_equal(models->groups[g].digest, old->digest);
+    }
+    if (!is_kept) {
+        compare_settings(&old->settings, &models->groups[0].settings, &settings);
+    }
+    if (probed > 0 && (!is_kept || c->other_arithmetic)) {
         Buffer why = BUFFER_EMPTY;
-        add_reason(&why, buffer_cstr(&c->settings.text[SETTING_FEATURES]));
+        add_reason(&why, buffer_cstr(&settings.text[SETTING_FEATURES]));
         add_reason(&why, c->other_arithmetic ? "other programs calculate other bits" : "");
-        buffer_format(out, "  %llu clip%s read; %s\n", (unsigned long long)counts.clips_probed,
-                      counts.clips_probed == 1 ? "" : "s", buffer_cstr(&why));
+        buffer_format(out, "  %llu clip%s read; %s\n", (unsigned long long)probed,
+                      probed == 1 ? "" : "s", buffer_cstr(&why));
         buffer_done(&why);
     }
-    for (uint32_t m = 0; m < plan_models(c->old)->count; m++) {
+    settings_changes_done(&settings);
+}
+
+// Lines for all that is finished and would be done anew.
+static void compare_plans(Comparison *c, Buffer *out) {
+    const Models *models = plan_models(c->old);
+    for (uint32_t g = 0; g < models->group_count; g++) {
+        compare_group(c, &models->groups[g], count_probed(c->old, g, c->old_data->clip_count), out);
+    }
+    for (uint32_t m = 0; m < models->count; m++) {
         compare_model(c, m, out);
     }
 }
@@ -340,9 +419,9 @@ static Status survey(const Run *run, const Settings *settings, const Dataset *da
 static bool knows_better(const Run *run, const Plan *now) {
     static const Digest none;
     for (uint32_t i = 0; i < run->dataset->clip_count; i++) {
-        const ClipState *state = plan_clip_state(now, i);
+        Digest found = none;
         if (!digest_equal(run->known[i], none) &&
-            !(state->is_probed && digest_equal(run->known[i], state->digest))) {
+            !(plan_clip_digest(now, i, &found) && digest_equal(run->known[i], found))) {
             return false;
         }
     }
@@ -363,7 +442,6 @@ static Status compare(Comparison *c, Buffer *lines) {
                         &c->new);
     }
     if (status == STATUS_OK) {
-        compare_settings(&run->before.settings, &run->settings, &c->settings);
         compare_plans(c, lines);
         // As long as it is open what touched clips hold, the run remembers them as they were.
         run->keeps_data = !run->options.is_update && c->touched > 0 && !knows_better(run, c->new);
@@ -442,8 +520,5 @@ Status run_judge_changes(Run *run) {
     Status status = judge(&c, arithmetic);
     plan_free(c.old);
     plan_free(c.new);
-    for (size_t i = 0; i < sizeof c.settings.text / sizeof c.settings.text[0]; i++) {
-        buffer_done(&c.settings.text[i]);
-    }
     return status;
 }

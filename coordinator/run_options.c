@@ -278,7 +278,10 @@ Status run_options_settings(const RunOptions *options, Settings *ret_settings, B
         status = settings_assign(&settings, options->assignments[i]);
     }
     if (status == STATUS_OK) {
-        status = settings_check(&settings);
+        // Which systems there are, a begun run may know (run_choose_settings).
+        Settings checked = settings;
+        memset(checked.primary, 0, sizeof checked.primary);
+        status = settings_check(&checked);
     }
     if (status == STATUS_OK) {
         *ret_settings = settings;

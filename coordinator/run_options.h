@@ -31,8 +31,8 @@ typedef struct RunOptions {
 // Returns -1 to go on, else the exit status (help and usage have been printed).
 int run_options_parse(int argc, char **argv, RunOptions *options);
 
-// Preset, file and assignments together, checked. Errors are for usage. Appends to `notes` what
-// config_read_file does.
+// Preset, file and assignments together, checked but for `primary`. Errors are for usage. Appends
+// to `notes` what config_read_file does.
 Status run_options_settings(const RunOptions *options, Settings *ret_settings, Buffer *notes);
 
 #endif

@@ -102,9 +102,6 @@ static Status assign_to_old(const RunOptions *options, const Settings *old,
         status = settings_assign(&settings, options->assignments[i]);
     }
     if (status == STATUS_OK) {
-        status = settings_check(&settings);
-    }
-    if (status == STATUS_OK) {
         *ret_settings = settings;
     }
     return status;
@@ -114,7 +111,7 @@ Status run_choose_settings(Run *run) {
     const Settings *old = &run->before.settings;
     Status status = STATUS_OK;
     if (!run->is_begun) {
-        return STATUS_OK;
+        return settings_check(&run->settings);
     }
     if (!options_have_settings(&run->options)) {
         run->settings = *old;
@@ -125,7 +122,7 @@ Status run_choose_settings(Run *run) {
         !run->options.is_restart) { // it was resolved when the run was begun
         run->settings.numerics = old->numerics;
     }
-    return status;
+    return status == STATUS_OK ? settings_check(&run->settings) : status;
 }
 
 // ---- reading ----

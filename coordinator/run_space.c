@@ -8,11 +8,15 @@
 // A model file and two checkpoints with room for one being written, and a clip's rows in journal
 // and tables.
 static double bytes_needed(const Run *run) {
-    Shape shape = shape_official(&run->settings);
-    Layout layout = shape_layout(&shape);
-    double model = 4.0 * (double)(layout.parameters * 7 + layout.running * 3) + 65536;
-    double clips = (double)run->dataset->clip_count * plan_models(run->plan)->system_count;
-    return model * plan_models(run->plan)->count + 1024.0 * clips;
+    const Models *models = plan_models(run->plan);
+    double bytes = 1024.0 * run->dataset->clip_count * models->system_count;
+    for (uint32_t v = 0; v < models->variant_count; v++) {
+        Shape shape = shape_official(&models->variants[v].settings);
+        Layout layout = shape_layout(&shape);
+        double model = 4.0 * (double)(layout.parameters * 7 + layout.running * 3) + 65536;
+        bytes += model * models->per_variant;
+    }
+    return bytes;
 }
 
 Status run_check_space(Run *run) {

@@ -118,6 +118,10 @@ static bool has_score(const ScoreList *list, int32_t kind) {
     return false;
 }
 
+bool settings_wants(const Settings *settings, ScoreKind kind) {
+    return settings->score == (int32_t)kind || has_score(&settings->scores, (int32_t)kind);
+}
+
 Status setting_set_scores(Settings *settings, const SettingRow *row, const char *value) {
     ScoreList list = {0};
     char item[ITEM_BYTES];
@@ -422,11 +426,11 @@ static bool keeps_seeds(const Settings *old, const Settings *now) {
 
 static bool keeps_scores(const Settings *old, const Settings *now) {
     for (int32_t i = 0; i < old->scores.count; i++) {
-        if (old->scores.kinds[i] != now->score && !has_score(&now->scores, old->scores.kinds[i])) {
+        if (!settings_wants(now, (ScoreKind)old->scores.kinds[i])) {
             return false;
         }
     }
-    return old->score == now->score || has_score(&now->scores, old->score);
+    return settings_wants(now, (ScoreKind)old->score);
 }
 
 bool settings_extends(const Settings *old, const Settings *now, const SettingRow *row) {

@@ -346,7 +346,7 @@ static Status check_one(const Settings *s) {
         return status_set(STATUS_INVALID, "win_length is %d: accepted is 2 to n_fft (%d)",
                           s->win_length, s->n_fft);
     }
-    if (s->score == SCORE_MAHALA && s->n_mels > LIMIT_COVARIANCE_MELS) {
+    if (settings_wants(s, SCORE_MAHALA) && s->n_mels > LIMIT_COVARIANCE_MELS) {
         return status_set(STATUS_INVALID,
                           "score is MAHALA and n_mels is %d: its covariances are for at most %d; "
                           "CLIPMAHALA has no such limit",

@@ -168,6 +168,8 @@ void settings_value(const Settings *settings, const SettingRow *row, Buffer *out
 // empty list of seeds, matrix or name; this is config.yaml's body, what workers are sent, and what
 // digests cover.
 void settings_write(const Settings *settings, SettingStage last, Buffer *out);
+// Whether a score is the one, or one of those, that are asked for.
+bool settings_wants(const Settings *settings, ScoreKind kind);
 // How many seeds there are, 1 or more; and the settings of one of them: that seed and no list, as
 // if the run had no other. `index` is below the count.
 int32_t settings_seed_count(const Settings *settings);

@@ -259,10 +259,3 @@ void model_file_done(ModelFile *file) {
     file->replica = NULL;
     yardsticks_done(&file->yardsticks);
 }
-
-bool model_file_is_seed_folder(const char *name) {
-    static const char START[] = "seed_";
-    size_t start = sizeof START - 1;
-    size_t digits = text_starts(name, START) ? strspn(name + start, "0123456789") : 0;
-    return digits > 0 && name[start + digits] == '\0';
-}

@@ -59,7 +59,4 @@ void model_file_write(const ModelFile *file, Buffer *out);
 Status model_file_read(const char *name, const void *bytes, size_t size, ModelFile *ret_file);
 void model_file_done(ModelFile *file);
 
-// Whether a folder is called as a run calls that of one seed's model: "seed_2".
-bool model_file_is_seed_folder(const char *name);
-
 #endif

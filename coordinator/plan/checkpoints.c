@@ -22,7 +22,7 @@ static Status find_states(const Plan *plan, uint32_t model, char *folder, size_t
         status = journal_states(plan->config.journal, folder, known, &known_count);
     }
     for (uint32_t i = 0; status == STATUS_OK && i < known_count; i++) {
-        bool is_reachable = known[i].epoch <= (uint32_t)plan->config.settings->epochs;
+        bool is_reachable = known[i].epoch <= (uint32_t)plan->models.models[model].settings->epochs;
         if (is_reachable && digest_equal(known[i].plan, plan->work[model].key)) {
             states[count++] = known[i];
         }
@@ -62,7 +62,7 @@ uint32_t checkpoint_epochs_of_others(const Plan *plan, uint32_t model) {
         return 0;
     }
     bool is_ours = digest_equal(states[0].plan, plan->work[model].key) &&
-                   states[0].epoch <= (uint32_t)plan->config.settings->epochs;
+                   states[0].epoch <= (uint32_t)plan->models.models[model].settings->epochs;
     return is_ours ? 0 : states[0].epoch;
 }
 

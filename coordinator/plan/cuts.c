@@ -10,7 +10,7 @@
 
 static uint32_t clip_at(const Plan *plan, const PlanTask *task, uint32_t place) {
     if (task->kind == TASK_PROBE) {
-        return plan->config.dataset->machines[task->owner].first_clip + place;
+        return plan_machine_at(plan, task->owner)->first_clip + place;
     }
     const Model *model = &plan->models.models[task->owner];
     return place < model->train_count ? model->train[place]
@@ -23,9 +23,10 @@ static bool is_probed(const Plan *plan, uint32_t clip) {
 }
 
 bool plan_is_used(const Plan *plan, uint32_t model, uint32_t clip) {
-    uint32_t system = plan->models.models[model].system;
-    return plan->clips[clip].is_probed && plan->clips[clip].left_out == NULL &&
-           plan_score_of(plan, system, clip)->left_out == NULL;
+    const ClipState *state = plan_clip_of(plan, model, clip);
+    uint32_t variant = plan->models.models[model].variant;
+    return state->is_probed && state->left_out == NULL &&
+           plan_score_of(plan, variant, clip)->left_out == NULL;
 }
 
 uint32_t plan_task_clip(const Plan *plan, const PlanTask *task, uint32_t place) {

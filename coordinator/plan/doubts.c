@@ -75,7 +75,7 @@ static Status probe_clips(Plan *plan, const PlanTask *task, const ProbeAnswer *t
     uint32_t clip_count = plan_task_clips(plan, task, clips);
     ProbeAnswer *answers = mem_new(clip_count, sizeof *answers);
     char(*reasons)[LIMIT_MESSAGE_BYTES] = mem_new(clip_count, sizeof *reasons);
-    ClipExtractor *extractor = clip_extractor_new(plan->config.settings);
+    ClipExtractor *extractor = clip_extractor_new(plan_probe_settings(plan, task));
     bool ok = answers != NULL && reasons != NULL && extractor != NULL;
     for (uint32_t i = 0; ok && i < clip_count; i++) {
         if (told != NULL && told[i].outcome == CLIP_USABLE) {
@@ -133,7 +133,8 @@ static Status answer_score(Plan *plan, const PlanTask *task, Buffer *out) {
         Status status = plan_clip_path(plan, clips[i], path, sizeof path);
         if (status == STATUS_OK) {
             status = source_measure(scorer, path, clip->name, clip->size_bytes,
-                                    &plan->clips[clips[i]].digest, rows + i * n_mels, &measure);
+                                    &plan_clip_of(plan, task->owner, clips[i])->digest,
+                                    rows + i * n_mels, &measure);
         }
         ok = status != STATUS_MEMORY;
         snprintf(reasons[i], sizeof reasons[i], "%.480s", status_message());
@@ -175,21 +176,22 @@ static Status answer_alone(Plan *plan, Core *core, TaskTag tag, Buffer *said, in
 
 static void fail_training(Plan *plan, Core *core, TaskTag tag, const char *reason) {
     uint32_t model = plan->tasks[tag].owner;
-    plan->counts.epochs -= (uint64_t)plan->config.settings->epochs;
+    plan->counts.epochs -= (uint64_t)plan->models.models[model].settings->epochs;
     plan->counts.epochs_trained -= training_epoch(plan->work[model].training);
     plan_fail_model(plan, model, reason);
     core_abandon(core, tag);
 }
 
 // Whether this machine cannot use a clip either; the message then says why.
-static bool is_unusable_here(const Plan *plan, ClipExtractor *extractor, uint32_t index) {
+static bool is_unusable_here(const Plan *plan, ClipExtractor *extractor, uint32_t model,
+                             uint32_t index) {
     const Clip *clip = &plan->config.dataset->clips[index];
     char path[LIMIT_PATH_BYTES];
     ClipFeatures features = {0};
     Status status = plan_clip_path(plan, index, path, sizeof path);
     if (status == STATUS_OK) {
         status = source_features(extractor, path, clip->name, clip->size_bytes,
-                                 &plan->clips[index].digest, &features);
+                                 &plan_clip_of(plan, model, index)->digest, &features);
     }
     clip_features_done(&features);
     return status != STATUS_OK && status != STATUS_MEMORY;
@@ -199,11 +201,12 @@ static bool is_unusable_here(const Plan *plan, ClipExtractor *extractor, uint32_
 // Returns how many that were.
 static uint32_t leave_out_unusable(Plan *plan, uint32_t model, const CannotBody *body) {
     const Model *facts = &plan->models.models[model];
-    ClipExtractor *extractor = clip_extractor_new(plan->config.settings);
+    ClipExtractor *extractor = clip_extractor_new(facts->settings);
     uint32_t left_out = 0;
     for (uint32_t i = 0; extractor != NULL && i < body->clip_count; i++) {
         uint32_t place = body->clips[i].clip;
-        if (place < facts->train_count && is_unusable_here(plan, extractor, facts->train[place])) {
+        if (place < facts->train_count &&
+            is_unusable_here(plan, extractor, model, facts->train[place])) {
             plan_leave_out_of(plan, model, facts->train[place], status_message());
             left_out++;
         }
@@ -216,12 +219,12 @@ static uint32_t leave_out_unusable(Plan *plan, uint32_t model, const CannotBody 
 static bool names_unusable(const Plan *plan, uint32_t model, const CannotBody *body,
                            char reason[LIMIT_MESSAGE_BYTES]) {
     const Model *facts = &plan->models.models[model];
-    ClipExtractor *extractor = clip_extractor_new(plan->config.settings);
+    ClipExtractor *extractor = clip_extractor_new(facts->settings);
     bool found = false;
     for (uint32_t i = 0; extractor != NULL && i < body->clip_count && !found; i++) {
         uint32_t place = body->clips[i].clip;
-        found =
-            place < facts->train_count && is_unusable_here(plan, extractor, facts->train[place]);
+        found = place < facts->train_count &&
+                is_unusable_here(plan, extractor, model, facts->train[place]);
         if (found) {
             snprintf(reason, LIMIT_MESSAGE_BYTES, "%.200s: %.300s",
                      plan->config.dataset->clips[facts->train[place]].path, status_message());

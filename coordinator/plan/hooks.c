@@ -18,17 +18,19 @@ static uint32_t wire_clips(const Plan *plan, const PlanTask *task,
     uint32_t count = plan_task_clips(plan, task, clips);
     for (uint32_t i = 0; i < count; i++) {
         const Clip *clip = &plan->config.dataset->clips[clips[i]];
+        uint32_t group = task->kind == TASK_PROBE ? plan_group_at(plan, task->owner)
+                                                  : models_group(&plan->models, task->owner);
         out[i] = (WireClip){.root = clip->root,
                             .path = clip->path,
                             .size_bytes = clip->size_bytes,
-                            .digest = plan->clips[clips[i]].digest};
+                            .digest = plan_clip_in(plan, group, clips[i])->digest};
     }
     return count;
 }
 
 static void write_probe(const Plan *plan, const PlanTask *task, Buffer *out) {
     Buffer settings = BUFFER_EMPTY;
-    settings_write(plan->config.settings, SETTING_REPORT, &settings);
+    settings_write(plan_probe_settings(plan, task), SETTING_FEATURES, &settings);
     WireClip clips[CLIPS_PER_TASK_MOST];
     uint32_t count = wire_clips(plan, task, clips);
     if (settings.status == STATUS_OK) {
@@ -144,14 +146,14 @@ typedef struct Look {
     bool has_unreadable, has_left_out;
 } Look;
 
-static Status look_at_probe(const Plan *plan, Decoded *decoded, const void *bytes, size_t size,
-                            Look *look) {
+static Status look_at_probe(const Plan *plan, const PlanTask *task, Decoded *decoded,
+                            const void *bytes, size_t size, Look *look) {
     const ProbeAnswer *answers;
     Status status = body_decode_probe_answers(decoded, bytes, size, &answers, &look->count);
     for (uint32_t i = 0; status == STATUS_OK && i < look->count; i++) {
         look->has_unreadable |= answers[i].outcome == CLIP_UNREADABLE;
         look->has_left_out |= answers[i].outcome == CLIP_LEFT_OUT;
-        status = check_probe_answer(&answers[i], plan->config.settings);
+        status = check_probe_answer(&answers[i], plan_probe_settings(plan, task));
     }
     return status;
 }
@@ -177,7 +179,7 @@ static Status look_at(const Plan *plan, const PlanTask *task, const void *bytes,
         return STATUS_MEMORY;
     }
     Status status = task->kind == TASK_PROBE
-                        ? look_at_probe(plan, decoded, bytes, size, &look)
+                        ? look_at_probe(plan, task, decoded, bytes, size, &look)
                         : look_at_score(plan, task, decoded, bytes, size, &look);
     decoded_free(decoded);
     uint32_t clips = plan_count_clips(plan, task);
@@ -285,7 +287,8 @@ static Status hold_state(Plan *plan, ModelWork *work) {
 }
 
 // So many epochs that the piece takes PIECE_MS; few at first, while nothing is measured.
-static void plan_piece(const Plan *plan, ModelWork *work, uint32_t members) {
+static void plan_piece(const Plan *plan, uint32_t model, uint32_t members) {
+    ModelWork *work = &plan->work[model];
     double round_ns = work->round_ns[log2_of(members)];
     double epoch_ms = round_ns * 1e-6 * (double)training_rounds(work->training);
     uint32_t epochs = 1;
@@ -295,20 +298,22 @@ static void plan_piece(const Plan *plan, ModelWork *work, uint32_t members) {
         fitting = fitting < most ? fitting : most;
         epochs = fitting > 1 ? (uint32_t)fitting : 1;
     }
-    uint32_t left = (uint32_t)plan->config.settings->epochs - training_epoch(work->training);
+    uint32_t wanted = (uint32_t)plan->models.models[model].settings->epochs;
+    uint32_t left = wanted - training_epoch(work->training);
     work->piece_epochs = epochs < left ? epochs : left;
     training_plan_piece(work->training, work->piece_epochs);
 }
 
 Status hook_group_changed(void *context, TaskTag tag, uint32_t members) {
     Plan *plan = context;
-    ModelWork *work = &plan->work[plan->tasks[tag].owner];
+    uint32_t model = plan->tasks[tag].owner;
+    ModelWork *work = &plan->work[model];
     if (members > 0) {
         Status status = hold_state(plan, work);
         if (status != STATUS_OK) {
             return status;
         }
-        plan_piece(plan, work, members);
+        plan_piece(plan, model, members);
         work->members = members;
         return training_group_changed(work->training, members);
     }
@@ -346,7 +351,7 @@ uint32_t hook_members_wanted(void *context, TaskTag tag, uint32_t free_workers, 
     enum { PATIENCE_MS = 500 }; // for workers that are about to come free
     Plan *plan = context;
     const ModelWork *work = &plan->work[plan->tasks[tag].owner];
-    const Settings *settings = plan->config.settings;
+    const Settings *settings = plan->models.models[plan->tasks[tag].owner].settings;
     uint32_t shards = (uint32_t)settings->shards;
     uint32_t share = sessions;
     if (settings->spread != SPREAD_ALWAYS) {

@@ -33,8 +33,8 @@ static Status probe_key(const Plan *plan, PlanTask *task) {
     if (stream == NULL) {
         return STATUS_MEMORY;
     }
-    const Machine *machine = &plan->config.dataset->machines[task->owner];
-    add_digest(stream, plan->features_digest);
+    const Machine *machine = plan_machine_at(plan, task->owner);
+    add_digest(stream, plan->models.groups[plan_group_at(plan, task->owner)].digest);
     // Two sets may have the same relative path under different roots.
     digest_add_u64(stream, machine->set);
     digest_add_text(stream, machine->name);
@@ -77,7 +77,7 @@ static Status score_key(const Plan *plan, PlanTask *task) {
     uint32_t count = plan_task_clips(plan, task, clips);
     for (uint32_t i = 0; i < count; i++) {
         digest_add_text(stream, plan->config.dataset->clips[clips[i]].path);
-        add_digest(stream, plan->clips[clips[i]].digest);
+        add_digest(stream, plan_clip_of(plan, task->owner, clips[i])->digest);
     }
     task->key = digest_end(stream);
     return STATUS_OK;
@@ -119,7 +119,7 @@ Status plan_key_training(const Plan *plan, uint32_t model, Digest *ret_key) {
         bool used = plan_is_used(plan, model, clip);
         digest_add_u64(stream, used);
         if (used) {
-            add_digest(stream, plan->clips[clip].digest);
+            add_digest(stream, plan_clip_of(plan, model, clip)->digest);
             digest_add_u64(stream, plan->config.dataset->clips[clip].domain == DOMAIN_TARGET);
         }
     }

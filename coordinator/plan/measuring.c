@@ -32,7 +32,7 @@ struct Measuring {
 };
 
 bool measuring_wants(const Plan *plan, uint32_t model, ScoreKind kind) {
-    return plan->models.models[model].settings->score == (int32_t)kind;
+    return settings_wants(plan->models.models[model].settings, kind);
 }
 
 void measuring_free(Measuring *measuring) {
@@ -183,7 +183,7 @@ static ClipScore *score_at(const Plan *plan, uint32_t model, uint32_t place) {
     const Model *facts = &plan->models.models[model];
     uint32_t clip =
         place < facts->train_count ? facts->train[place] : facts->test[place - facts->train_count];
-    return plan_score_of(plan, facts->system, clip);
+    return plan_score_of(plan, facts->variant, clip);
 }
 
 static Status make_clip_yardstick(Plan *plan, uint32_t model) {
@@ -267,7 +267,7 @@ static Status end_if_over(Plan *plan, uint32_t model) {
 
 static void take_clip(Plan *plan, const PlanTask *task, uint32_t place, uint32_t clip,
                       const ScoreAnswer *answer) {
-    ClipScore *score = plan_score_of(plan, plan->models.models[task->owner].system, clip);
+    ClipScore *score = plan_score_of(plan, plan->models.models[task->owner].variant, clip);
     double *row = row_of(plan, task->owner, place);
     if (answer->outcome != CLIP_USABLE) {
         plan_leave_out_of(plan, task->owner, clip, answer->reason);
@@ -490,7 +490,6 @@ static Status go_without(Plan *plan, Core *core, uint32_t model, const char *rea
 }
 
 static Status residuals_done(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
-    const Settings *settings = plan->models.models[model].settings;
     Measuring *measuring = plan->work[model].measuring;
     Status status = make_precisions(plan, model);
     if (status != STATUS_OK) {
@@ -499,7 +498,7 @@ static Status residuals_done(Plan *plan, Core *core, uint32_t model, int64_t now
     if (measuring->yardsticks.source.matrix == NULL) {
         return go_without(plan, core, model, "fewer than two training vectors", now_ms);
     }
-    bool needs_batches = settings->threshold == THRESHOLD_GAMMA_BATCH;
+    bool needs_batches = models_decide_by(&plan->models, model, THRESHOLD_GAMMA_BATCH);
     if (!plan->is_survey && (needs_batches || measuring->awaits_clips)) {
         status = hold_precise_blob(plan, model);
     }

@@ -6,12 +6,15 @@
 
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "common/base/variants.h"
 
 void models_done(Models *models) {
-    for (uint32_t i = 0; i < models->per_system; i++) {
+    for (uint32_t i = 0; i < models->per_variant; i++) {
         mem_free(models->models[i].train);
         mem_free(models->models[i].test);
     }
+    mem_free(models->groups);
+    mem_free(models->variants);
     mem_free(models->systems);
     mem_free(models->models);
     mem_free(models->model_of_clip);
@@ -64,17 +67,17 @@ static void key_model(const Dataset *dataset, Model *model) {
 // The model of this machine and section, made when there is none yet.
 static Model *find_or_add(Models *models, const Dataset *dataset, uint32_t machine,
                           const char *section) {
-    for (uint32_t i = models->per_system; i-- > 0 && models->models[i].machine == machine;) {
+    for (uint32_t i = models->per_variant; i-- > 0 && models->models[i].machine == machine;) {
         if (strcmp(models->models[i].section, section) == 0) {
             return &models->models[i];
         }
     }
-    Model *grown = mem_resize(models->models, models->per_system + 1, sizeof *grown);
+    Model *grown = mem_resize(models->models, models->per_variant + 1, sizeof *grown);
     if (grown == NULL) {
         return NULL;
     }
     models->models = grown;
-    Model *model = &models->models[models->per_system++];
+    Model *model = &models->models[models->per_variant++];
     *model = (Model){.machine = machine, .section = section};
     name_model(dataset, model, 1);
     key_model(dataset, model);
@@ -101,7 +104,7 @@ static int compare_sections(const Model *a, const Model *b) {
 
 // Few sections a machine, and nearly sorted: insertion sort.
 static void sort_models(Models *models) {
-    for (uint32_t i = 1; i < models->per_system; i++) {
+    for (uint32_t i = 1; i < models->per_variant; i++) {
         Model model = models->models[i];
         uint32_t j = i;
         for (; j > 0 && compare_sections(&models->models[j - 1], &model) > 0; j--) {
@@ -118,7 +121,7 @@ static bool is_odd(const char *name) {
 }
 
 static bool is_taken(const Models *models, const Model *model) {
-    for (uint32_t i = 0; i < models->per_system; i++) {
+    for (uint32_t i = 0; i < models->per_variant; i++) {
         const Model *other = &models->models[i];
         if (other != model &&
             (strcmp(other->label, model->label) == 0 || strcmp(other->home, model->home) == 0)) {
@@ -130,7 +133,7 @@ static bool is_taken(const Models *models, const Model *model) {
 
 // Of two models that would write the same files, the oddly named machine's gets a number.
 static void tell_apart(Models *models, const Dataset *dataset) {
-    for (uint32_t i = 0; i < models->per_system; i++) {
+    for (uint32_t i = 0; i < models->per_variant; i++) {
         Model *model = &models->models[i];
         if (is_odd(dataset->machines[model->machine].name)) {
             for (uint32_t number = 2; is_taken(models, model); number++) {
@@ -144,7 +147,7 @@ static void index_clips(Models *models, uint32_t clip_count) {
     for (uint32_t c = 0; c < clip_count; c++) {
         models->model_of_clip[c] = UINT32_MAX;
     }
-    for (uint32_t m = 0; m < models->per_system; m++) {
+    for (uint32_t m = 0; m < models->per_variant; m++) {
         const Model *model = &models->models[m];
         for (uint32_t i = 0; i < model->train_count; i++) {
             models->model_of_clip[model->train[i]] = m;
@@ -157,28 +160,91 @@ static void index_clips(Models *models, uint32_t clip_count) {
 
 uint32_t models_of_clip(const Models *models, uint32_t system, uint32_t clip) {
     uint32_t model = models->model_of_clip[clip];
-    return model == UINT32_MAX ? model : system * models->per_system + model;
+    return model == UINT32_MAX ? model : models_of_system(models, system) + model;
 }
 
-// ---- systems ----
+uint32_t models_of_system(const Models *models, uint32_t system) {
+    return models->systems[system].variant * models->per_variant;
+}
+
+uint32_t models_group(const Models *models, uint32_t model) {
+    return models->variants[models->models[model].variant].group;
+}
+
+bool models_decide_by(const Models *models, uint32_t model, ThresholdKind kind) {
+    const Variant *variant = &models->variants[models->models[model].variant];
+    for (uint32_t s = 0; s < variant->system_count; s++) {
+        if (models->systems[variant->first_system + s].settings.threshold == (int32_t)kind) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// ---- groups, variants, systems ----
+
+// The index at which the `place`-th of them stands in the settings' own order, when the primary one
+// comes first.
+static uint32_t index_at(uint32_t place, uint32_t primary) {
+    return place == 0 ? primary : place <= primary ? place - 1 : place;
+}
+
+static Status find_or_add_group(Models *models, const Settings *settings, uint32_t *ret_group) {
+    Buffer text = BUFFER_EMPTY;
+    settings_write(settings, SETTING_FEATURES, &text);
+    Status status = text.status;
+    Digest digest = digest_of(buffer_cstr(&text), text.size); // settings_digest's
+    buffer_done(&text);
+    uint32_t group = 0;
+    while (group < models->group_count && !digest_equal(models->groups[group].digest, digest)) {
+        group++;
+    }
+    if (status == STATUS_OK && group == models->group_count) {
+        models->groups[models->group_count++] = (FeatureGroup){*settings, digest};
+    }
+    *ret_group = group;
+    return status;
+}
+
+static void make_system(Models *models, const Settings *settings, uint32_t variant, uint32_t number,
+                        uint32_t index) {
+    System *system = &models->systems[models->system_count++];
+    system->variant = variant;
+    system->settings = variants_system_settings(settings, number, index);
+    variants_system_name(settings, number, index, system->name);
+    variants_setting_name(settings, number, index, system->setting);
+}
 
 static Status make_systems(Models *models, const Settings *settings) {
-    uint32_t count = (uint32_t)settings_seed_count(settings);
-    models->systems = mem_new(count, sizeof *models->systems);
-    if (models->systems == NULL) {
+    uint32_t variants = variants_count(settings), systems = variants_systems(settings);
+    uint32_t primary = 0, first = 0;
+    models->groups = mem_new(variants, sizeof *models->groups);
+    models->variants = mem_new(variants, sizeof *models->variants);
+    models->systems = mem_new((size_t)variants * systems, sizeof *models->systems);
+    if (models->groups == NULL || models->variants == NULL || models->systems == NULL) {
         return STATUS_MEMORY;
     }
-    models->system_count = count;
-    for (uint32_t s = 0; s < count; s++) {
-        System *system = &models->systems[s];
-        system->settings = settings_of_seed(settings, (int32_t)s);
-        snprintf(system->name, sizeof system->name, "seed_%lld", (long long)system->settings.seed);
+    (void)variants_primary(settings, &primary, &first); // settings_check knows that there is one
+    Status status = STATUS_OK;
+    for (uint32_t v = 0; v < variants && status == STATUS_OK; v++) {
+        uint32_t number = index_at(v, primary);
+        Variant *variant = &models->variants[models->variant_count++];
+        variants_name(settings, number, variant->name);
+        variant->settings = variants_settings(settings, number);
+        status = find_or_add_group(models, &variant->settings, &variant->group);
+        variant->first_system = models->system_count;
+        variant->system_count = systems;
+        for (uint32_t s = 0; s < systems; s++) {
+            make_system(models, settings, v, number, v == 0 ? index_at(s, first) : s);
+        }
     }
-    return STATUS_OK;
+    return status;
 }
 
+// ---- the models of all variants ----
+
 static bool is_label_of_primary(const Models *models, const char *label) {
-    for (uint32_t i = 0; i < models->per_system; i++) {
+    for (uint32_t i = 0; i < models->per_variant; i++) {
         if (strcmp(models->models[i].label, label) == 0) {
             return true;
         }
@@ -188,36 +254,57 @@ static bool is_label_of_primary(const Models *models, const char *label) {
 
 // "fan_seed_2", which a machine may be called as well.
 static void label_further(const Models *models, const char *label, Model *model) {
-    const char *name = models->systems[model->system].name;
+    const char *name = models->variants[model->variant].name;
     snprintf(model->label, sizeof model->label, "%s_%s", label, name);
     for (uint32_t number = 2; is_label_of_primary(models, model->label); number++) {
         snprintf(model->label, sizeof model->label, "%s_%s~%u", label, name, number);
     }
 }
 
-// The primary system's models once more for each further one.
-static Status add_systems(Models *models) {
-    uint32_t count = models->per_system * models->system_count;
+// The seed is always part of the name, so that a second one never moves the first.
+static void name_folder(const Variant *variant, const char *home, char out[2 * LIMIT_NAME_BYTES]) {
+    char seed[32];
+    snprintf(seed, sizeof seed, "seed_%lld", (long long)variant->settings.seed);
+    bool is_named = text_ends(variant->name, seed); // a name ends with the seed, if it has one
+    const char *joint = variant->name[0] != '\0' && !is_named ? "_" : "";
+    snprintf(out, 2 * LIMIT_NAME_BYTES, "%s/%s%s%s", home, variant->name, joint,
+             is_named ? "" : seed);
+}
+
+// Its history is called after it.
+static Status check_label(const Model *model) {
+    enum { AROUND = sizeof "history_.csv" };
+    return strlen(model->label) + AROUND <= LIMIT_NAME_BYTES
+               ? STATUS_OK
+               : status_set(STATUS_LIMIT, "%s: so long a name that no file can be called after it",
+                            model->label);
+}
+
+// The first variant's models once more for each further one.
+static Status add_variants(Models *models) {
+    uint32_t count = models->per_variant * models->variant_count;
     Model *grown = mem_resize(models->models, count, sizeof *grown);
-    if (grown == NULL && count > 0) {
-        return STATUS_MEMORY;
+    Status status = grown != NULL || count == 0 ? STATUS_OK : STATUS_MEMORY;
+    if (status != STATUS_OK) {
+        return status;
     }
     models->models = grown;
     models->count = count;
-    for (uint32_t i = 0; i < count; i++) {
-        const Model *primary = &grown[i % models->per_system];
+    for (uint32_t i = 0; i < count && status == STATUS_OK; i++) {
+        const Model first = grown[i % models->per_variant];
         Model *model = &grown[i];
-        *model = *primary;
-        model->system = i / models->per_system;
-        model->settings = &models->systems[model->system].settings;
-        snprintf(model->folder, sizeof model->folder, "%s/%s", primary->home,
-                 models->systems[model->system].name);
-        if (model != primary) {
-            memcpy(model->home, model->folder, sizeof model->home);
-            label_further(models, primary->label, model);
+        *model = first;
+        model->variant = i / models->per_variant;
+        const Variant *variant = &models->variants[model->variant];
+        model->settings = &variant->settings;
+        name_folder(variant, first.home, model->folder);
+        if (model->variant > 0) {
+            snprintf(model->home, sizeof model->home, "%s/%s", first.home, variant->name);
+            label_further(models, first.label, model);
         }
+        status = check_label(model);
     }
-    return STATUS_OK;
+    return status;
 }
 
 Status models_make(const Dataset *dataset, const Settings *settings, Models *ret_models) {
@@ -246,7 +333,7 @@ Status models_make(const Dataset *dataset, const Settings *settings, Models *ret
         sort_models(&models);
         tell_apart(&models, dataset);
         index_clips(&models, dataset->clip_count);
-        status = add_systems(&models);
+        status = add_variants(&models);
     }
     if (status != STATUS_OK) {
         models_done(&models);

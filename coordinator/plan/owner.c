@@ -77,6 +77,7 @@ static void progress(void *context, ProgressFacts *facts) {
 
 static void found(void *context, Buffer *out) {
     PlanCounts counts = plan_counts(context);
+    const Models *models = plan_models(context);
     if (counts.clips_probed > 0) {
         buffer_format(out,
                       "resumed: %llu of %llu clips were read, %llu of %llu epochs trained, %llu of "
@@ -84,7 +85,8 @@ static void found(void *context, Buffer *out) {
                       (unsigned long long)counts.clips_probed, (unsigned long long)counts.clips,
                       (unsigned long long)counts.epochs_trained, (unsigned long long)counts.epochs,
                       (unsigned long long)counts.clips_scored,
-                      (unsigned long long)counts.clips * plan_models(context)->system_count);
+                      (unsigned long long)(counts.clips / models->group_count) *
+                          models->variant_count);
     }
 }
 

@@ -23,12 +23,14 @@ static Status allocate(Plan *plan) {
     if (status != STATUS_OK) {
         return status;
     }
-    plan->clips = mem_new(dataset->clip_count, sizeof *plan->clips);
+    plan->clips =
+        mem_new((size_t)plan->models.group_count * dataset->clip_count, sizeof *plan->clips);
     plan->scores =
-        mem_new((size_t)plan->models.system_count * dataset->clip_count, sizeof *plan->scores);
+        mem_new((size_t)plan->models.variant_count * dataset->clip_count, sizeof *plan->scores);
     plan->model_states = mem_new(plan->models.count, sizeof *plan->model_states);
     plan->work = mem_new(plan->models.count, sizeof *plan->work);
-    plan->probes_left = mem_new(dataset->machine_count, sizeof *plan->probes_left);
+    plan->sites_left = plan->models.group_count * dataset->machine_count;
+    plan->probes_left = mem_new(plan->sites_left, sizeof *plan->probes_left);
     bool ok = plan->clips != NULL && plan->scores != NULL && plan->model_states != NULL &&
               plan->work != NULL && plan->probes_left != NULL;
     return ok ? STATUS_OK : STATUS_MEMORY;
@@ -40,19 +42,19 @@ Status plan_new(const PlanConfig *config, Plan **ret) {
         return STATUS_MEMORY;
     }
     plan->config = *config;
-    plan->features_digest = settings_digest(config->settings, SETTING_FEATURES);
     Status status = allocate(plan);
     if (status != STATUS_OK) {
         plan_free(plan);
         return status;
     }
     for (uint32_t c = 0; c < config->dataset->clip_count; c++) {
-        if (config->dataset->clips[c].left_out != NULL) {
-            plan_leave_out(plan, c, config->dataset->clips[c].left_out);
+        for (uint32_t g = 0; g < plan->models.group_count; g++) {
+            if (config->dataset->clips[c].left_out != NULL) {
+                plan_leave_out(plan, g, c, config->dataset->clips[c].left_out);
+            }
         }
     }
     plan->models_left = plan->models.count;
-    plan->machines_left = config->dataset->machine_count;
     *ret = plan;
     return STATUS_OK;
 }
@@ -66,11 +68,19 @@ static void drop_answer(PlanTask *task) {
 }
 
 static void free_scores(Plan *plan) {
-    size_t count = (size_t)plan->models.system_count * plan->config.dataset->clip_count;
+    size_t count = (size_t)plan->models.variant_count * plan->config.dataset->clip_count;
     for (size_t i = 0; plan->scores != NULL && i < count; i++) {
         mem_free(plan->scores[i].left_out);
     }
     mem_free(plan->scores);
+}
+
+static void free_clips(Plan *plan) {
+    size_t count = (size_t)plan->models.group_count * plan->config.dataset->clip_count;
+    for (size_t i = 0; plan->clips != NULL && i < count; i++) {
+        mem_free(plan->clips[i].left_out);
+    }
+    mem_free(plan->clips);
 }
 
 static void free_work(Plan *plan) {
@@ -96,9 +106,7 @@ void plan_free(Plan *plan) {
     }
     free_work(plan);
     free_scores(plan);
-    for (uint32_t c = 0; plan->clips != NULL && c < plan->config.dataset->clip_count; c++) {
-        mem_free(plan->clips[c].left_out);
-    }
+    free_clips(plan);
     for (uint32_t t = 0; t < plan->task_count; t++) {
         drop_answer(&plan->tasks[t]);
     }
@@ -107,7 +115,6 @@ void plan_free(Plan *plan) {
     }
     buffer_done(&plan->refusal);
     models_done(&plan->models);
-    mem_free(plan->clips);
     mem_free(plan->model_states);
     mem_free(plan->work);
     mem_free(plan->probes_left);
@@ -138,6 +145,12 @@ void plan_warn(Plan *plan, const char *format, ...) {
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    // What several groups or variants have alike is told once.
+    for (uint32_t w = 0; w < plan->warning_count; w++) {
+        if (strcmp(plan->warnings[w], text) == 0) {
+            return;
+        }
+    }
     if (plan->warning_count == plan->warning_capacity) {
         uint32_t capacity = 2 * plan->warning_capacity + 16;
         char **grown = mem_resize(plan->warnings, capacity, sizeof *grown);
@@ -153,20 +166,50 @@ void plan_warn(Plan *plan, const char *format, ...) {
     }
 }
 
-void plan_leave_out(Plan *plan, uint32_t clip, const char *reason) {
-    ClipState *state = &plan->clips[clip];
+ClipState *plan_clip_in(const Plan *plan, uint32_t group, uint32_t clip) {
+    return &plan->clips[(size_t)group * plan->config.dataset->clip_count + clip];
+}
+
+const ClipState *plan_clip_of(const Plan *plan, uint32_t model, uint32_t clip) {
+    return plan_clip_in(plan, models_group(&plan->models, model), clip);
+}
+
+static bool is_left_out(const Plan *plan, uint32_t clip) {
+    for (uint32_t g = 0; g < plan->models.group_count; g++) {
+        if (plan_clip_in(plan, g, clip)->left_out != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void plan_leave_out(Plan *plan, uint32_t group, uint32_t clip, const char *reason) {
+    ClipState *state = plan_clip_in(plan, group, clip);
+    plan->counts.clips_left_out += !is_left_out(plan, clip);
     if (state->left_out == NULL) {
         state->left_out = mem_copy_text(reason);
-        plan->counts.clips_left_out++;
     }
 }
 
-ClipScore *plan_score_of(const Plan *plan, uint32_t system, uint32_t clip) {
-    return &plan->scores[(size_t)system * plan->config.dataset->clip_count + clip];
+ClipScore *plan_score_of(const Plan *plan, uint32_t variant, uint32_t clip) {
+    return &plan->scores[(size_t)variant * plan->config.dataset->clip_count + clip];
+}
+
+uint32_t plan_group_at(const Plan *plan, Site site) {
+    return site / plan->config.dataset->machine_count;
+}
+
+const Machine *plan_machine_at(const Plan *plan, Site site) {
+    const Dataset *dataset = plan->config.dataset;
+    return &dataset->machines[site % dataset->machine_count];
+}
+
+const Settings *plan_probe_settings(const Plan *plan, const PlanTask *task) {
+    return &plan->models.groups[plan_group_at(plan, task->owner)].settings;
 }
 
 void plan_leave_out_of(Plan *plan, uint32_t model, uint32_t clip, const char *reason) {
-    ClipScore *score = plan_score_of(plan, plan->models.models[model].system, clip);
+    ClipScore *score = plan_score_of(plan, plan->models.models[model].variant, clip);
     if (score->left_out == NULL) {
         score->left_out = mem_copy_text(reason);
     }
@@ -184,8 +227,8 @@ void plan_fail_model(Plan *plan, uint32_t model, const char *reason) {
     plan_warn(plan, "no model for %s: %s", facts->label, reason);
     for (uint32_t i = 0; i < facts->test_count; i++) {
         char why[LIMIT_MESSAGE_BYTES];
-        // Named as if this system were alone: what it writes must not depend on the others.
-        const char *label = plan->models.models[model % plan->models.per_system].label;
+        // Named as if this variant were alone: what it writes must not depend on the others.
+        const char *label = plan->models.models[model % plan->models.per_variant].label;
         snprintf(why, sizeof why, "no model for %s: %s", label, reason);
         plan_leave_out_of(plan, model, facts->test[i], why);
     }
@@ -247,8 +290,9 @@ Status plan_other_clips(void) {
     return status_set(STATUS_FORMAT, "the journal holds an answer for other clips");
 }
 
-static void apply_probe_answer(Plan *plan, uint32_t index, const ProbeAnswer *answer) {
-    ClipState *clip = &plan->clips[index];
+static void apply_probe_answer(Plan *plan, uint32_t group, uint32_t index,
+                               const ProbeAnswer *answer) {
+    ClipState *clip = plan_clip_in(plan, group, index);
     clip->is_probed = true;
     clip->frames = answer->frames;
     clip->vectors = answer->vectors;
@@ -258,7 +302,7 @@ static void apply_probe_answer(Plan *plan, uint32_t index, const ProbeAnswer *an
     clip->is_silent = answer->is_silent;
     clip->digest = answer->digest;
     if (answer->outcome != CLIP_USABLE) {
-        plan_leave_out(plan, index, answer->reason);
+        plan_leave_out(plan, group, index, answer->reason);
     }
 }
 
@@ -276,7 +320,7 @@ static Status apply_probe(Plan *plan, Core *core, const PlanTask *task, const Bu
         status = plan_other_clips();
     }
     for (uint32_t i = 0; status == STATUS_OK && i < count; i++) {
-        apply_probe_answer(plan, clips[i], &answers[i]);
+        apply_probe_answer(plan, plan_group_at(plan, task->owner), clips[i], &answers[i]);
     }
     decoded_free(decoded);
     if (status != STATUS_OK) {
@@ -284,9 +328,8 @@ static Status apply_probe(Plan *plan, Core *core, const PlanTask *task, const Bu
     }
     plan->counts.clips_probed += clip_count;
     plan->probes_left[task->owner] -= clip_count;
-    return plan->probes_left[task->owner] == 0
-               ? stage_machine_ready(plan, core, task->owner, now_ms)
-               : STATUS_OK;
+    return plan->probes_left[task->owner] == 0 ? stage_site_ready(plan, core, task->owner, now_ms)
+                                               : STATUS_OK;
 }
 
 Status plan_apply(Plan *plan, Core *core, const PlanTask *task, const Buffer *answer,
@@ -331,14 +374,13 @@ void plan_catch_up(Plan *plan) {
 // ---- looking in ----
 
 bool plan_is_over(const Plan *plan) {
-    return plan->machines_left == 0 &&
-           (plan->config.until == STAGE_EXTRACT || plan->models_left == 0);
+    return plan->sites_left == 0 && (plan->config.until == STAGE_EXTRACT || plan->models_left == 0);
 }
 
 PlanCounts plan_counts(const Plan *plan) {
     PlanCounts counts = plan->counts;
     bool trained = counts.epochs_trained >= counts.epochs;
-    counts.stage = plan->machines_left > 0 ? STAGE_EXTRACT
+    counts.stage = plan->sites_left > 0    ? STAGE_EXTRACT
                    : !trained              ? STAGE_TRAIN
                    : plan->models_left > 0 ? STAGE_SCORE
                                            : STAGE_REPORT;
@@ -364,16 +406,41 @@ const ModelState *plan_model_state(const Plan *plan, uint32_t model) {
     return &plan->model_states[model];
 }
 
-const ClipState *plan_clip_state(const Plan *plan, uint32_t clip) {
-    return &plan->clips[clip];
+const ClipState *plan_clip_state(const Plan *plan, uint32_t group, uint32_t clip) {
+    return plan_clip_in(plan, group, clip);
+}
+
+bool plan_clip_digest(const Plan *plan, uint32_t clip, Digest *ret_digest) {
+    for (uint32_t g = 0; g < plan->models.group_count; g++) {
+        const ClipState *state = plan_clip_in(plan, g, clip);
+        if (state->is_probed) {
+            *ret_digest = state->digest;
+            return true;
+        }
+    }
+    return false;
+}
+
+uint32_t plan_scored_by(const Plan *plan, uint32_t model) {
+    const Model *facts = &plan->models.models[model];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < facts->train_count; i++) {
+        count += plan_score_of(plan, facts->variant, facts->train[i])->is_scored;
+    }
+    for (uint32_t i = 0; i < facts->test_count; i++) {
+        count += plan_score_of(plan, facts->variant, facts->test[i])->is_scored;
+    }
+    return count;
 }
 
 ClipResult plan_clip_result(const Plan *plan, uint32_t system, uint32_t clip) {
-    const ClipScore *score = plan_score_of(plan, system, clip);
-    double value = score->by_kind[plan->models.systems[system].settings.score];
+    const System *facts = &plan->models.systems[system];
+    const ClipScore *score = plan_score_of(plan, facts->variant, clip);
+    double value = score->by_kind[facts->settings.score];
     bool is_scored = score->is_scored && !isnan(value);
     uint32_t model = models_of_clip(&plan->models, system, clip);
-    const char *left_out = plan->clips[clip].left_out;
+    uint32_t group = plan->models.variants[facts->variant].group;
+    const char *left_out = plan_clip_in(plan, group, clip)->left_out;
     if (left_out == NULL) {
         left_out = score->left_out;
     }

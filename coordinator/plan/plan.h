@@ -38,13 +38,13 @@ typedef struct PlanConfig {
     Blobs *blobs;
 } PlanConfig;
 
-// What is known of one clip of the dataset, by its index there.
+// What is known of one clip of the dataset in one feature group, by its index there.
 typedef struct ClipState {
     bool is_probed, is_silent;
     uint32_t frames, vectors, rate_hz, channels;
     double seconds;
     Digest digest;  // of the file's bytes
-    char *left_out; // why no system uses it, NULL while some may; owned
+    char *left_out; // why no variant of the group uses it, NULL while some may; owned
 } ClipState;
 
 // What a system makes of one clip.
@@ -123,7 +123,11 @@ bool plan_pace(const Plan *plan, TaskTag tag, OwnerPace *ret_pace);
 
 const Models *plan_models(const Plan *plan);
 const ModelState *plan_model_state(const Plan *plan, uint32_t model);
-const ClipState *plan_clip_state(const Plan *plan, uint32_t clip);
+const ClipState *plan_clip_state(const Plan *plan, uint32_t group, uint32_t clip);
+// The digest of a clip's bytes, as whichever group has read it; false when none has.
+bool plan_clip_digest(const Plan *plan, uint32_t clip, Digest *ret_digest);
+// The scores that a model has given so far.
+uint32_t plan_scored_by(const Plan *plan, uint32_t model);
 // Whether a model uses a clip: it is probed and not left out.
 bool plan_is_used(const Plan *plan, uint32_t model, uint32_t clip);
 ClipResult plan_clip_result(const Plan *plan, uint32_t system, uint32_t clip);

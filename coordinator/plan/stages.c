@@ -55,8 +55,10 @@ Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms) {
         plan->task_capacity = capacity;
     }
     plan->tasks[plan->task_count] = copy;
-    uint32_t shards = task->kind == TASK_TRAIN ? (uint32_t)plan->config.settings->shards : 0;
-    CoreTask added = {.kind = task->kind, .tag = plan->task_count++, .shards = shards};
+    CoreTask added = {.kind = task->kind, .tag = plan->task_count++};
+    if (task->kind == TASK_TRAIN) {
+        added.shards = (uint32_t)plan->models.models[task->owner].settings->shards;
+    }
     if (task->kind != TASK_TRAIN && !plan->config.retries) {
         journal_failures(plan->config.journal, copy.key, &added.deaths, &added.cannots);
     }
@@ -66,22 +68,25 @@ Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms) {
 // ---- probing ----
 
 Status stage_probe(Plan *plan, Core *core, int64_t now_ms) {
-    const Dataset *dataset = plan->config.dataset;
-    plan->counts.epochs = (uint64_t)plan->config.settings->epochs * plan->models.count;
+    plan->counts.epochs = 0;
+    for (uint32_t m = 0; m < plan->models.count; m++) {
+        plan->counts.epochs += (uint64_t)plan->models.models[m].settings->epochs;
+    }
+    Site sites = plan->models.group_count * plan->config.dataset->machine_count;
     Status status = STATUS_OK;
-    for (uint32_t m = 0; m < dataset->machine_count && status == STATUS_OK; m++) {
-        const Machine *machine = &dataset->machines[m];
-        PlanTask train = {.kind = TASK_PROBE, .owner = m, .count = machine->train_count};
+    for (Site site = 0; site < sites && status == STATUS_OK; site++) {
+        const Machine *machine = plan_machine_at(plan, site);
+        PlanTask train = {.kind = TASK_PROBE, .owner = site, .count = machine->train_count};
         PlanTask others = {.kind = TASK_PROBE,
-                           .owner = m,
+                           .owner = site,
                            .first = machine->train_count,
                            .count = machine->clip_count - machine->train_count};
         // Counted before any task is added, since an answer from the journal counts at once.
         uint32_t count = plan_count_clips(plan, &train) + plan_count_clips(plan, &others);
-        plan->probes_left[m] = count;
+        plan->probes_left[site] = count;
         plan->counts.clips += count;
         status = count > 0 ? plan_cut(plan, core, &train, now_ms)
-                           : stage_machine_ready(plan, core, m, now_ms);
+                           : stage_site_ready(plan, core, site, now_ms);
         if (status == STATUS_OK && count > 0) {
             status = plan_cut(plan, core, &others, now_ms);
         }
@@ -97,14 +102,16 @@ static int compare_votes(const void *left, const void *right) {
 }
 
 // The rate of most clips; on a tie that of most training clips, then the lower. 0: no sound at all.
-static Status majority_rate(const Plan *plan, const Machine *machine, int32_t *ret_rate) {
+static Status majority_rate(const Plan *plan, Site site, int32_t *ret_rate) {
+    const Machine *machine = plan_machine_at(plan, site);
+    uint32_t group = plan_group_at(plan, site);
     uint64_t *votes = mem_new(machine->clip_count, sizeof *votes); // rate * 2 + is for training
     if (votes == NULL) {
         return STATUS_MEMORY;
     }
     uint32_t count = 0;
     for (uint32_t i = 0; i < machine->clip_count; i++) {
-        const ClipState *clip = &plan->clips[machine->first_clip + i];
+        const ClipState *clip = plan_clip_in(plan, group, machine->first_clip + i);
         if (clip->is_probed && clip->left_out == NULL && clip->rate_hz != 0) {
             votes[count++] = (uint64_t)clip->rate_hz << 1 | (i < machine->train_count);
         }
@@ -126,25 +133,29 @@ static Status majority_rate(const Plan *plan, const Machine *machine, int32_t *r
     return STATUS_OK;
 }
 
-static void judge_rates(Plan *plan, const Machine *machine, int32_t rate_hz) {
+static void judge_rates(Plan *plan, Site site, int32_t rate_hz) {
+    const Machine *machine = plan_machine_at(plan, site);
+    uint32_t group = plan_group_at(plan, site);
     for (uint32_t i = 0; i < machine->clip_count; i++) {
         uint32_t clip = machine->first_clip + i;
-        const ClipState *state = &plan->clips[clip];
+        const ClipState *state = plan_clip_in(plan, group, clip);
         if (state->is_probed && state->left_out == NULL && state->rate_hz != 0 &&
             (int32_t)state->rate_hz != rate_hz) {
             char reason[256];
             snprintf(reason, sizeof reason, "its rate is %u Hz, most clips of %s have %d Hz",
                      state->rate_hz, machine->name, rate_hz);
-            plan_leave_out(plan, clip, reason);
+            plan_leave_out(plan, group, clip, reason);
         }
     }
 }
 
-static void warn_of_silence(Plan *plan, const Machine *machine) {
+static void warn_of_silence(Plan *plan, Site site) {
+    const Machine *machine = plan_machine_at(plan, site);
+    uint32_t group = plan_group_at(plan, site);
     uint32_t silent = 0;
     uint32_t example = 0;
     for (uint32_t i = 0; i < machine->clip_count; i++) {
-        const ClipState *state = &plan->clips[machine->first_clip + i];
+        const ClipState *state = plan_clip_in(plan, group, machine->first_clip + i);
         if (state->is_silent && state->left_out == NULL) {
             example = silent++ == 0 ? machine->first_clip + i : example;
         }
@@ -157,18 +168,19 @@ static void warn_of_silence(Plan *plan, const Machine *machine) {
 
 static bool hold_if_changed(Plan *plan, uint32_t model);
 
-Status stage_machine_ready(Plan *plan, Core *core, uint32_t machine, int64_t now_ms) {
-    const Machine *facts = &plan->config.dataset->machines[machine];
+Status stage_site_ready(Plan *plan, Core *core, Site site, int64_t now_ms) {
+    uint32_t machine = site % plan->config.dataset->machine_count;
+    uint32_t group = plan_group_at(plan, site);
     int32_t rate_hz = 0;
-    Status status = majority_rate(plan, facts, &rate_hz);
+    Status status = majority_rate(plan, site, &rate_hz);
     if (status != STATUS_OK) {
         return status;
     }
-    judge_rates(plan, facts, rate_hz);
-    warn_of_silence(plan, facts);
-    plan->machines_left--;
+    judge_rates(plan, site, rate_hz);
+    warn_of_silence(plan, site);
+    plan->sites_left--;
     for (uint32_t m = 0; m < plan->models.count && status == STATUS_OK; m++) {
-        if (plan->models.models[m].machine == machine) {
+        if (plan->models.models[m].machine == machine && models_group(&plan->models, m) == group) {
             plan->model_states[m].rate_hz = rate_hz;
             if (plan->config.until >= STAGE_TRAIN && !hold_if_changed(plan, m)) {
                 status = stage_train(plan, core, m, now_ms);
@@ -189,19 +201,20 @@ static Status hold_plan_blob(Plan *plan, uint32_t model) {
     settings_write(facts->settings, SETTING_REPORT, &settings);
     TrainPlan body = {.settings = buffer_cstr(&settings),
                       .model_key = facts->key,
-                      .shards = (uint32_t)plan->config.settings->shards};
+                      .shards = (uint32_t)facts->settings->shards};
     body.clips = mem_new(facts->train_count, sizeof *body.clips);
     Status status = body.clips != NULL ? settings.status : STATUS_MEMORY;
     for (uint32_t i = 0; status == STATUS_OK && i < facts->train_count; i++) {
         uint32_t index = facts->train[i];
         const Clip *clip = &plan->config.dataset->clips[index];
+        const ClipState *state = plan_clip_of(plan, model, index);
         if (plan_is_used(plan, model, index)) {
             body.clips[body.clip_count++] = (WireClip){.root = clip->root,
                                                        .path = clip->path,
                                                        .size_bytes = clip->size_bytes,
-                                                       .digest = plan->clips[index].digest,
+                                                       .digest = state->digest,
                                                        .index = i,
-                                                       .frames = plan->clips[index].frames,
+                                                       .frames = state->frames,
                                                        .is_target = clip->domain == DOMAIN_TARGET};
         }
     }
@@ -224,8 +237,8 @@ int64_t *plan_training_frames(const Plan *plan, uint32_t model) {
     const Model *facts = &plan->models.models[model];
     int64_t *frames = mem_new(facts->train_count, sizeof *frames);
     for (uint32_t i = 0; frames != NULL && i < facts->train_count; i++) {
-        frames[i] =
-            plan_is_used(plan, model, facts->train[i]) ? plan->clips[facts->train[i]].frames : 0;
+        bool used = plan_is_used(plan, model, facts->train[i]);
+        frames[i] = used ? plan_clip_of(plan, model, facts->train[i])->frames : 0;
     }
     return frames;
 }
@@ -288,7 +301,7 @@ static Status add_piece(Plan *plan, Core *core, uint32_t model, int64_t now_ms) 
 }
 
 static void fail_training(Plan *plan, uint32_t model, const char *reason) {
-    plan->counts.epochs -= (uint64_t)plan->config.settings->epochs;
+    plan->counts.epochs -= (uint64_t)plan->models.models[model].settings->epochs;
     plan_fail_model(plan, model, reason);
 }
 
@@ -315,7 +328,7 @@ static Status open_training(Plan *plan, uint32_t model) {
 // ---- what may not be done anew ----
 
 static void hold_model(Plan *plan, uint32_t model, const char *why) {
-    plan->counts.epochs -= (uint64_t)plan->config.settings->epochs;
+    plan->counts.epochs -= (uint64_t)plan->models.models[model].settings->epochs;
     plan->models_left--;
     plan->model_states[model].is_held = true;
     buffer_format(&plan->refusal, "%s: %s\n", plan->models.models[model].label, why);
@@ -356,7 +369,7 @@ static Status begin_training(Plan *plan, uint32_t model, bool is_anew, bool *ret
     }
     if (status == STATUS_OK && state->failure == NULL) {
         plan->counts.epochs_trained += state->epochs;
-        *ret_is_over = state->epochs >= (uint32_t)plan->config.settings->epochs;
+        *ret_is_over = state->epochs >= (uint32_t)plan->models.models[model].settings->epochs;
     }
     return status;
 }
@@ -364,11 +377,13 @@ static Status begin_training(Plan *plan, uint32_t model, bool is_anew, bool *ret
 // ---- what may not be done anew, seen from the clips ----
 
 // The first of these clips whose contents are not those that finished work has read.
-static uint32_t changed_clip(const Plan *plan, const uint32_t *clips, uint32_t count) {
+static uint32_t changed_clip(const Plan *plan, uint32_t model, const uint32_t *clips,
+                             uint32_t count) {
     static const Digest none;
     for (uint32_t i = 0; i < count; i++) {
         Digest known = plan->config.known[clips[i]];
-        if (!digest_equal(known, none) && !digest_equal(known, plan->clips[clips[i]].digest)) {
+        if (!digest_equal(known, none) &&
+            !digest_equal(known, plan_clip_of(plan, model, clips[i])->digest)) {
             return clips[i];
         }
     }
@@ -380,8 +395,8 @@ static bool hold_if_changed(Plan *plan, uint32_t model) {
     if (plan->config.may_redo || plan->config.known == NULL) {
         return false;
     }
-    uint32_t clip = changed_clip(plan, facts->train, facts->train_count);
-    clip = clip != NO_CLIP ? clip : changed_clip(plan, facts->test, facts->test_count);
+    uint32_t clip = changed_clip(plan, model, facts->train, facts->train_count);
+    clip = clip != NO_CLIP ? clip : changed_clip(plan, model, facts->test, facts->test_count);
     if (clip != NO_CLIP) {
         char why[LIMIT_MESSAGE_BYTES];
         snprintf(why, sizeof why, "%s holds other sound than before",

@@ -16,11 +16,14 @@ enum {
 
 #define NO_CLIP UINT32_MAX
 
+// A machine in a feature group: group * machines + machine. Its clips are probed there.
+typedef uint32_t Site;
+
 // A million of these wait in a large run.
 typedef struct PlanTask {
     Digest key;     // what the journal knows it by
     Buffer *answer; // complete, on its way to the disk; NULL before and after, owned
-    uint32_t owner; // the machine of a PROBE, the model of the others
+    uint32_t owner; // the site of a PROBE, the model of the others
     uint32_t first; // PROBE, SCORE: of the places of the owner's clips (cuts.c); RESIDUALS,
                     // BATCHES: the shard
     uint32_t count; // places; those whose clip is not used do not count
@@ -49,41 +52,49 @@ typedef struct ModelWork {
 typedef struct ClipScore {
     bool is_scored;
     double by_kind[SCORE_KINDS]; // of the scores that some system has
-    char *left_out;              // why this system does not use the clip; owned
+    char *left_out;              // why this variant does not use the clip; owned
 } ClipScore;
 
 struct Plan {
     PlanConfig config;
     Models models;
-    ClipState *clips;  // (dataset clips)
-    ClipScore *scores; // (systems, dataset clips)
+    ClipState *clips;  // (groups, dataset clips)
+    ClipScore *scores; // (variants, dataset clips)
     ModelState *model_states;
     ModelWork *work;       // (models)
-    uint32_t *probes_left; // (machines) clips not yet probed
+    uint32_t *probes_left; // (sites) clips not yet probed
     PlanTask *tasks;
     uint32_t task_count, task_capacity;
     char **warnings;
     uint32_t warning_count, warning_capacity;
-    Digest features_digest; // of the settings that a PROBE reads
     PlanCounts counts;
     char **unable; // (unable_count) workers that could not train what they can here; owned names
     uint32_t unable_count;
-    uint32_t behind;        // model whose replica may have a total to apply
-    uint32_t models_left;   // not yet where config.until ends
-    uint32_t machines_left; // not yet judged
-    Buffer refusal;         // see plan_refusal
-    bool is_survey;         // nothing is begun: what is finished is counted
-    bool looks_itself;      // the answer that is being taken is the coordinator's own
+    uint32_t behind;      // model whose replica may have a total to apply
+    uint32_t models_left; // not yet where config.until ends
+    uint32_t sites_left;  // not yet judged
+    Buffer refusal;       // see plan_refusal
+    bool is_survey;       // nothing is begun: what is finished is counted
+    bool looks_itself;    // the answer that is being taken is the coordinator's own
 };
 
 // plan.c
 void plan_warn(Plan *plan, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void plan_leave_out(Plan *plan, uint32_t clip, const char *reason);
-// For this model only: those of other systems, which may be further on, go their own way.
+// A clip as a feature group has it.
+ClipState *plan_clip_in(const Plan *plan, uint32_t group, uint32_t clip);
+// As a model's group has it.
+const ClipState *plan_clip_of(const Plan *plan, uint32_t model, uint32_t clip);
+void plan_leave_out(Plan *plan, uint32_t group, uint32_t clip, const char *reason);
+// For this model only: those of other variants, which may be further on, go their own way.
 void plan_leave_out_of(Plan *plan, uint32_t model, uint32_t clip, const char *reason);
 void plan_fail_model(Plan *plan, uint32_t model, const char *reason);
-// What is known of a clip's scores in a system.
-ClipScore *plan_score_of(const Plan *plan, uint32_t system, uint32_t clip);
+// What is known of a clip's scores in a variant.
+ClipScore *plan_score_of(const Plan *plan, uint32_t variant, uint32_t clip);
+// The two that make a site.
+uint32_t plan_group_at(const Plan *plan, Site site);
+const Machine *plan_machine_at(const Plan *plan, Site site);
+// The feature settings by which a PROBE task reads its clips.
+const Settings *plan_probe_settings(const Plan *plan, const PlanTask *task);
 Status plan_other_clips(void); // STATUS_FORMAT: an answer that is not for a task's clips
 // A new array (train_count) of the frames of the model's training clips, 0 where one is left out;
 // NULL when out of memory.
@@ -119,7 +130,7 @@ uint32_t checkpoint_epochs_of_others(const Plan *plan, uint32_t model);
 // stages.c: which tasks there are, and what a finished one begins
 Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms);
 Status stage_probe(Plan *plan, Core *core, int64_t now_ms);
-Status stage_machine_ready(Plan *plan, Core *core, uint32_t machine, int64_t now_ms);
+Status stage_site_ready(Plan *plan, Core *core, Site site, int64_t now_ms);
 Status stage_train(Plan *plan, Core *core, uint32_t model, int64_t now_ms);
 Status stage_piece_done(Plan *plan, Core *core, uint32_t model, int64_t now_ms);
 // Begins a training anew after a clip of it was left out; `tag` is its doubted task.

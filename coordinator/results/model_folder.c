@@ -30,11 +30,12 @@ static Status add_note(Results *results, const char *label, const char *note) {
 }
 
 // The scores of the model's training clips; *ret_count of them.
-static double *training_scores(const ResultsConfig *config, const Model *model, size_t *ret_count) {
+static double *training_scores(const ResultsConfig *config, const Model *model, uint32_t system,
+                               size_t *ret_count) {
     double *scores = mem_new(model->train_count, sizeof *scores);
     *ret_count = 0;
     for (uint32_t i = 0; scores != NULL && i < model->train_count; i++) {
-        ClipResult clip = plan_clip_result(config->plan, model->system, model->train[i]);
+        ClipResult clip = plan_clip_result(config->plan, system, model->train[i]);
         if (clip.is_scored) {
             scores[(*ret_count)++] = clip.score;
         }
@@ -69,19 +70,28 @@ static Status decide_by(const Settings *settings, const BatchValues *batches, co
     return status;
 }
 
-// NaN and a note when there is no threshold.
-static Status decide(const ResultsConfig *config, uint32_t index, Results *results,
+// "fan", "fan, MAHALA" where it decides about several scores.
+static void name_decision(const Models *models, const Model *model, uint32_t system,
+                          char out[LIMIT_MESSAGE_BYTES]) {
+    bool is_one_of_many = models->variants[model->variant].system_count > 1;
+    snprintf(out, LIMIT_MESSAGE_BYTES, "%s%s%s", model->label, is_one_of_many ? ", " : "",
+             is_one_of_many ? models->systems[system].name : "");
+}
+
+// Of a model's scores in one system; NaN and a note when there is no threshold.
+static Status decide(const ResultsConfig *config, uint32_t index, uint32_t system, Results *results,
                      Decision *ret_decision) {
-    const Model *model = &plan_models(config->plan)->models[index];
-    const BatchValues *batches =
-        &plan_model_state(config->plan, index)->batches[model->settings->score];
+    const Models *models = plan_models(config->plan);
+    const Model *model = &models->models[index];
+    const Settings *settings = &models->systems[system].settings;
+    const BatchValues *batches = &plan_model_state(config->plan, index)->batches[settings->score];
     size_t count;
-    double *scores = training_scores(config, model, &count);
+    double *scores = training_scores(config, model, system, &count);
     if (scores == NULL) {
         return STATUS_MEMORY;
     }
     Decision decision = {.threshold = NAN};
-    Status status = decide_by(model->settings, batches, scores, count, &decision);
+    Status status = decide_by(settings, batches, scores, count, &decision);
     mem_free(scores);
     if (status == STATUS_INVALID) {
         decision = (Decision){.threshold = NAN};
@@ -89,7 +99,9 @@ static Status decide(const ResultsConfig *config, uint32_t index, Results *resul
         status = STATUS_OK;
     }
     if (status == STATUS_OK && decision.note[0] != '\0') {
-        status = add_note(results, model->label, decision.note);
+        char name[LIMIT_MESSAGE_BYTES];
+        name_decision(models, model, system, name);
+        status = add_note(results, name, decision.note);
     }
     if (status == STATUS_OK) {
         *ret_decision = decision;
@@ -134,7 +146,7 @@ static Status write_history(const ResultsConfig *config, uint32_t index, const R
         has_source |= used && !target;
         has_target |= used && target;
     }
-    bool has_validation = config->settings->validation_split > 0;
+    bool has_validation = model->settings->validation_split > 0;
     for (size_t i = 0; i < count; i++) {
         epochs[i] = (HistoryEpoch){.loss = losses[i].loss,
                                    .val_loss = has_validation ? losses[i].val_loss : NAN,
@@ -150,14 +162,17 @@ static Status write_history(const ResultsConfig *config, uint32_t index, const R
     return status;
 }
 
-static Status write_model_file(const ResultsConfig *config, const Model *model, ModelFile *file,
-                               const Decision *decision) {
+// As numpy.save writes a plain float: an array without dimensions.
+static Status write_threshold(const ResultsConfig *config, const Model *model, double threshold) {
+    char path[LIMIT_PATH_BYTES];
+    Status status = model_path(config, model, "threshold.npy", path);
+    return status == STATUS_OK ? npy_write_float64(path, &threshold, 0, NULL) : status;
+}
+
+static Status write_model_file(const ResultsConfig *config, const Model *model,
+                               const ModelFile *file) {
     char path[LIMIT_PATH_BYTES];
     Buffer bytes = BUFFER_EMPTY;
-    ModelThreshold *threshold = &file->thresholds[file->settings.score];
-    threshold->value = decision->threshold;
-    snprintf(threshold->method, sizeof threshold->method, "%s",
-             isnan(decision->threshold) ? "" : decision_method_name(decision->method));
     model_file_write(file, &bytes);
     Status status = make_home(config, model);
     if (status == STATUS_OK) {
@@ -167,37 +182,55 @@ static Status write_model_file(const ResultsConfig *config, const Model *model, 
         status = file_update(path, &bytes);
     }
     buffer_done(&bytes);
-    if (status == STATUS_OK && !isnan(decision->threshold)) {
-        status = model_path(config, model, "threshold.npy", path);
-        // As numpy.save writes a plain float: an array without dimensions.
-        if (status == STATUS_OK) {
-            status = npy_write_float64(path, &decision->threshold, 0, NULL);
+    return status;
+}
+
+// What each of the model's systems decides by. The file has room for one of each score: the first
+// system's that has it.
+static Status decide_all(const ResultsConfig *config, uint32_t index, Results *results,
+                         ModelFile *file, double *thresholds) {
+    const Models *models = plan_models(config->plan);
+    const Variant *variant = &models->variants[models->models[index].variant];
+    Status status = STATUS_OK;
+    for (uint32_t i = 0; i < variant->system_count && status == STATUS_OK; i++) {
+        uint32_t system = variant->first_system + i;
+        Decision decision = {.threshold = NAN};
+        status = decide(config, index, system, results, &decision);
+        ModelThreshold *kept = &file->thresholds[models->systems[system].settings.score];
+        if (isnan(kept->value) && !isnan(decision.threshold)) {
+            kept->value = decision.threshold;
+            snprintf(kept->method, sizeof kept->method, "%s",
+                     decision_method_name(decision.method));
         }
+        thresholds[results_threshold(models, system, index)] = decision.threshold;
     }
     return status;
 }
 
 Status model_folder_write(const ResultsConfig *config, uint32_t index, Results *results,
-                          double *ret_threshold) {
-    const Model *model = &plan_models(config->plan)->models[index];
+                          double *thresholds) {
+    const Models *models = plan_models(config->plan);
+    const Model *model = &models->models[index];
     const ModelState *state = plan_model_state(config->plan, index);
     ModelFile file;
-    Decision decision = {.threshold = NAN};
-    Status status = STATUS_OK;
-    if (config->until >= STAGE_SCORE) {
-        status = decide(config, index, results, &decision);
-    }
-    if (status == STATUS_OK) {
-        status = model_file_read(model->label, state->file.bytes, state->file.size, &file);
-    }
+    Status status = model_file_read(model->label, state->file.bytes, state->file.size, &file);
     if (status != STATUS_OK) {
         return status;
     }
-    status = write_model_file(config, model, &file, &decision);
+    if (config->until >= STAGE_SCORE) {
+        status = decide_all(config, index, results, &file, thresholds);
+    }
+    if (status == STATUS_OK) {
+        status = write_model_file(config, model, &file);
+    }
+    uint32_t first = models->variants[model->variant].first_system;
+    double threshold = thresholds[results_threshold(models, first, index)];
+    if (status == STATUS_OK && !isnan(threshold)) {
+        status = write_threshold(config, model, threshold);
+    }
     if (status == STATUS_OK) {
         status = write_history(config, index, file.replica);
     }
     model_file_done(&file);
-    *ret_threshold = decision.threshold;
     return status;
 }

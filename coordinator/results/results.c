@@ -19,10 +19,14 @@
 
 // ---- clips ----
 
+size_t results_threshold(const Models *models, uint32_t system, uint32_t model) {
+    return (size_t)system * models->per_variant + model % models->per_variant;
+}
+
 // A system's thresholds and clips, while its outputs are made.
 typedef struct SystemResults {
     uint32_t system;          // index into Models.systems
-    const double *thresholds; // (models of all systems)
+    const double *thresholds; // (systems, models of a variant), see results_threshold
     ScoredClip *clips;        // (clip_count)
     size_t clip_count;
     double metrics[REPORT_METRICS]; // of all machines, once the report is made
@@ -33,8 +37,10 @@ static void fill_clip(const ResultsConfig *config, const SystemResults *of, uint
     const Clip *clip = &config->dataset->clips[index];
     const Machine *machine = &config->dataset->machines[clip->machine];
     ClipResult result = plan_clip_result(config->plan, of->system, index);
-    uint32_t model = models_of_clip(plan_models(config->plan), of->system, index);
-    double threshold = model != UINT32_MAX ? of->thresholds[model] : NAN;
+    const Models *models = plan_models(config->plan);
+    uint32_t model = models_of_clip(models, of->system, index);
+    double threshold =
+        model != UINT32_MAX ? of->thresholds[results_threshold(models, of->system, model)] : NAN;
     bool is_scored = result.is_scored && result.left_out == NULL;
     *out = (ScoredClip){.machine = machine->name,
                         .section = clip->section,
@@ -112,8 +118,8 @@ static Status write_table(const ResultsConfig *config, const SystemResults *of, 
 static Status write_report(const ResultsConfig *config, SystemResults *of) {
     char path[LIMIT_PATH_BYTES];
     MachineReport report;
-    Status status =
-        machine_report_make(of->clips, of->clip_count, config->settings->max_fpr, &report);
+    const Settings *settings = &plan_models(config->plan)->systems[of->system].settings;
+    Status status = machine_report_make(of->clips, of->clip_count, settings->max_fpr, &report);
     if (status != STATUS_OK) {
         return status;
     }
@@ -172,9 +178,8 @@ static Status write_outputs(const ResultsConfig *config, SystemResults *of) {
 static Status write_models(const ResultsConfig *config, double *thresholds, Results *results) {
     Status status = STATUS_OK;
     for (uint32_t m = 0; m < plan_models(config->plan)->count && status == STATUS_OK; m++) {
-        thresholds[m] = NAN;
         if (plan_model_state(config->plan, m)->is_trained) {
-            status = model_folder_write(config, m, results, &thresholds[m]);
+            status = model_folder_write(config, m, results, thresholds);
         }
     }
     return status;
@@ -210,25 +215,37 @@ static Status write_system(const ResultsConfig *config, uint32_t index, const do
         return status;
     }
     keep_clips(&of, results);
-    *row = (SystemRow){.name = system->name, .seed = system->settings.seed};
+    bool varies = system->setting[0] != '\0'; // in more than the seed
+    *row = (SystemRow){.name = system->name,
+                       .setting = varies ? system->setting
+                                         : settings_score_name((ScoreKind)system->settings.score),
+                       .seed = system->settings.seed};
     memcpy(row->metrics, of.metrics, sizeof row->metrics);
     return STATUS_OK;
+}
+
+static Status write_overview(const ResultsConfig *config, const SystemRow *rows, uint32_t count) {
+    char path[LIMIT_PATH_BYTES];
+    Status status = file_join(path, sizeof path, config->run_folder, "outputs/" SYSTEMS_EACH_FILE);
+    if (status == STATUS_OK) {
+        status = systems_write_each(path, rows, count);
+    }
+    if (status == STATUS_OK) {
+        status = file_join(path, sizeof path, config->run_folder, "outputs/" SYSTEMS_FILE);
+    }
+    return status == STATUS_OK ? systems_write(path, rows, count) : status;
 }
 
 static Status write_systems(const ResultsConfig *config, const double *thresholds,
                             Results *results) {
     uint32_t count = plan_models(config->plan)->system_count;
-    char path[LIMIT_PATH_BYTES];
     SystemRow *rows = mem_new(count, sizeof *rows);
     Status status = rows != NULL ? STATUS_OK : STATUS_MEMORY;
     for (uint32_t s = 0; s < count && status == STATUS_OK; s++) {
         status = write_system(config, s, thresholds, results, &rows[s]);
     }
     if (status == STATUS_OK && count > 1 && config->until >= STAGE_REPORT) {
-        status = file_join(path, sizeof path, config->run_folder, "outputs/systems.csv");
-        if (status == STATUS_OK) {
-            status = systems_write(path, rows, count);
-        }
+        status = write_overview(config, rows, count);
     }
     mem_free(rows);
     return status;
@@ -237,8 +254,12 @@ static Status write_systems(const ResultsConfig *config, const double *threshold
 Status results_write(const ResultsConfig *config, Results *ret_results) {
     Results results = {0};
     const Models *models = plan_models(config->plan);
-    double *thresholds = mem_new(models->count, sizeof *thresholds);
+    size_t count = (size_t)models->system_count * models->per_variant;
+    double *thresholds = mem_new(count, sizeof *thresholds);
     Status status = thresholds != NULL ? STATUS_OK : STATUS_MEMORY;
+    for (size_t i = 0; thresholds != NULL && i < count; i++) {
+        thresholds[i] = NAN;
+    }
     if (status == STATUS_OK) {
         status = write_models(config, thresholds, &results);
     }

@@ -27,6 +27,9 @@ typedef struct Results {
     uint32_t note_count;
 } Results;
 
+// Where the threshold of a model stands, as one of its systems has it, among those of all.
+size_t results_threshold(const Models *models, uint32_t system, uint32_t model);
+
 // Decides and writes. STATUS_IO, STATUS_MEMORY.
 Status results_write(const ResultsConfig *config, Results *ret_results);
 void results_done(Results *results);

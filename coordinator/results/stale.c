@@ -8,12 +8,24 @@
 #include <unistd.h>
 
 #include "common/base/file.h"
+#include "common/base/variants.h"
 #include "common/engine/model_file.h"
+#include "coordinator/outputs/systems.h"
 
-// Whether results of a further system stand in a folder of this name.
-static bool is_in_use(const Models *models, const char *name) {
+// Whether the outputs of a further system stand in a folder of this name.
+static bool is_system(const Models *models, const char *name) {
     for (uint32_t s = 1; s < models->system_count; s++) {
         if (strcmp(models->systems[s].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Whether the models of a further variant stand in a folder of this name.
+static bool is_variant(const Models *models, const char *name) {
+    for (uint32_t v = 1; v < models->variant_count; v++) {
+        if (strcmp(models->variants[v].name, name) == 0) {
             return true;
         }
     }
@@ -46,8 +58,10 @@ static Status remove_results(const char *folder, const char *system) {
     return status == STATUS_OK ? remove_file(folder, system, "threshold.npy") : status;
 }
 
-// Does so to every stale system's folder in `folder`, which need not exist.
+// Does so to every folder in `folder` that is called as a system or variant may be and is not in
+// use; `folder` need not exist.
 static Status each_stale(const char *folder, const Models *models,
+                         bool (*is_in_use)(const Models *models, const char *name),
                          Status (*remove)(const char *folder, const char *system)) {
     DIR *opened = opendir(folder);
     Status status = STATUS_OK;
@@ -57,7 +71,7 @@ static Status each_stale(const char *folder, const Models *models,
                    : status_set(STATUS_IO, "cannot read %s: %s", folder, strerror(errno));
     }
     for (struct dirent *entry; status == STATUS_OK && (entry = readdir(opened)) != NULL;) {
-        if (model_file_is_seed_folder(entry->d_name) && !is_in_use(models, entry->d_name)) {
+        if (variants_is_name(entry->d_name) && !is_in_use(models, entry->d_name)) {
             status = remove(folder, entry->d_name);
         }
     }
@@ -69,15 +83,18 @@ Status stale_remove(const char *run_folder, const Models *models) {
     char path[LIMIT_PATH_BYTES];
     Status status = join(path, run_folder, "outputs", "");
     if (status == STATUS_OK) {
-        status = each_stale(path, models, remove_outputs);
+        status = each_stale(path, models, is_system, remove_outputs);
     }
     if (status == STATUS_OK && models->system_count == 1) {
-        status = remove_file(run_folder, "outputs", "systems.csv");
+        status = remove_file(run_folder, "outputs", SYSTEMS_FILE);
     }
-    for (uint32_t m = 0; m < models->per_system && status == STATUS_OK; m++) {
+    if (status == STATUS_OK && models->system_count == 1) {
+        status = remove_file(run_folder, "outputs", SYSTEMS_EACH_FILE);
+    }
+    for (uint32_t m = 0; m < models->per_variant && status == STATUS_OK; m++) {
         status = join(path, run_folder, "data", models->models[m].home);
         if (status == STATUS_OK) {
-            status = each_stale(path, models, remove_results);
+            status = each_stale(path, models, is_variant, remove_results);
         }
     }
     return status;

@@ -12,6 +12,7 @@
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "common/base/variants.h"
 #include "common/engine/source.h"
 #include "common/eval/clipname.h"
 #include "coordinator/spot/spot_walk.h"
@@ -106,12 +107,11 @@ static Status name_entry(const SpotModels *models, Entry *entry) {
     return STATUS_OK;
 }
 
-// Whether the model above, of the primary seed, takes its clips: this one was found on the way.
-static bool is_further_seed(const SpotModels *models, const char *path) {
+// Whether the model above, of the primary variant, takes its clips: this one was found on the way.
+static bool is_further_variant(const SpotModels *models, const char *path) {
     char part[LIMIT_NAME_BYTES], above[LIMIT_PATH_BYTES];
     size_t end = (size_t)(file_name(path) - path);
-    if (!part_up(path, &end, part) || !model_file_is_seed_folder(part) ||
-        end < strlen(models->root)) {
+    if (!part_up(path, &end, part) || !variants_is_name(part) || end < strlen(models->root)) {
         return false;
     }
     int used = snprintf(above, sizeof above, "%.*s" MODEL_FILE_NAME, (int)end, path);
@@ -123,7 +123,7 @@ static void guess_machine(Entry *entry) {
     static const char *const SETS[] = {".dev", ".eval", ".plain"};
     char part[LIMIT_NAME_BYTES];
     size_t end = (size_t)(file_name(entry->path) - entry->path);
-    if (part_up(entry->path, &end, part) && model_file_is_seed_folder(part)) {
+    if (part_up(entry->path, &end, part) && variants_is_name(part)) {
         part_up(entry->path, &end, part);
     }
     if (text_starts(part, "section_")) {
@@ -191,7 +191,7 @@ static Status fill_entry(const SpotModels *models, const char *path, Entry *entr
 
 static Status take_model(void *context, const char *path) {
     SpotModels *models = context;
-    if (is_further_seed(models, path)) {
+    if (is_further_variant(models, path)) {
         return STATUS_OK;
     }
     if (models->count == LIMIT_MACHINES) {

@@ -642,7 +642,7 @@ static uint32_t clip_called(const char *path) {
 }
 
 static const ClipState *state_of(const char *path) {
-    return plan_clip_state(plan, clip_called(path));
+    return plan_clip_state(plan, 0, clip_called(path));
 }
 
 static ClipResult result_of(const char *path) {
@@ -717,7 +717,7 @@ TEST(a_run_probes_trains_and_scores_every_clip) {
     CHECK_INT(plan_counts(plan).epochs, 6);
     for (uint32_t c = 0; c < dataset->clip_count; c++) {
         ClipResult clip = plan_clip_result(plan, 0, c);
-        CHECK(plan_clip_state(plan, c)->is_probed && clip.is_scored && clip.left_out == NULL);
+        CHECK(plan_clip_state(plan, 0, c)->is_probed && clip.is_scored && clip.left_out == NULL);
         CHECK(isfinite(clip.score) && clip.score > 0);
     }
     end();
@@ -912,8 +912,8 @@ TEST(other_arithmetic_shares_no_answer) {
 static Digest digest_of_system(uint32_t system) {
     DigestStream *stream = digest_begin();
     const Models *models = plan_models(plan);
-    for (uint32_t m = 0; m < models->per_system; m++) {
-        const ModelState *model = plan_model_state(plan, system * models->per_system + m);
+    for (uint32_t m = 0; m < models->per_variant; m++) {
+        const ModelState *model = plan_model_state(plan, system * models->per_variant + m);
         digest_add(stream, buffer_cstr(&model->file), model->file.size);
     }
     for (uint32_t c = 0; c < dataset->clip_count; c++) {

@@ -280,20 +280,9 @@ TEST(every_failing_allocation_is_survived) {
     buffer_done(&bytes);
 }
 
-TEST(folders_of_seeds_are_known_by_their_names) {
-    CHECK(model_file_is_seed_folder("seed_0") && model_file_is_seed_folder("seed_13711"));
-    static const char *const OTHERS[] = {"",        "s",       "seed",       "seed_",    "seed_x",
-                                         "seed_1x", "seed_-1", "section_00", "my_seed_1"};
-    for (size_t i = 0; i < sizeof OTHERS / sizeof OTHERS[0]; i++) {
-        CHECK(!model_file_is_seed_folder(OTHERS[i]));
-    }
-}
-
-MODEL_TEST_MAIN(T(folders_of_seeds_are_known_by_their_names) T(everything_comes_back)
-                    T(what_is_not_known_comes_back_as_not_known)
-                        T(a_file_may_be_written_behind_other_bytes) T(every_damaged_byte_is_noticed)
-                            T(a_file_cut_off_or_with_more_behind_is_refused)
-                                T(another_version_is_named) T(forged_texts_are_refused)
-                                    T(names_too_long_for_their_place_are_cut)
-                                        T(impossible_lengths_are_refused_before_anything_is_read)
-                                            T(every_failing_allocation_is_survived))
+MODEL_TEST_MAIN(T(everything_comes_back) T(what_is_not_known_comes_back_as_not_known)
+                    T(a_file_may_be_written_behind_other_bytes) T(every_damaged_byte_is_noticed)
+                        T(a_file_cut_off_or_with_more_behind_is_refused) T(another_version_is_named)
+                            T(forged_texts_are_refused) T(names_too_long_for_their_place_are_cut)
+                                T(impossible_lengths_are_refused_before_anything_is_read)
+                                    T(every_failing_allocation_is_survived))
