@@ -20,7 +20,7 @@ static const char HELP[] =
     "  -h, --help  print this help\n";
 
 static Status clean(Run *run, bool removes) {
-    Models models = {0};
+    Plan *plan = NULL;
     RunStale stale;
     Status status = run_open_record(run);
     if (status == STATUS_OK) {
@@ -30,12 +30,13 @@ static Status clean(Run *run, bool removes) {
         status = status_set(status, "%s is no run that has begun", run->options.out);
     }
     if (status == STATUS_OK) {
-        status = models_make(run->before.dataset, &run->before.settings, &models);
+        status = run_survey(run, &run->before.settings, run->before.dataset, run->before.arithmetic,
+                            &plan); // which may call folders otherwise
     }
     if (status == STATUS_OK) {
-        status = run_find_stale(run->options.out, &models, removes, &stale);
-        models_done(&models);
+        status = run_find_stale(run->options.out, plan_models(plan), removes, &stale);
     }
+    plan_free(plan);
     if (status == STATUS_OK) {
         fputs(buffer_cstr(&stale.found), stdout);
         printf("%s %.1f MB\n", removes ? "freed" : "would free", (double)stale.bytes / 1e6);

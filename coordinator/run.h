@@ -75,6 +75,10 @@ void run_record_done(RunRecord *record);
 // run_change.c: settings, data or programs other than the run remembers. STATUS_INVALID: finished
 // work would be done anew, which has been listed in the log.
 Status run_judge_changes(Run *run);
+// A plan that knows what the journal has of these settings, data and arithmetic, and begins
+// nothing. The caller frees it, also after a failure.
+Status run_survey(const Run *run, const Settings *settings, const Dataset *data, Digest arithmetic,
+                  Plan **ret);
 
 // run_space.c: what the run will write at most, against what the disk has free and what the run has
 // written already. STATUS_IO.

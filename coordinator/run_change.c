@@ -403,8 +403,8 @@ static Status refuse(Run *run, const Buffer *lines, bool other_arithmetic) {
                                       "another --out or leave the change away");
 }
 
-static Status survey(const Run *run, const Settings *settings, const Dataset *data,
-                     Digest arithmetic, Plan **ret) {
+Status run_survey(const Run *run, const Settings *settings, const Dataset *data, Digest arithmetic,
+                  Plan **ret) {
     PlanConfig config = {.dataset = data,
                          .settings = settings,
                          .run_folder = run->options.out,
@@ -435,11 +435,11 @@ static Status compare(Comparison *c, Buffer *lines) {
     if (run->known == NULL) {
         return STATUS_MEMORY;
     }
-    Status status =
-        survey(run, &run->before.settings, run->before.dataset, run->before.arithmetic, &c->old);
+    Status status = run_survey(run, &run->before.settings, run->before.dataset,
+                               run->before.arithmetic, &c->old);
     if (status == STATUS_OK) {
-        status = survey(run, &run->settings, run->dataset, plan_arithmetic(run->fingerprint.digest),
-                        &c->new);
+        status = run_survey(run, &run->settings, run->dataset,
+                            plan_arithmetic(run->fingerprint.digest), &c->new);
     }
     if (status == STATUS_OK) {
         compare_plans(c, lines);

@@ -359,6 +359,9 @@ static Status begin_training(Plan *plan, uint32_t model, bool is_anew, bool *ret
         return STATUS_OK;
     }
     Status status = plan_key_training(plan, model, &plan->work[model].key);
+    if (status == STATUS_OK) {
+        status = checkpoint_settle(plan, model);
+    }
     if (status == STATUS_OK && !is_anew && hold_if_other(plan, model)) {
         return STATUS_OK;
     }

@@ -119,6 +119,9 @@ Status plan_cut(Plan *plan, Core *core, const PlanTask *whole, int64_t now_ms);
 // checkpoints.c
 // The model's folder below the run's, as the journal knows it.
 Status plan_model_folder(const Plan *plan, uint32_t model, char *out, size_t size);
+// Where states of this training already are, in a folder that no other model has, it is the model's
+// from now on. Once the training's key is known.
+Status checkpoint_settle(Plan *plan, uint32_t model);
 // Has the state of the training made durable, ticket = tag.
 Status checkpoint_put(Plan *plan, TaskTag tag, uint32_t model);
 // Goes on from the newest whole state of this training that there is; what is damaged is warned of.

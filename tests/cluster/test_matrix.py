@@ -110,8 +110,10 @@ def test_scores_share_models_and_each_gives_the_outputs_it_gives_alone(folder):
 
 def test_a_value_added_to_a_finished_run_computes_what_is_new_and_nothing_else(folder):
     data, out = make_data(f"{folder}/data", MACHINES), f"{folder}/run"
-    run(data, out, "matrix={n_mels: [32, 64]}", "seed=1")
-    steps = (("matrix={n_mels: [32, 64, 16]}", {"n_mels_16"}),
+    run(data, out, "n_mels=32", "seed=1")
+    # As an axis, then a value of it, then another axis: each time the old models are where they are.
+    steps = (("matrix={n_mels: [32, 64]}", {"n_mels_64"}),
+             ("matrix={n_mels: [32, 64, 16]}", {"n_mels_16"}),
              ("seeds=[1, 2]", {f"n_mels_{n}_seed_2" for n in (16, 32, 64)}))
     for setting, names in steps:
         before = results_of(out)

@@ -959,6 +959,68 @@ TEST(a_seed_added_to_a_run_trains_its_models_and_nothing_else) {
     end();
 }
 
+// ---- what varies ----
+
+static const char *folder_of(uint32_t model) {
+    return plan_models(plan)->models[model].folder;
+}
+
+TEST(a_training_is_found_where_it_stands_when_folders_are_called_otherwise) {
+    begin();
+    put_machine("fan", 5);
+    CHECK_OK(settings_assign(&settings, "epochs=5"));
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    Digest longer = digest_of_system(0);
+    close_run();
+    CHECK_OK(file_remove_tree(run_folder));
+    CHECK_OK(file_make_folders(run_folder));
+    CHECK_OK(settings_assign(&settings, "epochs=3"));
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    Digest shorter = digest_of_system(0);
+    close_run();
+    // The first keeps its folder; the second, the same training, goes on from there in its own.
+    for (int again = 0; again < 2; again++) {
+        CHECK_OK(settings_assign(&settings, "matrix={epochs: [3, 5]}"));
+        CHECK_OK(settings_check(&settings));
+        open_run(STAGE_REPORT);
+        CHECK_TEXT(folder_of(0), "fan/seed_13711");
+        CHECK_TEXT(folder_of(1), "fan/epochs_5_seed_13711");
+        CHECK_INT(plan_counts(plan).epochs, 8);
+        CHECK_INT(plan_counts(plan).epochs_trained, again ? 8 : 6);
+        CHECK_OK(run_to_end());
+        CHECK_INT(given[TASK_PROBE], 0);
+        CHECK(digest_equal(digest_of_system(0), shorter));
+        CHECK(digest_equal(digest_of_system(1), longer));
+        close_run();
+    }
+    CHECK_OK(settings_assign(&settings, "matrix={}"));
+    CHECK_OK(settings_assign(&settings, "epochs=5"));
+    open_run(STAGE_REPORT);
+    CHECK_TEXT(folder_of(0), "fan/seed_13711"); // where it stands at epoch 3: its own
+    CHECK_INT(plan_counts(plan).epochs_trained, 3);
+    end();
+}
+
+TEST(systems_with_the_same_features_read_each_clip_once_and_others_read_it_again) {
+    begin();
+    put_machine("fan", 5);
+    CHECK_OK(settings_assign(&settings, "matrix={epochs: [1, 2], score: [MSE, CLIPMAHALA]}"));
+    open_run(STAGE_EXTRACT);
+    CHECK_OK(run_to_end());
+    int once = given[TASK_PROBE];
+    CHECK_INT(plan_counts(plan).clips, dataset->clip_count);
+    close_run();
+    CHECK_OK(settings_assign(&settings, "matrix={epochs: [1, 2], fmin: [0, 50]}"));
+    open_run(STAGE_EXTRACT);
+    CHECK_INT(plan_counts(plan).clips, 2 * dataset->clip_count);
+    CHECK_INT(plan_counts(plan).clips_probed, dataset->clip_count);
+    CHECK_OK(run_to_end());
+    CHECK_INT(given[TASK_PROBE], once);
+    end();
+}
+
 TEST(a_seed_whose_training_diverges_leaves_the_others_alone) {
     begin();
     put_machine("fan", 5);
@@ -1725,6 +1787,8 @@ static const TestCase CASES[] = {
     T(of_a_damaged_checkpoint_the_older_one_is_used_and_of_two_none)
     T(a_clip_that_comes_or_goes_costs_the_task_that_it_is_in)
     T(a_training_of_more_epochs_goes_on_and_gives_the_bits_of_one_begun_so)
+    T(a_training_is_found_where_it_stands_when_folders_are_called_otherwise)
+    T(systems_with_the_same_features_read_each_clip_once_and_others_read_it_again)
     T(other_arithmetic_shares_no_answer)
     T(a_seed_added_to_a_run_trains_its_models_and_nothing_else)
     T(a_seed_whose_training_diverges_leaves_the_others_alone)
