@@ -103,7 +103,8 @@ static int parse(int argc, char **argv, CheckOptions *options) {
     return -1;
 }
 
-static Status check(const CheckOptions *options, const Expected *expected, Findings *ret_findings) {
+static Status check(const CheckOptions *options, const Expected *expected,
+                    Complaints *ret_complaints) {
     Archive archive = ARCHIVE_EMPTY;
     Status status = archive_read(options->path, &archive);
     if (status == STATUS_OK) {
@@ -111,15 +112,15 @@ static Status check(const CheckOptions *options, const Expected *expected, Findi
                               .name = options->path,
                               .year = options->year,
                               .expected = expected};
-        status = package_check(&config, ret_findings);
+        status = package_check(&config, ret_complaints);
     }
     archive_done(&archive);
     return status;
 }
 
-static Status check_with_data(const CheckOptions *options, Findings *ret_findings) {
+static Status check_with_data(const CheckOptions *options, Complaints *ret_complaints) {
     if (options->dataset.root_count == 0) {
-        return check(options, NULL, ret_findings);
+        return check(options, NULL, ret_complaints);
     }
     Dataset *dataset = NULL;
     Expected expected = {0};
@@ -128,7 +129,7 @@ static Status check_with_data(const CheckOptions *options, Findings *ret_finding
         status = expected_make(dataset, &expected);
     }
     if (status == STATUS_OK) {
-        status = check(options, &expected, ret_findings);
+        status = check(options, &expected, ret_complaints);
     }
     expected_done(&expected);
     dataset_free(dataset);
@@ -141,22 +142,22 @@ int cmd_check_package(int argc, char **argv) {
     if (exit_status >= 0) {
         return exit_status;
     }
-    Findings findings = FINDINGS_EMPTY;
+    Complaints complaints = COMPLAINTS_EMPTY;
     Buffer text = BUFFER_EMPTY;
-    Status status = check_with_data(&options, &findings);
+    Status status = check_with_data(&options, &complaints);
     if (status == STATUS_OK) {
-        (options.is_json ? findings_json : findings_format)(&findings, &text);
+        (options.is_json ? complaints_json : complaints_format)(&complaints, &text);
         bool written = text.status == STATUS_OK && fputs(buffer_cstr(&text), stdout) >= 0 &&
                        fflush(stdout) == 0;
         status = written ? STATUS_OK : status_set(STATUS_IO, "cannot write to stdout");
     }
-    exit_status = status != STATUS_OK   ? EXIT_UNREADABLE
-                  : findings.errors > 0 ? EXIT_ERRORS
-                                        : EXIT_FINE;
+    exit_status = status != STATUS_OK     ? EXIT_UNREADABLE
+                  : complaints.errors > 0 ? EXIT_ERRORS
+                                          : EXIT_FINE;
     if (status != STATUS_OK) {
         log_error("%s", status_message());
     }
     buffer_done(&text);
-    findings_done(&findings);
+    complaints_done(&complaints);
     return exit_status;
 }

@@ -29,7 +29,7 @@ typedef struct Member {
 
 typedef struct Checker {
     const CheckConfig *config;
-    Findings *findings;
+    Complaints *complaints;
     char prefix[LIMIT_NAME_BYTES]; // of every path, before "task2/": "" in a good zip
     char above[LIMIT_NAME_BYTES];  // what a folder lacks before its paths: "task2/", "task2/x/"
     Member *members;               // (count) by label, then name
@@ -38,9 +38,9 @@ typedef struct Checker {
 } Checker;
 
 #define ERROR_AT(checker, path, ...)                                                               \
-    findings_add((checker)->findings, FINDING_ERROR, path, 0, __VA_ARGS__)
+    complaints_add((checker)->complaints, COMPLAINT_ERROR, path, 0, __VA_ARGS__)
 #define WARN_AT(checker, path, ...)                                                                \
-    findings_add((checker)->findings, FINDING_WARNING, path, 0, __VA_ARGS__)
+    complaints_add((checker)->complaints, COMPLAINT_WARNING, path, 0, __VA_ARGS__)
 
 bool package_is_label(const char *label) {
     const char *task = strstr(label, "_task2_");
@@ -221,10 +221,10 @@ static Status read_sheets(Checker *checker, const Member *members, size_t count,
     Status status = STATUS_OK;
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
         Sheet *sheet = &sheets[*ret_count];
-        if (sheet_parse_name(members[i].entry->path, checker->findings, sheet)) {
+        if (sheet_parse_name(members[i].entry->path, checker->complaints, sheet)) {
             ++*ret_count;
             status = sheet_read(members[i].entry, checker->config->expected == NULL,
-                                checker->findings, sheet);
+                                checker->complaints, sheet);
         }
     }
     return status;
@@ -244,7 +244,7 @@ static Status check_sheets(Checker *checker, const char *folder, const Member *m
                              .count = read,
                              .year = checker->year,
                              .expected = checker->config->expected};
-        system_check(&check, checker->findings);
+        system_check(&check, checker->complaints);
     }
     for (size_t i = 0; i < read; i++) {
         sheet_done(&sheets[i]);
@@ -264,7 +264,7 @@ static Status check_others(Checker *checker, const char *folder, const Member *m
         const char *name = members[i].name, *path = members[i].entry->path;
         if (strcmp(name, wanted) == 0) {
             has_meta = true;
-            status = meta_check(members[i].entry, members[i].label, checker->findings);
+            status = meta_check(members[i].entry, members[i].label, checker->complaints);
         } else if (text_ends(name, ".yaml") || text_ends(name, ".yml")) {
             ERROR_AT(checker, path, "the name is not that of the folder; call it %s", wanted);
         } else if (!text_starts(name, "anomaly_score_") && !text_starts(name, "decision_result_") &&
@@ -321,9 +321,9 @@ static Status check_systems(Checker *checker) {
     return status;
 }
 
-Status package_check(const CheckConfig *config, Findings *ret_findings) {
-    Findings findings = FINDINGS_EMPTY;
-    Checker checker = {.config = config, .findings = &findings};
+Status package_check(const CheckConfig *config, Complaints *ret_complaints) {
+    Complaints complaints = COMPLAINTS_EMPTY;
+    Checker checker = {.config = config, .complaints = &complaints};
     Status status = tidy(&checker);
     if (status == STATUS_OK) {
         checker.year = config->expected != NULL ? 0
@@ -337,12 +337,12 @@ Status package_check(const CheckConfig *config, Findings *ret_findings) {
         status = check_systems(&checker);
     }
     mem_free(checker.members);
-    status = status == STATUS_OK ? findings.status : status;
+    status = status == STATUS_OK ? complaints.status : status;
     if (status != STATUS_OK) {
-        findings_done(&findings);
+        complaints_done(&complaints);
         return status;
     }
-    findings_sort(&findings);
-    *ret_findings = findings;
+    complaints_sort(&complaints);
+    *ret_complaints = complaints;
     return STATUS_OK;
 }

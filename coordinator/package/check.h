@@ -7,8 +7,8 @@
 #define AUSCULT_PACKAGE_CHECK_H
 
 #include "coordinator/package/archive.h"
+#include "coordinator/package/complaint.h"
 #include "coordinator/package/expected.h"
-#include "coordinator/package/finding.h"
 
 typedef struct CheckConfig {
     const Archive *archive;
@@ -17,8 +17,8 @@ typedef struct CheckConfig {
     const Expected *expected; // the clips there must be, or NULL: judged by the year and the names
 } CheckConfig;
 
-// All findings, sorted. STATUS_MEMORY.
-Status package_check(const CheckConfig *config, Findings *ret_findings);
+// All complaints, sorted. STATUS_MEMORY.
+Status package_check(const CheckConfig *config, Complaints *ret_complaints);
 
 // Whether a label has the form LastName_Inst_task2_1, the number 1 to 4.
 bool package_is_label(const char *label);

@@ -72,14 +72,14 @@ static const MetaKey KEYS[] = {
 enum { KEY_COUNT = sizeof KEYS / sizeof KEYS[0], MOST_PATH = 200 };
 
 typedef struct Checker {
-    Findings *findings;
+    Complaints *complaints;
     const char *path; // of the file
 } Checker;
 
 #define ERROR_AT(checker, at, ...)                                                                 \
-    findings_add((checker)->findings, FINDING_ERROR, (checker)->path, at, __VA_ARGS__)
+    complaints_add((checker)->complaints, COMPLAINT_ERROR, (checker)->path, at, __VA_ARGS__)
 #define WARN_AT(checker, at, ...)                                                                  \
-    findings_add((checker)->findings, FINDING_WARNING, (checker)->path, at, __VA_ARGS__)
+    complaints_add((checker)->complaints, COMPLAINT_WARNING, (checker)->path, at, __VA_ARGS__)
 
 static void check_mapping(const Checker *checker, const YamlNode *node, const char *path);
 
@@ -371,10 +371,11 @@ static void check_mapping(const Checker *checker, const YamlNode *node, const ch
     for (size_t i = 0; i < KEY_COUNT; i++) {
         const char *key = key_below(KEYS[i].path, path);
         if (key != NULL && yaml_node_find(node, key) == NULL) {
-            findings_add(checker->findings, KEYS[i].is_required ? FINDING_ERROR : FINDING_WARNING,
-                         checker->path, node->key_line > 0 ? node->key_line : node->line,
-                         "%s is missing; add it%s", KEYS[i].path,
-                         KEYS[i].may_be_null ? ", or null where it does not apply" : "");
+            complaints_add(checker->complaints,
+                           KEYS[i].is_required ? COMPLAINT_ERROR : COMPLAINT_WARNING, checker->path,
+                           node->key_line > 0 ? node->key_line : node->line,
+                           "%s is missing; add it%s", KEYS[i].path,
+                           KEYS[i].may_be_null ? ", or null where it does not apply" : "");
         }
     }
 }
@@ -387,14 +388,14 @@ static void check_label(const Checker *checker, const YamlNode *root, const char
     }
 }
 
-// The message without its "FILE line N: ", which a finding has in front already.
+// The message without its "FILE line N: ", which a complaint has in front already.
 static const char *without_place(const char *message, const char *path) {
     const char *rest = text_starts(message, path) ? strchr(message + strlen(path), ':') : NULL;
     return rest != NULL && rest[1] == ' ' ? rest + 2 : message;
 }
 
-Status meta_check(const ArchiveEntry *entry, const char *label, Findings *findings) {
-    Checker checker = {.findings = findings, .path = entry->path};
+Status meta_check(const ArchiveEntry *entry, const char *label, Complaints *complaints) {
+    Checker checker = {.complaints = complaints, .path = entry->path};
     YamlNode *root = NULL;
     int line = 0;
     const char *bytes = buffer_cstr(&entry->bytes);

@@ -6,10 +6,10 @@
 #define AUSCULT_PACKAGE_META_CHECK_H
 
 #include "coordinator/package/archive.h"
-#include "coordinator/package/finding.h"
+#include "coordinator/package/complaint.h"
 
 // Keys, types and values of one meta.yaml; `label` is the system's, which submission.label must be.
 // STATUS_MEMORY.
-Status meta_check(const ArchiveEntry *entry, const char *label, Findings *findings);
+Status meta_check(const ArchiveEntry *entry, const char *label, Complaints *complaints);
 
 #endif

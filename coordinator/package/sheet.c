@@ -11,18 +11,18 @@
 #include "common/base/text.h"
 #include "common/eval/clipname.h"
 
-// Where a sheet's findings go while it is read.
+// Where a sheet's complaints go while it is read.
 typedef struct Reader {
     Sheet *sheet;
-    Findings *findings;
+    Complaints *complaints;
     bool checks_names;
     int line;
     bool told_crlf; // once for a file
 } Reader;
 
 #define ERROR_AT(reader, ...)                                                                      \
-    findings_add((reader)->findings, FINDING_ERROR, (reader)->sheet->path, (reader)->line,         \
-                 __VA_ARGS__)
+    complaints_add((reader)->complaints, COMPLAINT_ERROR, (reader)->sheet->path, (reader)->line,   \
+                   __VA_ARGS__)
 
 // ---- the name ----
 
@@ -51,7 +51,7 @@ static bool parse_part(const char *part, Sheet *sheet) {
     return text_copy(sheet->part, sizeof sheet->part, part + 1);
 }
 
-bool sheet_parse_name(const char *path, Findings *findings, Sheet *ret_sheet) {
+bool sheet_parse_name(const char *path, Complaints *complaints, Sheet *ret_sheet) {
     static const char *const KINDS[] = {"anomaly_score_", "decision_result_"};
     const char *name = file_name(path);
     int kind = text_starts(name, KINDS[0]) ? 0 : text_starts(name, KINDS[1]) ? 1 : -1;
@@ -65,10 +65,10 @@ bool sheet_parse_name(const char *path, Findings *findings, Sheet *ret_sheet) {
     const char *section = last_of(stem, "_section_"), *id = last_of(stem, "_id_");
     const char *part = section != NULL ? section : id;
     if (part == NULL || part == stem || !parse_part(part, &sheet)) {
-        findings_add(findings, FINDING_ERROR, path, 0,
-                     "this name is none of a score or decision file; it is "
-                     "%sMACHINE_section_00_test.csv",
-                     KINDS[kind]);
+        complaints_add(complaints, COMPLAINT_ERROR, path, 0,
+                       "this name is none of a score or decision file; it is "
+                       "%sMACHINE_section_00_test.csv",
+                       KINDS[kind]);
         return false;
     }
     snprintf(sheet.machine, sizeof sheet.machine, "%.*s", (int)(part - stem), stem);
@@ -232,16 +232,17 @@ static void read_lines(Reader *reader, char *text) {
         *end = '\0';
         take_line(reader, line);
         if (!is_ended) {
-            findings_add(reader->findings, FINDING_WARNING, reader->sheet->path, reader->line,
-                         "the last line has no line end; add one");
+            complaints_add(reader->complaints, COMPLAINT_WARNING, reader->sheet->path, reader->line,
+                           "the last line has no line end; add one");
             break;
         }
         end++;
     }
 }
 
-Status sheet_read(const ArchiveEntry *entry, bool checks_names, Findings *findings, Sheet *sheet) {
-    Reader reader = {.sheet = sheet, .findings = findings, .checks_names = checks_names};
+Status sheet_read(const ArchiveEntry *entry, bool checks_names, Complaints *complaints,
+                  Sheet *sheet) {
+    Reader reader = {.sheet = sheet, .complaints = complaints, .checks_names = checks_names};
     const Buffer *bytes = &entry->bytes;
     if (bytes->size > 0 && memchr(bytes->bytes, '\0', bytes->size) != NULL) {
         ERROR_AT(&reader, "zero bytes; this is no text file in UTF-8");

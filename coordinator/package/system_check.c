@@ -40,31 +40,32 @@ static bool has_sheet(const SystemCheck *check, const char *machine, const char 
 // ---- which files there are ----
 
 static void require_files(const SystemCheck *check, const char *machine, const char *section,
-                          Findings *findings) {
+                          Complaints *complaints) {
     for (int decision = 0; decision <= 1; decision++) {
         if (!has_sheet(check, machine, section, decision == 1)) {
             // Scores were all that 2020 asked for.
-            findings_add(findings,
-                         decision == 1 && check->year == 2020 ? FINDING_WARNING : FINDING_ERROR,
-                         check->folder, 0, "%s_%s_section_%s_test.csv is missing; add it",
-                         kind_text(decision == 1), machine, section);
+            complaints_add(complaints,
+                           decision == 1 && check->year == 2020 ? COMPLAINT_WARNING
+                                                                : COMPLAINT_ERROR,
+                           check->folder, 0, "%s_%s_section_%s_test.csv is missing; add it",
+                           kind_text(decision == 1), machine, section);
         }
     }
 }
 
-static void require_all_files(const SystemCheck *check, Findings *findings) {
+static void require_all_files(const SystemCheck *check, Complaints *complaints) {
     if (check->expected != NULL) {
         const Expected *expected = check->expected;
         for (size_t at = 0; at < expected->count; at = expected_end(expected, at)) {
             require_files(check, expected->clips[at].machine, expected->clips[at].section,
-                          findings);
+                          complaints);
         }
         return;
     }
     const YearMachine *machine = year_machines(check->year);
     for (; machine != NULL && machine->name != NULL; machine++) {
         for (const char *const *section = machine->sections; *section != NULL; section++) {
-            require_files(check, machine->name, *section, findings);
+            require_files(check, machine->name, *section, complaints);
         }
     }
 }
@@ -79,13 +80,13 @@ static bool year_has(const Sheet *sheet, int year) {
 }
 
 // A file that nobody asked for.
-static void check_wanted(const SystemCheck *check, const Sheet *sheet, Findings *findings) {
+static void check_wanted(const SystemCheck *check, const Sheet *sheet, Complaints *complaints) {
     if (check->expected != NULL) {
         if (expected_find(check->expected, sheet->machine, sheet->section) ==
             check->expected->count) {
-            findings_add(findings, FINDING_ERROR, sheet->path, 0,
-                         "the data have no test clips of %s, section %s; remove the file",
-                         sheet->machine, sheet->section);
+            complaints_add(complaints, COMPLAINT_ERROR, sheet->path, 0,
+                           "the data have no test clips of %s, section %s; remove the file",
+                           sheet->machine, sheet->section);
         }
         return;
     }
@@ -94,20 +95,20 @@ static void check_wanted(const SystemCheck *check, const Sheet *sheet, Findings 
     }
     const char *nearest = year_nearest(check->year, sheet->machine);
     if (nearest != NULL && strcmp(nearest, sheet->machine) == 0) {
-        findings_add(findings, FINDING_ERROR, sheet->path, 0,
-                     "%s has no section %s in %d's evaluation set; remove the file", sheet->machine,
-                     sheet->section, check->year);
+        complaints_add(complaints, COMPLAINT_ERROR, sheet->path, 0,
+                       "%s has no section %s in %d's evaluation set; remove the file",
+                       sheet->machine, sheet->section, check->year);
         return;
     }
-    findings_add(findings, FINDING_ERROR, sheet->path, 0,
-                 "'%s' is no machine of %d's evaluation set; %s%s%s", sheet->machine, check->year,
-                 nearest != NULL ? "did you mean '" : "remove the file",
-                 nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
+    complaints_add(complaints, COMPLAINT_ERROR, sheet->path, 0,
+                   "'%s' is no machine of %d's evaluation set; %s%s%s", sheet->machine, check->year,
+                   nearest != NULL ? "did you mean '" : "remove the file",
+                   nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
 }
 
 // ---- which clips they hold ----
 
-static void check_exact(const SystemCheck *check, const Sheet *sheet, Findings *findings) {
+static void check_exact(const SystemCheck *check, const Sheet *sheet, Complaints *complaints) {
     const Expected *expected = check->expected;
     size_t start = expected_find(expected, sheet->machine, sheet->section);
     if (start == expected->count) {
@@ -116,9 +117,9 @@ static void check_exact(const SystemCheck *check, const Sheet *sheet, Findings *
     size_t end = expected_end(expected, start);
     for (size_t i = start; i < end; i++) {
         if (sheet_find(sheet, expected->clips[i].name) == NULL) {
-            findings_add(findings, FINDING_ERROR, sheet->path, 0,
-                         "no row for the clip '%s'; every clip of the set needs one",
-                         expected->clips[i].name);
+            complaints_add(complaints, COMPLAINT_ERROR, sheet->path, 0,
+                           "no row for the clip '%s'; every clip of the set needs one",
+                           expected->clips[i].name);
         }
     }
     size_t at = start; // both are sorted by name
@@ -127,15 +128,15 @@ static void check_exact(const SystemCheck *check, const Sheet *sheet, Findings *
             at++;
         }
         if (at == end || strcmp(expected->clips[at].name, sheet->rows[i].name) != 0) {
-            findings_add(findings, FINDING_ERROR, sheet->path, sheet->rows[i].line,
-                         "'%s' is no test clip of this machine and section; remove the row",
-                         sheet->rows[i].name);
+            complaints_add(complaints, COMPLAINT_ERROR, sheet->path, sheet->rows[i].line,
+                           "'%s' is no test clip of this machine and section; remove the row",
+                           sheet->rows[i].name);
         }
     }
 }
 
 // Numbers run from 0 or 1 without gaps. Rows are sorted by name, and numbers have leading zeros.
-static void check_numbering(const SystemCheck *check, const Sheet *sheet, Findings *findings) {
+static void check_numbering(const SystemCheck *check, const Sheet *sheet, Complaints *complaints) {
     int64_t last = -1, told = 0;
     size_t clips = 0;
     for (size_t i = 0; i < sheet->count; i++) {
@@ -145,36 +146,36 @@ static void check_numbering(const SystemCheck *check, const Sheet *sheet, Findin
         }
         int64_t first_missing = last + 1;
         if (serial > (last < 0 ? 1 : last + 1) && told++ < 5) {
-            findings_add(findings, FINDING_ERROR, sheet->path, sheet->rows[i].line,
-                         "the clips numbered %" PRId64 " to %" PRId64
-                         " are missing before '%s'; every clip needs a row",
-                         first_missing, serial - 1, sheet->rows[i].name);
+            complaints_add(complaints, COMPLAINT_ERROR, sheet->path, sheet->rows[i].line,
+                           "the clips numbered %" PRId64 " to %" PRId64
+                           " are missing before '%s'; every clip needs a row",
+                           first_missing, serial - 1, sheet->rows[i].name);
         }
         last = serial;
         clips++;
     }
     size_t usual = year_clips(check->year);
     if (usual > 0 && clips > 0 && clips != usual) {
-        findings_add(findings, FINDING_WARNING, sheet->path, 0,
-                     "%zu clips, where %d's machines have %zu; check that all are there", clips,
-                     check->year, usual);
+        complaints_add(complaints, COMPLAINT_WARNING, sheet->path, 0,
+                       "%zu clips, where %d's machines have %zu; check that all are there", clips,
+                       check->year, usual);
     }
 }
 
 // ---- a pair ----
 
-static void check_same_clips(const Sheet *sheet, const Sheet *other, Findings *findings) {
+static void check_same_clips(const Sheet *sheet, const Sheet *other, Complaints *complaints) {
     for (size_t i = 0; i < sheet->count; i++) {
         if (sheet_find(other, sheet->rows[i].name) == NULL) {
-            findings_add(findings, FINDING_ERROR, sheet->path, sheet->rows[i].line,
-                         "'%s' has no row in the %s file; both need every clip",
-                         sheet->rows[i].name, kind_text(other->is_decision));
+            complaints_add(complaints, COMPLAINT_ERROR, sheet->path, sheet->rows[i].line,
+                           "'%s' has no row in the %s file; both need every clip",
+                           sheet->rows[i].name, kind_text(other->is_decision));
         }
     }
 }
 
 // The highest score decided normal must be below the lowest decided anomalous.
-static void check_threshold(const Sheet *scores, const Sheet *decisions, Findings *findings) {
+static void check_threshold(const Sheet *scores, const Sheet *decisions, Complaints *complaints) {
     const SheetRow *highest = NULL, *lowest = NULL;
     for (size_t i = 0; i < scores->count; i++) {
         const SheetRow *score = &scores->rows[i];
@@ -189,49 +190,49 @@ static void check_threshold(const Sheet *scores, const Sheet *decisions, Finding
         }
     }
     if (highest != NULL && lowest != NULL && highest->value >= lowest->value) {
-        findings_add(findings, FINDING_WARNING, decisions->path,
-                     sheet_find(decisions, lowest->name)->line,
-                     "no single threshold explains the decisions: '%s' is anomalous with score "
-                     "%.9g, '%s' is normal with %.9g; check that they belong to these scores",
-                     lowest->name, lowest->value, highest->name, highest->value);
+        complaints_add(complaints, COMPLAINT_WARNING, decisions->path,
+                       sheet_find(decisions, lowest->name)->line,
+                       "no single threshold explains the decisions: '%s' is anomalous with score "
+                       "%.9g, '%s' is normal with %.9g; check that they belong to these scores",
+                       lowest->name, lowest->value, highest->name, highest->value);
     }
 }
 
-static void check_constant(const Sheet *scores, Findings *findings) {
+static void check_constant(const Sheet *scores, Complaints *complaints) {
     for (size_t i = 0; i < scores->count; i++) {
         if (!(scores->rows[i].value == scores->rows[0].value)) {
             return;
         }
     }
     if (scores->count > 1) {
-        findings_add(findings, FINDING_WARNING, scores->path, 0,
-                     "all scores are %.9g, which tells no clip from another; check your system",
-                     scores->rows[0].value);
+        complaints_add(complaints, COMPLAINT_WARNING, scores->path, 0,
+                       "all scores are %.9g, which tells no clip from another; check your system",
+                       scores->rows[0].value);
     }
 }
 
-static void check_sheet(const SystemCheck *check, const Sheet *sheet, Findings *findings) {
-    check_wanted(check, sheet, findings);
+static void check_sheet(const SystemCheck *check, const Sheet *sheet, Complaints *complaints) {
+    check_wanted(check, sheet, complaints);
     if (check->expected != NULL) {
-        check_exact(check, sheet, findings);
+        check_exact(check, sheet, complaints);
     } else {
-        check_numbering(check, sheet, findings);
+        check_numbering(check, sheet, complaints);
     }
     const Sheet *partner = partner_of(check, sheet);
     if (partner != NULL && partner->rows != NULL && sheet->rows != NULL) {
-        check_same_clips(sheet, partner, findings);
+        check_same_clips(sheet, partner, complaints);
     }
     if (!sheet->is_decision) {
-        check_constant(sheet, findings);
+        check_constant(sheet, complaints);
         if (partner != NULL) {
-            check_threshold(sheet, partner, findings);
+            check_threshold(sheet, partner, complaints);
         }
     }
 }
 
-void system_check(const SystemCheck *check, Findings *findings) {
-    require_all_files(check, findings);
+void system_check(const SystemCheck *check, Complaints *complaints) {
+    require_all_files(check, complaints);
     for (size_t i = 0; i < check->count; i++) {
-        check_sheet(check, &check->sheets[i], findings);
+        check_sheet(check, &check->sheets[i], complaints);
     }
 }

@@ -35,7 +35,7 @@ static Status make(Archive *archive) {
 static Status walk(Buffer *out) {
     Archive made = ARCHIVE_EMPTY, read = ARCHIVE_EMPTY;
     Buffer zip = BUFFER_EMPTY;
-    Findings findings = FINDINGS_EMPTY;
+    Complaints complaints = COMPLAINTS_EMPTY;
     Status status = make(&made);
     if (status == STATUS_OK) {
         status = archive_write_zip(&made, &zip);
@@ -45,14 +45,14 @@ static Status walk(Buffer *out) {
     }
     if (status == STATUS_OK) {
         CheckConfig config = {.archive = &read, .name = "x.zip"};
-        status = package_check(&config, &findings);
+        status = package_check(&config, &complaints);
     }
     if (status == STATUS_OK) {
-        findings_format(&findings, out);
-        findings_json(&findings, out);
+        complaints_format(&complaints, out);
+        complaints_json(&complaints, out);
         status = out->status;
     }
-    findings_done(&findings);
+    complaints_done(&complaints);
     archive_done(&read);
     archive_done(&made);
     buffer_done(&zip);
@@ -82,18 +82,18 @@ TEST(a_package_goes_through_a_zip_and_back) {
     buffer_done(&again);
 }
 
-TEST(findings_are_told_in_the_order_of_files_and_lines) {
-    Findings findings = FINDINGS_EMPTY;
+TEST(complaints_are_told_in_the_order_of_files_and_lines) {
+    Complaints complaints = COMPLAINTS_EMPTY;
     Buffer text = BUFFER_EMPTY;
-    findings_add(&findings, FINDING_WARNING, "b", 2, "x");
-    findings_add(&findings, FINDING_ERROR, "b", 10, "y");
-    findings_add(&findings, FINDING_ERROR, "b", 2, "z\n\xFF");
-    findings_add(&findings, FINDING_ERROR, "a", 0, "w");
-    findings_sort(&findings);
-    findings_format(&findings, &text);
+    complaints_add(&complaints, COMPLAINT_WARNING, "b", 2, "x");
+    complaints_add(&complaints, COMPLAINT_ERROR, "b", 10, "y");
+    complaints_add(&complaints, COMPLAINT_ERROR, "b", 2, "z\n\xFF");
+    complaints_add(&complaints, COMPLAINT_ERROR, "a", 0, "w");
+    complaints_sort(&complaints);
+    complaints_format(&complaints, &text);
     CHECK_TEXT(buffer_cstr(&text), "a: error: w\nb:2: error: z??\nb:2: warning: x\n"
                                    "b:10: error: y\n3 errors, 1 warning\n");
-    findings_done(&findings);
+    complaints_done(&complaints);
     buffer_done(&text);
 }
 
@@ -156,5 +156,5 @@ TEST(no_memory_is_an_error_and_leaks_nothing) {
 }
 
 TEST_MAIN_LIST(T(a_package_goes_through_a_zip_and_back)
-                   T(findings_are_told_in_the_order_of_files_and_lines) T(labels_have_one_form)
+                   T(complaints_are_told_in_the_order_of_files_and_lines) T(labels_have_one_form)
                        T(years_know_their_machines) T(no_memory_is_an_error_and_leaks_nothing))
