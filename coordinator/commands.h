@@ -14,6 +14,7 @@ int cmd_score(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_evaluate(int argc, char **argv);
 int cmd_check_package(int argc, char **argv);
+int cmd_package(int argc, char **argv);
 int cmd_clean(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_synth(int argc, char **argv);

@@ -51,7 +51,7 @@ Status archive_add(Archive *archive, const char *path, const void *bytes, size_t
     ArchiveEntry *entry = NULL;
     Status status = add_entry(archive, path, &entry);
     if (status == STATUS_OK) {
-        buffer_append(&entry->bytes, bytes, size);
+        buffer_append(&entry->bytes, size > 0 ? bytes : "", size);
         archive->bytes += size;
         status = entry->bytes.status;
     }

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/package/meta_write.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "coordinator/package/author.h"
+
+int64_t meta_macs_per_vector(const Shape *shape) {
+    int64_t macs = 0;
+    for (int32_t l = 0; l < shape->layers; l++) {
+        macs += (int64_t)shape->width[l] * shape->width[l + 1];
+    }
+    return macs;
+}
+
+int64_t meta_vectors_of_ten_seconds(const RunModel *model) {
+    int64_t rate_hz = model->rate_hz > 0 ? model->rate_hz : 16000;
+    return shape_vectors(&model->shape, 1 + 10 * rate_hz / model->settings.hop_length);
+}
+
+// One setting's value as text.
+static void write_setting(const Settings *settings, const char *key, Buffer *out) {
+    for (const SettingRow *row = SETTING_TABLE; row->key != NULL; row++) {
+        if (strcmp(row->key, key) == 0) {
+            settings_value(settings, row, out);
+        }
+    }
+}
+
+// Words for a setting's choices, by their names.
+typedef struct Wording {
+    const char *choice, *words;
+} Wording;
+
+static const Wording AGGREGATIONS[] = {
+    {"MSE", "mean of the squared reconstruction errors over all vectors of a clip"},
+    {"MAHALA", "Mahalanobis distance of a clip's mean reconstruction error, the least over the "
+               "covariances of both domains"},
+    {"CLIPMAHALA", "Mahalanobis distance of a clip's mean reconstruction error from those of the "
+                   "training clips, covariance shrunk (Ledoit-Wolf)"},
+    {NULL, NULL}};
+static const Wording DECISIONS[] = {
+    {"gamma_clip", "quantile of a gamma distribution fitted to the scores of the training clips"},
+    {"gamma_batch", "quantile of a gamma distribution fitted to the scores of training batches"},
+    {"percentile", "percentile of the scores of the training clips"},
+    {NULL, NULL}};
+
+static void write_wording(const Settings *settings, const char *key, const Wording *wordings,
+                          Buffer *out) {
+    Buffer choice = BUFFER_EMPTY;
+    write_setting(settings, key, &choice);
+    const Wording *found = wordings;
+    while (found->choice != NULL && strcmp(found->choice, buffer_cstr(&choice)) != 0) {
+        found++;
+    }
+    buffer_text(out, found->choice != NULL ? found->words : buffer_cstr(&choice));
+    out->status = out->status != STATUS_OK ? out->status : choice.status;
+    buffer_done(&choice);
+}
+
+static void write_submission(const MetaFacts *facts, Buffer *out) {
+    const YamlNode *name = yaml_node_find(facts->author, "name");
+    buffer_format(out, "submission:\n  label: %s\n  name: ", facts->label);
+    Buffer text = BUFFER_EMPTY;
+    buffer_format(&text, "%s%s%s%s", name != NULL && name->text != NULL ? name->text : "",
+                  facts->variant[0] != '\0' ? " (" : "", facts->variant,
+                  facts->variant[0] != '\0' ? ")" : "");
+    buffer_json(out, buffer_cstr(&text));
+    out->status = out->status != STATUS_OK ? out->status : text.status;
+    buffer_done(&text);
+    buffer_text(out, "\n");
+    author_write(facts->author, "abbreviation", 2, "null", out);
+    author_write(facts->author, "authors", 2, "null", out);
+}
+
+static void write_method(const RunModel *model, Buffer *out) {
+    const Shape *shape = &model->shape;
+    buffer_text(out, "    machine_learning_method: \"AE: autoencoder ");
+    for (int32_t l = 0; l <= shape->layers; l++) {
+        buffer_format(out, "%s%" PRId32, l > 0 ? "-" : "", shape->width[l]);
+    }
+    buffer_text(out, " with batch normalisation and ReLU, one for each ");
+    write_setting(&model->settings, "model_per", out);
+    buffer_text(out, "\"\n    aggregation_method: \"");
+    write_wording(&model->settings, "score", AGGREGATIONS, out);
+    buffer_text(out, "\"\n");
+}
+
+static void write_decision(const Settings *settings, Buffer *out) {
+    bool is_percentile = settings->threshold == THRESHOLD_PERCENTILE;
+    buffer_text(out, "    decision_making: \"threshold: ");
+    write_wording(settings, "threshold", DECISIONS, out);
+    buffer_text(out, " (");
+    write_setting(settings, is_percentile ? "percentile" : "decision_threshold", out);
+    buffer_text(out, ")\"\n");
+}
+
+static void write_description(const MetaFacts *facts, Buffer *out) {
+    const RunModel *model = facts->model;
+    const Settings *settings = &model->settings;
+    buffer_text(out, "system:\n  description:\n    input_sampling_rate: ");
+    if (model->rate_hz > 0) {
+        buffer_number(out, model->rate_hz / 1000.0);
+        buffer_text(out, " kHz\n");
+    } else {
+        buffer_text(out, "null\n");
+    }
+    author_write(facts->author, "data_augmentation", 4, "null", out);
+    buffer_format(out,
+                  "    front_end: \"%" PRId32 " mel bands, FFT of %" PRId32
+                  " samples, window of %" PRId32 ", hop of %" PRId32 ", %" PRId32
+                  " frames a vector\"\n"
+                  "    acoustic_features: log-mel energies\n    embeddings: null\n",
+                  settings->n_mels, settings->n_fft, settings->win_length, settings->hop_length,
+                  settings->frames);
+    write_method(model, out);
+    author_write(facts->author, "domain_adaptation_method", 4, "null", out);
+    author_write(facts->author, "domain_generalization_method", 4, "null", out);
+    buffer_text(out, "    ensemble_method_subsystem_count: 1\n");
+    write_decision(settings, out);
+    author_write(facts->author, "attribute_usage", 4, "null", out);
+    author_write(facts->author, "external_data_usage", 4, "null", out);
+    author_write(facts->author, "development_data_usage", 4, "null", out);
+}
+
+static void write_complexity(const RunModel *model, Buffer *out) {
+    int64_t macs = meta_macs_per_vector(&model->shape);
+    int64_t vectors = meta_vectors_of_ten_seconds(model);
+    buffer_format(out,
+                  "  complexity:\n    total_parameters: %zu # of one model\n"
+                  "    MACS: %" PRId64 " # of a clip of 10 s: %" PRId64 " vectors of %" PRId64
+                  " each, inputs times outputs over all layers\n",
+                  shape_layout(&model->shape).parameters, vectors * macs, vectors, macs);
+}
+
+void meta_write(const MetaFacts *facts, Buffer *out) {
+    buffer_text(out,
+                "# Written by auscult " AUSCULT_VERSION "; figures of results are per cent.\n");
+    write_submission(facts, out);
+    write_description(facts, out);
+    write_complexity(facts->model, out);
+    author_write(facts->author, "external_datasets", 2, "null", out);
+    author_write(facts->author, "source_code", 2, "null", out);
+    buffer_format(out, "results:\n  development_dataset:%s%s",
+                  facts->results[0] != '\0' ? "\n" : " {}\n", facts->results);
+}

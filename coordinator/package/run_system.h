@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The systems of a finished run as its folder shows them: their official files, the model that
+// made them, and their figures on development data. Reads files only; the run may be anybody's.
+#ifndef AUSCULT_PACKAGE_RUN_SYSTEM_H
+#define AUSCULT_PACKAGE_RUN_SYSTEM_H
+
+#include "common/base/limits.h"
+#include "common/base/settings.h"
+#include "common/model/shape.h"
+#include "coordinator/package/archive.h"
+
+typedef struct RunSystem {
+    const char *run;                // folder; borrowed
+    char name[LIMIT_NAME_BYTES];    // of its outputs: "seed_2"; "" for the primary one
+    char outputs[LIMIT_PATH_BYTES]; // RUN/outputs or RUN/outputs/<name>
+    char files[LIMIT_PATH_BYTES];   // .../submission/task2/<label>, its official files
+} RunSystem;
+
+typedef struct RunSystems {
+    RunSystem *items; // (count) the primary one first, then by name
+    size_t count;
+} RunSystems;
+
+// What of the model a meta.yaml tells.
+typedef struct RunModel {
+    Settings settings; // of the system
+    Shape shape;
+    int32_t rate_hz; // 0 where clips are log-mels
+} RunModel;
+
+// Adds the run's systems. STATUS_NOT_FOUND: it has no official files (yet).
+Status run_systems_find(const char *run, RunSystems *systems);
+void run_systems_done(RunSystems *systems);
+
+// Adds the system's score and decision files as `folder`/name.
+Status run_system_add_files(const RunSystem *system, const char *folder, Archive *archive);
+// Rows of the score files that stand for clips without a score: they got their machine's median.
+// `ret_names` gets the first few for people.
+Status run_system_count_left_out(const RunSystem *system, size_t *ret_count, Buffer *ret_names);
+// From a model of one of the machines that are handed in. STATUS_NOT_FOUND when none is there.
+Status run_system_model(const RunSystem *system, RunModel *ret_model);
+// Appends meta.yaml's lines "machine: {...}" of every machine with labels, in per cent, `indent`
+// blanks before each, from the report of that system in the run `dev_run`, or of its primary one
+// where it has no system of that name. *ret_count machines, which may be 0.
+Status run_system_results(const RunSystem *system, const char *dev_run, int indent, Buffer *out,
+                          size_t *ret_count);
+
+#endif
