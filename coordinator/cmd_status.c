@@ -8,21 +8,34 @@
 #include "common/base/file.h"
 #include "common/base/limits.h"
 #include "common/base/log.h"
+#include "common/base/text.h"
 #include "coordinator/commands.h"
+#include "coordinator/journal/journal.h"
 #include "coordinator/plan/status_file.h"
 
 static const char HELP[] =
     "usage: auscult status RUN [--json]\n"
     "\n"
-    "Says how far the run in the folder RUN is, whether somebody works on it, and how much room\n"
-    "it takes.\n"
+    "Says how far the run in the folder RUN is, whether somebody works on it, whether its journal\n"
+    "is whole (only its head is looked at while somebody does), and how much room it takes.\n"
+    "Changes nothing, and does not disturb who works on it.\n"
     "\n"
     "  --json      as one JSON object\n"
     "  -h, --help  print this help\n"
     "\n"
-    "Exit status: 0 it is being worked on or done, 1 it can be continued, 2 usage, 3 no run.\n";
+    "Exit status: 0 it is being worked on or done, 1 it can be continued, 2 usage, 3 no run, or\n"
+    "its journal cannot be used as it is.\n";
 
 enum { EXIT_CONTINUABLE = 1, EXIT_WRONG_USAGE = 2, EXIT_NO_RUN = 3 };
+
+// What there is to say of a run.
+typedef struct View {
+    const char *run;
+    Buffer text; // of status.json
+    StatusFacts facts;
+    bool is_alive;
+    char trouble[LIMIT_MESSAGE_BYTES]; // with its journal; empty: none
+} View;
 
 typedef struct Sizes {
     uint64_t models, outputs, logs, all; // bytes on disk
@@ -40,21 +53,28 @@ static Sizes measure(const char *run) {
                    .all = file_tree_bytes(run)};
 }
 
-static void print_json(const Buffer *text, bool is_alive, const Sizes *sizes) {
-    const char *json = buffer_cstr(text);
+static void print_json(const View *view, const Sizes *sizes) {
+    Buffer journal = BUFFER_EMPTY;
+    const char *json = buffer_cstr(&view->text);
     const char *end = strrchr(json, '\n');
     while (end > json && (*end == '\n' || *end == '}')) {
         end--;
     }
-    printf("%.*s,\n  \"is_alive\": %s,\n  \"bytes\": %llu,\n  \"bytes_models\": %llu\n}\n",
-           (int)(end - json + 1), json, is_alive ? "true" : "false", (unsigned long long)sizes->all,
-           (unsigned long long)sizes->models);
+    buffer_json(&journal, view->trouble[0] != '\0' ? view->trouble : "ok");
+    printf("%.*s,\n  \"is_alive\": %s,\n  \"journal\": %s,\n  \"bytes\": %llu,\n"
+           "  \"bytes_models\": %llu\n}\n",
+           (int)(end - json + 1), json, view->is_alive ? "true" : "false", buffer_cstr(&journal),
+           (unsigned long long)sizes->all, (unsigned long long)sizes->models);
+    buffer_done(&journal);
 }
 
-static void print_text(const char *run, const StatusFacts *facts, bool is_alive,
-                       const Sizes *sizes) {
-    if (is_alive) {
-        printf("%s: running (%s), %llu worker%s\n", run, facts->stage,
+static void print_headline(const View *view) {
+    const StatusFacts *facts = &view->facts;
+    if (view->trouble[0] != '\0') {
+        printf("%s: %s, but its journal cannot be used\n", view->run,
+               view->is_alive ? "running" : run_state_text(facts->state));
+    } else if (view->is_alive) {
+        printf("%s: running (%s), %llu worker%s\n", view->run, facts->stage,
                (unsigned long long)facts->workers, facts->workers == 1 ? "" : "s");
         if (facts->models_stranded > 0) {
             printf("  waiting         %llu model%s, for a worker that can read the data\n",
@@ -62,11 +82,16 @@ static void print_text(const char *run, const StatusFacts *facts, bool is_alive,
                    facts->models_stranded == 1 ? "" : "s");
         }
     } else if (facts->state == RUN_DONE) {
-        printf("%s: done\n", run);
+        printf("%s: done\n", view->run);
     } else {
-        printf("%s: %s; to continue: auscult run --out %s\n", run,
-               facts->state == RUN_RUNNING ? "killed" : run_state_text(facts->state), run);
+        printf("%s: %s; to continue: auscult run --out %s\n", view->run,
+               facts->state == RUN_RUNNING ? "killed" : run_state_text(facts->state), view->run);
     }
+}
+
+static void print_text(const View *view, const Sizes *sizes) {
+    const StatusFacts *facts = &view->facts;
+    print_headline(view);
     printf("  clips read      %llu of %llu\n", (unsigned long long)facts->clips_read,
            (unsigned long long)facts->clips);
     printf("  epochs trained  %llu of %llu\n", (unsigned long long)facts->epochs_trained,
@@ -80,24 +105,38 @@ static void print_text(const char *run, const StatusFacts *facts, bool is_alive,
            (double)sizes->logs / 1e6);
 }
 
+static void look_at_journal(View *view) {
+    char path[LIMIT_PATH_BYTES];
+    Status status = file_join(path, sizeof path, view->run, "journal.db");
+    if (status == STATUS_OK) {
+        status = journal_look(path, view->is_alive);
+    }
+    if (status != STATUS_OK) {
+        text_copy(view->trouble, sizeof view->trouble, status_message());
+    }
+}
+
 static int show(const char *run, bool is_json) {
-    Buffer text = BUFFER_EMPTY;
-    StatusFacts facts;
-    bool is_alive = false;
-    Status status = status_file_read(run, &text, &facts, &is_alive);
+    View view = {.run = run, .text = BUFFER_EMPTY};
+    Status status = status_file_read(run, &view.text, &view.facts, &view.is_alive);
     if (status != STATUS_OK) {
         log_error("%s is no run: %s", run, status_message());
-        buffer_done(&text);
+        buffer_done(&view.text);
         return EXIT_NO_RUN;
     }
+    look_at_journal(&view);
     Sizes sizes = measure(run);
     if (is_json) {
-        print_json(&text, is_alive, &sizes);
+        print_json(&view, &sizes);
     } else {
-        print_text(run, &facts, is_alive, &sizes);
+        print_text(&view, &sizes);
     }
-    buffer_done(&text);
-    return is_alive || facts.state == RUN_DONE ? 0 : EXIT_CONTINUABLE;
+    buffer_done(&view.text);
+    if (view.trouble[0] != '\0') {
+        log_error("%s", view.trouble);
+        return EXIT_NO_RUN;
+    }
+    return view.is_alive || view.facts.state == RUN_DONE ? 0 : EXIT_CONTINUABLE;
 }
 
 int cmd_status(int argc, char **argv) {

@@ -15,6 +15,7 @@
 #include "common/base/limits.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "coordinator/journal/check.h"
 #include "coordinator/journal/key_index.h"
 #include "coordinator/journal/writer.h"
 
@@ -75,21 +76,10 @@ static Status load_failure(void *context, uint64_t number, Digest key, uint32_t 
 
 // The lock file keeps the number of the last coordinator, so that an old copy of the journal, or
 // one whose log is lost, is not taken for the whole run.
-static Status check_age(Journal *journal, const RunLockPast *past, bool takes_older,
-                        const char *path) {
+static Status compare_with_lock(Journal *journal, const RunLockPast *past, const char *path) {
     uint32_t newest = 0;
     Status status = store_newest_incarnation(journal->store, &newest);
-    if (status != STATUS_OK || newest >= past->number || takes_older) {
-        return status;
-    }
-    return status_set(
-        STATUS_FORMAT,
-        "journal %s is older than the run: it knows %u coordinators, and %u have "
-        "worked on it, so it is an old copy, or its log %s-wal was damaged or left "
-        "behind: put the newest journal.db back, with its journal.db-wal if there is "
-        "one; or go on from what it knows with --update, which does the rest anew; or "
-        "begin anew with --restart, which keeps this run aside",
-        path, newest, past->number, file_name(path));
+    return status == STATUS_OK ? check_age(path, newest, past->number) : status;
 }
 
 static Status load(Journal *journal) {
@@ -112,17 +102,6 @@ static Status load(Journal *journal) {
 static Status begin_incarnation(Journal *journal, const RunLockPast *past) {
     Status status = store_begin_incarnation(journal->store, past->number, &journal->incarnation);
     return status == STATUS_OK ? run_lock_sign(journal->lock, journal->incarnation) : status;
-}
-
-static Status check_is_there(const char *path) {
-    FileFacts facts;
-    bool is_there = file_facts(path, &facts) == STATUS_OK && facts.size_bytes > 0;
-    return is_there ? STATUS_OK
-                    : status_set(STATUS_FORMAT,
-                                 "journal %s is gone or empty, although this run has been worked "
-                                 "on: put a copy of it back, or begin anew with --restart, which "
-                                 "keeps this run aside",
-                                 path);
 }
 
 // Signs the lock file, before the database is touched if there may be one who has it open.
@@ -158,8 +137,8 @@ static Status open_parts(Journal *journal, const char *path, bool takes_older) {
         status = run_lock_sign(journal->lock, 0);
         store_guard(journal->store, journal->lock);
     }
-    if (status == STATUS_OK) {
-        status = check_age(journal, &past, takes_older, path);
+    if (status == STATUS_OK && !takes_older) {
+        status = compare_with_lock(journal, &past, path);
     }
     if (status == STATUS_OK) {
         status = load(journal);

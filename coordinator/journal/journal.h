@@ -31,6 +31,12 @@ Status journal_open(const char *path, Journal **ret);
 Status journal_open_older(const char *path, Journal **ret);
 // Writes what is queued, then closes; a run that was lost is left as it is.
 void journal_close(Journal *journal);
+// Looks at a run's journal without taking the run: nothing is written, made or locked, and whoever
+// works on it does not notice. Reads all of it when nobody does (`is_at_work`: somebody does as far
+// as the caller knows; the lock is asked too), its head otherwise. STATUS_FORMAT and
+// STATUS_MISMATCH as for journal_open; STATUS_IO. A process that has the journal open itself must
+// not ask.
+Status journal_look(const char *path, bool is_at_work);
 // What people should know of the journal as it was found; NULL: nothing. Borrowed.
 const char *journal_warning(const Journal *journal);
 

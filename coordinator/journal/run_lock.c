@@ -104,6 +104,27 @@ static Status open_and_lock(RunLock *lock) {
     return fcntl(lock->fd, F_OFD_SETLK, &whole) == 0 ? STATUS_OK : refuse(lock, errno);
 }
 
+static RunLockPast past_of(int fd) {
+    char text[TEXT_BYTES];
+    read_text(fd, text);
+    return (RunLockPast){.was_there = text[0] != '\0',
+                         .was_closed = strstr(text, " closed ") != NULL,
+                         .number = number_in(text)};
+}
+
+Status run_lock_look(const char *path, RunLockPast *ret_past, bool *ret_is_held) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return status_set(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "cannot read %s: %s",
+                          path, strerror(errno));
+    }
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    *ret_is_held = fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+    *ret_past = past_of(fd);
+    close(fd);
+    return STATUS_OK;
+}
+
 Status run_lock_take(const char *path, RunLock **ret, RunLockPast *ret_past) {
     RunLock *lock = mem_new(1, sizeof *lock);
     if (lock == NULL) {
@@ -130,11 +151,7 @@ Status run_lock_take(const char *path, RunLock **ret, RunLockPast *ret_past) {
         mem_free(lock);
         return status;
     }
-    char past[TEXT_BYTES];
-    read_text(lock->fd, past);
-    *ret_past = (RunLockPast){.was_there = past[0] != '\0',
-                              .was_closed = strstr(past, " closed ") != NULL,
-                              .number = number_in(past)};
+    *ret_past = past_of(lock->fd);
     *ret = lock;
     return STATUS_OK;
 }

@@ -26,6 +26,9 @@ typedef struct RunLockPast {
 // coordinator holds it (named by host and process), or no locks are to be had here (with what can
 // be done about it).
 Status run_lock_take(const char *path, RunLock **ret, RunLockPast *ret_past);
+// Reads what the file says and whether somebody holds it, and changes nothing. STATUS_NOT_FOUND
+// when there is none, STATUS_IO.
+Status run_lock_look(const char *path, RunLockPast *ret_past, bool *ret_is_held);
 // Writes into the file that this process has the run from now on, as coordinator `number`. That the
 // file keeps the number shows a journal that is older than the run. STATUS_IO.
 Status run_lock_sign(RunLock *lock, uint32_t number);

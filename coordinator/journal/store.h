@@ -23,6 +23,10 @@ typedef struct Store Store;
 // migrated, after a copy beside it ("journal.db" -> "journal-v1.db"). `lock`, borrowed, is as for
 // store_guard. STATUS_IO; STATUS_FORMAT: damaged; STATUS_MISMATCH: of a newer version.
 Status store_open(const char *path, bool is_network, const RunLock *lock, Store **ret);
+// Opens the file only to read it, as it is: nothing is written, made or locked, and an older
+// version is not migrated (*ret_is_older; then no rows can be read). Nobody may be writing. Errors
+// as for store_open; what another has left unfinished is STATUS_AGAIN.
+Status store_open_to_look(const char *path, bool *ret_is_older, Store **ret);
 // Accepts NULL. After a loss the file is not touched, nor is the memory given back.
 void store_close(Store *store);
 

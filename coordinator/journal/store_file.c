@@ -7,8 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "coordinator/journal/check.h"
 #include "coordinator/journal/schema.h"
 #include "coordinator/journal/seal.h"
 
@@ -20,10 +22,7 @@ Status store_failed(const Store *store, int code) {
     switch (code & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        return status_set(STATUS_FORMAT,
-                          "journal %s is damaged (%s): put a copy of it back, or begin anew with "
-                          "--restart, which keeps this run aside",
-                          store->path, why);
+        return check_damaged(store->path, why);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return status_set(STATUS_IO, "journal %s is in use by another program", store->path);
@@ -41,10 +40,9 @@ Status store_failed(const Store *store, int code) {
 }
 
 Status store_damaged(const Store *store, const char *what, uint64_t number) {
-    return status_set(STATUS_FORMAT,
-                      "journal %s is damaged (%s %llu): put a copy of it back, or begin anew with "
-                      "--restart, which keeps this run aside",
-                      store->path, what, (unsigned long long)number);
+    char why[128];
+    snprintf(why, sizeof why, "%s %llu", what, (unsigned long long)number);
+    return check_damaged(store->path, why);
 }
 
 Status store_run(Store *store, const char *sql) {
@@ -203,22 +201,18 @@ static Status copy_aside(Store *store, int version) {
     return status;
 }
 
-static Status check_version(Store *store, int64_t *ret_version) {
+static Status read_version(Store *store, int64_t *ret_version) {
     Status status = store_query(store, "PRAGMA user_version", ret_version);
-    if (status != STATUS_OK || *ret_version <= SCHEMA_VERSION) {
-        return status;
-    }
-    return status_set(STATUS_MISMATCH,
-                      "journal %s was written by a newer version of auscult (its format is %lld, "
-                      "this program knows %d): continue with that version, or begin anew with "
-                      "--restart, which keeps this run aside",
-                      store->path, (long long)*ret_version, SCHEMA_VERSION);
+    return status == STATUS_OK ? check_version(store->path, *ret_version) : status;
 }
 
 // In one transaction: a coordinator that is killed in the middle of it leaves the file as it was.
 static Status migrate(Store *store) {
     int64_t version = 0;
-    Status status = check_version(store, &version);
+    Status status = read_version(store, &version);
+    if (status == STATUS_OK && store->lock != NULL) {
+        status = check_has_tables(store->path, version);
+    }
     if (status != STATUS_OK || version == SCHEMA_VERSION) {
         return status;
     }
@@ -250,15 +244,12 @@ static Status set_modes(Store *store, bool is_network) {
                                          "BEGIN EXCLUSIVE; COMMIT;");
 }
 
-static Status open_database(Store *store, const char *path) {
+// `path` as the file's name, or as a URI that says more (then `flags` say so).
+static Status open_database(Store *store, const char *path, int flags, const char *vfs) {
     enum { FUNCTION_FLAGS = SQLITE_UTF8 | SQLITE_DETERMINISTIC };
-    if (snprintf(store->path, sizeof store->path, "%s", path) >= (int)sizeof store->path) {
-        return status_set(STATUS_LIMIT, "path too long: %s", path);
-    }
     // Its callers keep threads apart, and nobody asks it how much memory it has.
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-    int code = sqlite3_open_v2(path, &store->database, flags, NULL);
+    int code = sqlite3_open_v2(path, &store->database, flags | SQLITE_OPEN_NOMUTEX, vfs);
     if (code == SQLITE_OK) {
         code = sqlite3_create_function(store->database, "seal_of", 3, FUNCTION_FLAGS, NULL, seal_of,
                                        NULL, NULL);
@@ -270,6 +261,12 @@ static Status open_database(Store *store, const char *path) {
     return code == SQLITE_OK ? STATUS_OK : store_failed(store, code);
 }
 
+static Status set_path(Store *store, const char *path) {
+    return snprintf(store->path, sizeof store->path, "%s", path) < (int)sizeof store->path
+               ? STATUS_OK
+               : status_set(STATUS_LIMIT, "path too long: %s", path);
+}
+
 Status store_open(const char *path, bool is_network, const RunLock *lock, Store **ret) {
     Store *store = mem_new(1, sizeof *store);
     if (store == NULL) {
@@ -277,7 +274,10 @@ Status store_open(const char *path, bool is_network, const RunLock *lock, Store 
     }
     store->is_network = is_network;
     store->lock = lock;
-    Status status = open_database(store, path);
+    Status status = set_path(store, path);
+    if (status == STATUS_OK) {
+        status = open_database(store, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+    }
     if (status == STATUS_OK) {
         status = set_modes(store, is_network);
     }
@@ -294,6 +294,90 @@ Status store_open(const char *path, bool is_network, const RunLock *lock, Store 
     *ret = store;
     return STATUS_OK;
 }
+
+// ---- looking on ----
+
+static uint64_t size_beside(const Store *store, const char *end) {
+    char path[LIMIT_PATH_BYTES + 16];
+    FileFacts facts;
+    snprintf(path, sizeof path, "%s%s", store->path, end);
+    return file_facts(path, &facts) == STATUS_OK ? facts.size_bytes : 0;
+}
+
+// Whether a coordinator on a network file system was killed in a transaction: the rollback journal
+// begins with the file format's magic until it is used up.
+static bool is_unfinished(const Store *store) {
+    char path[LIMIT_PATH_BYTES + 16];
+    unsigned char head = 0;
+    snprintf(path, sizeof path, "%s-journal", store->path);
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) {
+        return false;
+    }
+    bool is_used = fread(&head, 1, 1, file) == 1 && head == 0xd9;
+    fclose(file);
+    return is_used;
+}
+
+// "file:PATH?immutable=1", with every other byte than those of plain names as %XX.
+static void immutable_uri(const char *path, char *out) {
+    static const char PLAIN[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-";
+    char *end = out + sprintf(out, "file:");
+    for (const char *c = path; *c != '\0'; c++) {
+        end += sprintf(end, strchr(PLAIN, *c) != NULL ? "%c" : "%%%02X", (unsigned char)*c);
+    }
+    strcpy(end, "?immutable=1");
+}
+
+// Without a log the file is all there is. With one, both are read without locks, the log's index in
+// this process's memory, and nothing is written back at the end.
+static Status open_to_read(Store *store) {
+    char uri[3 * LIMIT_PATH_BYTES + 32];
+    if (size_beside(store, "-wal") == 0) {
+        immutable_uri(store->path, uri);
+        return open_database(store, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
+    }
+    Status status = open_database(store, store->path, SQLITE_OPEN_READONLY, "unix-none");
+    if (status == STATUS_OK) {
+        sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        status = store_run(store, "PRAGMA locking_mode = EXCLUSIVE");
+    }
+    return status;
+}
+
+Status store_open_to_look(const char *path, bool *ret_is_older, Store **ret) {
+    Store *store = mem_new(1, sizeof *store);
+    if (store == NULL) {
+        return STATUS_MEMORY;
+    }
+    int64_t version = 0;
+    Status status = set_path(store, path);
+    if (status == STATUS_OK && is_unfinished(store)) {
+        status = status_set(STATUS_AGAIN, "%s has an unfinished transaction", path);
+    }
+    if (status == STATUS_OK) {
+        status = open_to_read(store);
+    }
+    if (status == STATUS_OK) {
+        status = read_version(store, &version);
+    }
+    if (status == STATUS_OK) {
+        status = check_has_tables(path, version);
+    }
+    if (status == STATUS_OK && version == SCHEMA_VERSION) {
+        status = store_prepare(store);
+    }
+    if (status != STATUS_OK) {
+        store_close(store);
+        return status;
+    }
+    *ret_is_older = version < SCHEMA_VERSION;
+    *ret = store;
+    return STATUS_OK;
+}
+
+// ---- closing ----
 
 void store_guard(Store *store, const RunLock *lock) {
     store->lock = lock;

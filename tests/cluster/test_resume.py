@@ -302,6 +302,29 @@ def test_clean_removes_what_belongs_to_nothing_any_more(folder):
     check_has(auscult("clean", folder, expect=3).err, "no run")
 
 
+JOURNAL_FILES = ("journal.db", "journal.db-wal", "journal.db-shm", "journal.db-journal",
+                 "journal.lock")
+
+
+def read_files(folder, names):
+    """What is there, by name; not what is not."""
+    found = {}
+    for name in names:
+        if os.path.exists(f"{folder}/{name}"):
+            with open(f"{folder}/{name}", "rb") as file:
+                found[name] = file.read()
+    return found
+
+
+def write_files(folder, files):
+    for name in JOURNAL_FILES:
+        if name in files:
+            with open(f"{folder}/{name}", "wb") as file:
+                file.write(files[name])
+        elif os.path.exists(f"{folder}/{name}"):
+            os.remove(f"{folder}/{name}")
+
+
 def test_status_tells_how_far_a_run_is_while_it_runs_and_after(folder):
     data = make_data(f"{folder}/data", ("fan",))
     out = f"{folder}/run"
@@ -325,6 +348,79 @@ def test_status_tells_how_far_a_run_is_while_it_runs_and_after(folder):
     facts = json.loads(auscult("status", out, "--json").out)
     check(facts["state"] == "done" and facts["clips_scored"] == 20 and not facts["is_alive"] and
           facts["bytes"] > facts["bytes_models"] > 100000, str(facts))
+
+
+def test_status_sees_what_has_become_of_the_journal(folder):
+    data, out = copy_finished(folder, 1)
+    again(data, out)
+    journal = f"{out}/journal.db"
+    whole = read_files(out, JOURNAL_FILES)
+    check_has(auscult("status", out).out, f"{out}: done")
+    check(read_files(out, JOURNAL_FILES) == whole, "status has touched the journal")
+
+    def flip_in_an_answer():
+        with open(journal, "r+b") as file:
+            key = sqlite3.connect(f"file:{journal}?mode=ro", uri=True).execute(
+                "SELECT key FROM answer WHERE number = 2").fetchone()[0]
+            at = whole["journal.db"].index(key)
+            file.seek(at)
+            file.write(bytes([key[0] ^ 4]))
+
+    def make_newer():
+        base = sqlite3.connect(journal)
+        base.execute("PRAGMA user_version = 99")
+        base.close()
+
+    def put_an_old_one_back():
+        again(data, out)
+        with open(journal, "wb") as file:
+            file.write(whole["journal.db"])
+
+    for harm, word in ((flip_in_an_answer, "damaged (answer 2)"),
+                       (lambda: os.truncate(journal, 5000), "damaged"),
+                       (lambda: os.truncate(journal, 0), "gone or empty"),
+                       (lambda: os.remove(journal), "gone or empty"),
+                       (make_newer, "newer version"), (put_an_old_one_back, "older than the run")):
+        harm()
+        harmed = read_files(out, JOURNAL_FILES)
+        result = auscult("status", out, expect=3)
+        check_has(result.out, "done, but its journal cannot be used", "clips read      12 of 12")
+        check_has(result.err, "journal.db", word, "--restart")
+        check_has(json.loads(auscult("status", out, "--json", expect=3).out)["journal"], word)
+        check(read_files(out, JOURNAL_FILES) == harmed, "status has touched the journal")
+        # What it says is what a run says that is to be continued.
+        check(result.err in auscult("run", "--out", out, expect=3).err, result.err)
+        write_files(out, whole)
+    check_has(auscult("status", out).out, f"{out}: done")
+
+
+def test_status_reads_the_log_of_a_killed_run_and_leaves_it(folder):
+    data = make_data(f"{folder}/data", ("fan",))
+    out = f"{folder}/run"
+    process = Process(AUSCULT, "run", "--data", data, "--out", out, "--local", "1", *TINY, "--set",
+                      "epochs=5000")
+    wait_until(lambda: not process.is_running() or "train " in process.said()[1], "it trains")
+    for _ in range(20):  # harmless to who works on it
+        auscult("status", out, expect=None)
+    process.check_running()
+    os.truncate(f"{out}/journal.db", 0)
+    check_has(auscult("status", out, expect=3).out, "running, but its journal cannot be used")
+    process.signal(signal.SIGKILL)
+    process.wait()
+    shutil.rmtree(out)
+    process = Process(AUSCULT, "run", "--data", data, "--out", out, "--local", "1", *TINY, "--set",
+                      "epochs=5000")
+    wait_until(lambda: not process.is_running() or "train " in process.said()[1], "it trains")
+    process.signal(signal.SIGKILL)
+    process.wait()
+    whole = read_files(out, JOURNAL_FILES)
+    check(len(whole["journal.db-wal"]) > 0, "there is no log")
+    check_has(auscult("status", out, expect=1).out, "killed; to continue")
+    check(read_files(out, JOURNAL_FILES) == whole, "status has touched the journal")
+    os.remove(f"{out}/journal.db-wal")
+    check_has(auscult("status", out, expect=3).err, "journal.db-wal was lost", "--restart")
+    write_files(out, whole)
+    auscult("run", "--out", out, "--set", "epochs=3", "--update", "--local", "1")
 
 
 def test_retry_looks_again_at_what_was_left_out(folder):

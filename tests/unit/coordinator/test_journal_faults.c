@@ -786,6 +786,94 @@ TEST(a_migration_that_breaks_anywhere_leaves_the_old_journal) {
     }
 }
 
+// ---- looking on ----
+
+static void die(void) {
+    _exit(0);
+}
+
+// A coordinator in a process of its own that is killed, in the middle of a commit too.
+static void die_at_work(bool in_commit) {
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        Journal *journal = open_here();
+        if (put(journal, 1) == STATUS_OK && in_commit) {
+            at_next_sync = die;
+            (void)put(journal, 2);
+        }
+        die();
+    }
+    CHECK(waitpid(pid, NULL, 0) == pid);
+}
+
+TEST(looking_on_finds_a_killed_run_whole_and_changes_nothing) {
+    for (int i = 0; i < 4; i++) {
+        begin();
+        file_kind = KINDS_OF_DISK[i / 2];
+        die_at_work(i % 2 == 1);
+        Digest before = bytes_of_run();
+        CHECK_OK(journal_look(in_folder("journal.db"), false));
+        CHECK(digest_equal(bytes_of_run(), before));
+        CHECK(!file_exists(in_folder("journal.db-shm")));
+        CHECK(file_exists(in_folder("journal.db-wal")) == (file_kind == 0));
+        file_kind = 0; // nobody is waited for
+        Journal *journal = open_here();
+        CHECK_OK(look_up(journal, 1));
+        journal_close(journal);
+        end();
+    }
+}
+
+TEST(looking_on_does_not_disturb_who_is_at_work) {
+    for (int i = 0; i < 2; i++) {
+        begin();
+        file_kind = KINDS_OF_DISK[i];
+        Journal *journal = open_here();
+        for (uint64_t n = 0; n < 20; n++) {
+            CHECK_OK(put(journal, n));
+            fflush(NULL);
+            pid_t pid = fork(); // closing a file here would drop the locks that SQLite has on it
+            if (pid == 0) {
+                _exit(journal_look(in_folder("journal.db"), false) == STATUS_OK ? 0 : 1);
+            }
+            int how = 0;
+            CHECK(waitpid(pid, &how, 0) == pid && WIFEXITED(how) && WEXITSTATUS(how) == 0);
+        }
+        journal_close(journal);
+        CHECK_OK(journal_look(in_folder("journal.db"), false));
+        end();
+    }
+}
+
+TEST(looking_on_says_what_an_opening_would_say) {
+    static const char *const CHANGES[] = {"UPDATE state SET epoch = 4",
+                                          "UPDATE fact SET value = x'00'",
+                                          "UPDATE answer SET body = x'00' WHERE number = 3",
+                                          "DELETE FROM incarnation", "PRAGMA user_version = 9"};
+    begin();
+    write_some(WRITTEN);
+    Kept kept = keep_files();
+    for (size_t i = 0; i < sizeof CHANGES / sizeof CHANGES[0]; i++) {
+        char said[1024];
+        put_back(&kept, kept.journal.size);
+        run_sql(CHANGES[i]);
+        Status status = journal_look(in_folder("journal.db"), false);
+        CHECK(status != STATUS_OK);
+        snprintf(said, sizeof said, "%s", status_message());
+        CHECK_INT(open_status(), status);
+        CHECK_TEXT(status_message(), said);
+    }
+    // An older one is as good as whole, as it is migrated.
+    drop(&kept);
+    end();
+    begin();
+    write_version_2(3);
+    CHECK_OK(journal_look(in_folder("journal.db"), false));
+    CHECK(!file_exists(in_folder("journal-v2.db")));
+    end();
+}
+
 // ---- two states at once ----
 
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
@@ -905,9 +993,12 @@ TEST_MAIN_LIST(
                             T(a_damaged_failure_is_forgotten_and_said_so_once) T(
                                 an_old_copy_of_the_journal_is_named_and_no_number_comes_twice)
                                 T(a_lost_log_is_named) T(
-                                    states_and_failures_of_version_2_are_kept_and_sealed)
-                                    T(of_two_states_of_a_model_in_one_transaction_the_later_wins) T(
-                                        an_older_journal_is_migrated_after_a_copy)
-                                        T(a_migration_that_breaks_anywhere_leaves_the_old_journal) T(
-                                            failures_are_counted_over_coordinators_until_the_answer)
-                                            T(a_dropped_answer_is_gone_until_it_is_given_anew))
+                                    looking_on_finds_a_killed_run_whole_and_changes_nothing)
+                                    T(looking_on_does_not_disturb_who_is_at_work) T(
+                                        looking_on_says_what_an_opening_would_say)
+                                        T(states_and_failures_of_version_2_are_kept_and_sealed) T(
+                                            of_two_states_of_a_model_in_one_transaction_the_later_wins)
+                                            T(an_older_journal_is_migrated_after_a_copy) T(
+                                                a_migration_that_breaks_anywhere_leaves_the_old_journal)
+                                                T(failures_are_counted_over_coordinators_until_the_answer)
+                                                    T(a_dropped_answer_is_gone_until_it_is_given_anew))
