@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/base/mem.h"
 #include "common/base/text.h"
 #include "coordinator/commands.h"
 
@@ -62,6 +63,7 @@ static int unknown_command(const char *name) {
 }
 
 int main(int argc, char **argv) {
+    mem_start();
     log_set_program("auscult");
     if (argc < 2) {
         print_help(stderr);

@@ -340,6 +340,7 @@ static int work(Options *options, int argc, char **argv) {
 
 int main(int argc, char **argv) {
     Options options = {.give_up_seconds = 60, .leave_seconds = 30};
+    mem_start();
     log_set_program("auscult-worker");
     int parsed = parse_options(argc, argv, &options);
     if (parsed >= 0) {

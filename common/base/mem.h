@@ -7,6 +7,10 @@
 
 #include <stddef.h>
 
+// Once, first of all, by programs that run for long: large blocks that are freed go back to the
+// system, so that memory stays flat.
+void mem_start(void);
+
 // Zeroed memory for `count` items of `size` bytes; NULL and a message when there is none.
 void *mem_new(size_t count, size_t size);
 // As mem_new, on a 64-byte boundary (a cache line, an AVX-512 register).
