@@ -15,7 +15,8 @@
 #include "coordinator/dataset/describe.h"
 
 static const char help[] =
-    "usage: auscult scan --data DIR [--data DIR ...] [--manifest FILE] [--csv FILE|-] [--json]\n"
+    "usage: auscult scan --data DIR [--data DIR ...] [--manifest FILE] [--truth PATH]\n"
+    "                    [--csv FILE|-] [--json]\n"
     "\n"
     "Prints what is understood of the data: a row per machine, a row per clip, and what is left\n"
     "out with its reason. No sound is read.\n"
@@ -25,6 +26,8 @@ static const char help[] =
     "                   Task 2 set of 2020 to 2026; may be given several times\n"
     "  --manifest FILE  take clips and labels from this CSV (as --csv writes it) instead of from\n"
     "                   folders and names; paths in it are relative to a data folder\n"
+    "  --truth PATH     labels of hidden test clips: eval_data_list_YYYY.csv or the evaluator's\n"
+    "                   ground_truth folders\n"
     "  --csv FILE       also write the table of clips as CSV; - writes it to stdout instead\n"
     "  --json           print everything as one JSON object\n"
     "  --summary        print no row per clip\n"
@@ -39,7 +42,7 @@ typedef struct ScanOptions {
     bool summary;
 } ScanOptions;
 
-enum { OPTION_DATA = 256, OPTION_MANIFEST, OPTION_CSV, OPTION_JSON, OPTION_SUMMARY };
+enum { OPTION_DATA = 256, OPTION_MANIFEST, OPTION_TRUTH, OPTION_CSV, OPTION_JSON, OPTION_SUMMARY };
 
 static int usage(const char *what) {
     fprintf(stderr, "auscult scan: %s (see auscult scan --help)\n", what);
@@ -57,6 +60,9 @@ static int take_option(int option, ScanOptions *options) {
         return -1;
     case OPTION_MANIFEST:
         options->dataset.manifest = optarg;
+        return -1;
+    case OPTION_TRUTH:
+        options->dataset.truth = optarg;
         return -1;
     case OPTION_CSV:
         options->csv = optarg;
@@ -82,6 +88,7 @@ static int parse(int argc, char **argv, ScanOptions *options) {
     static const struct option longs[] = {
         {"data", required_argument, NULL, OPTION_DATA},
         {"manifest", required_argument, NULL, OPTION_MANIFEST},
+        {"truth", required_argument, NULL, OPTION_TRUTH},
         {"csv", required_argument, NULL, OPTION_CSV},
         {"json", no_argument, NULL, OPTION_JSON},
         {"summary", no_argument, NULL, OPTION_SUMMARY},

@@ -37,6 +37,7 @@ typedef struct Run {
     char **roots;        // (root_count) absolute; owned, as all below
     uint32_t root_count; // of the command line, or remembered
     char *manifest;      // absolute, NULL for none
+    char *truth;         // of hidden test clips, absolute, NULL for none
     Dataset *dataset;
     Journal *journal;
     Blobs *blobs;

@@ -128,7 +128,8 @@ static Status open_log(Run *run) {
 Status run_scan(Run *run) {
     DatasetOptions options = {.roots = (const char *const *)run->roots,
                               .root_count = run->root_count,
-                              .manifest = run->manifest};
+                              .manifest = run->manifest,
+                              .truth = run->truth};
     return dataset_scan(&options, &run->dataset);
 }
 
@@ -268,6 +269,7 @@ void run_close(Run *run) {
     }
     mem_free(run->roots);
     mem_free(run->manifest);
+    mem_free(run->truth);
     mem_free(run->known);
     buffer_done(&run->config_notes);
     run_record_done(&run->before);

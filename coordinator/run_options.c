@@ -19,6 +19,9 @@ static const char HELP[] =
     "  --data DIR        a folder of machine folders (MACHINE/train, MACHINE/test), such as a\n"
     "                    DCASE Task 2 set of 2020 to 2026; may be given several times\n"
     "  --manifest FILE   take clips and labels from this CSV (as `auscult scan --csv` writes it)\n"
+    "  --truth PATH      labels of hidden test clips, for the reports alone: "
+    "eval_data_list_YYYY.csv\n"
+    "                    or the evaluator's ground_truth folders\n"
     "  --out RUN         the run's folder; made if it is not there\n"
     "  --label NAME      of the submission files (default auscult_task2_1)\n"
     "\n"
@@ -76,6 +79,7 @@ static int usage(const char *command, const char *format, const char *value) {
 enum {
     DATA = 256,
     MANIFEST,
+    TRUTH,
     OUT,
     LABEL,
     LOCAL,
@@ -122,6 +126,9 @@ static int take_option(const char *command, int option, const char *value, RunOp
         return -1;
     case MANIFEST:
         options->manifest = value;
+        return -1;
+    case TRUTH:
+        options->truth = value;
         return -1;
     case OUT:
         options->out = value;
@@ -232,6 +239,7 @@ static int check(const char *command, const RunOptions *options) {
 int run_options_parse(int argc, char **argv, RunOptions *options) {
     static const struct option LONG[] = {{"data", required_argument, NULL, DATA},
                                          {"manifest", required_argument, NULL, MANIFEST},
+                                         {"truth", required_argument, NULL, TRUTH},
                                          {"out", required_argument, NULL, OUT},
                                          {"label", required_argument, NULL, LABEL},
                                          {"local", required_argument, NULL, LOCAL},

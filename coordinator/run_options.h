@@ -16,6 +16,7 @@ typedef struct RunOptions {
     const char *roots[LIMIT_ROOTS]; // as typed
     uint32_t root_count;
     const char *manifest;
+    const char *truth;
     const char *out;
     const char *bind;
     uint32_t local_workers; // UINT32_MAX: not given

@@ -14,6 +14,7 @@
 #define FACT_SETTINGS "settings"
 #define FACT_ROOTS    "roots"
 #define FACT_MANIFEST "manifest"
+#define FACT_TRUTH    "truth"
 #define FACT_DATA     "data"        // large: only looked at when its digest is another
 #define FACT_DIGEST   "data_digest" // of the data set that it tells of
 #define FACT_PROGRAM  "program"     // a digest, then text for people
@@ -42,6 +43,10 @@ static Status add_root(Run *run, char *root) {
     return STATUS_OK;
 }
 
+static Status truth_from_options(Run *run) {
+    return run->options.truth != NULL ? absolute(run->options.truth, &run->truth) : STATUS_OK;
+}
+
 Status run_roots_from_options(Run *run) {
     Status status = STATUS_OK;
     for (uint32_t i = 0; i < run->options.root_count && status == STATUS_OK; i++) {
@@ -54,6 +59,18 @@ Status run_roots_from_options(Run *run) {
     if (status == STATUS_OK && run->options.manifest != NULL) {
         status = absolute(run->options.manifest, &run->manifest);
     }
+    return status == STATUS_OK ? truth_from_options(run) : status;
+}
+
+// A path that the journal may remember.
+static Status path_from_journal(Run *run, const char *fact, char **ret_path) {
+    Buffer text = BUFFER_EMPTY;
+    Status status = STATUS_OK;
+    if (journal_fact(run->journal, fact, &text) == STATUS_OK && text.size > 0) {
+        *ret_path = mem_copy_text(text.bytes);
+        status = *ret_path != NULL ? STATUS_OK : STATUS_MEMORY;
+    }
+    buffer_done(&text);
     return status;
 }
 
@@ -66,12 +83,15 @@ static Status roots_from_journal(Run *run) {
         char *copy = mem_copy_text(line);
         status = copy != NULL ? add_root(run, copy) : STATUS_MEMORY;
     }
-    if (status == STATUS_OK && journal_fact(run->journal, FACT_MANIFEST, &text) == STATUS_OK &&
-        text.size > 0) {
-        run->manifest = mem_copy_text(text.bytes);
-        status = run->manifest != NULL ? STATUS_OK : STATUS_MEMORY;
-    }
     buffer_done(&text);
+    if (status == STATUS_OK) {
+        status = path_from_journal(run, FACT_MANIFEST, &run->manifest);
+    }
+    // A ground truth may come when all else is done.
+    if (status == STATUS_OK) {
+        status = run->options.truth != NULL ? truth_from_options(run)
+                                            : path_from_journal(run, FACT_TRUTH, &run->truth);
+    }
     return status;
 }
 
@@ -223,17 +243,18 @@ static Status write_data(Run *run) {
 }
 
 Status run_write_record(Run *run) {
-    Buffer texts[4] = {BUFFER_EMPTY, BUFFER_EMPTY, BUFFER_EMPTY, BUFFER_EMPTY};
-    static const char *const NAMES[] = {FACT_ROOTS, FACT_MANIFEST, FACT_PROGRAM,
+    Buffer texts[5] = {BUFFER_EMPTY, BUFFER_EMPTY, BUFFER_EMPTY, BUFFER_EMPTY, BUFFER_EMPTY};
+    static const char *const NAMES[] = {FACT_ROOTS, FACT_MANIFEST, FACT_TRUTH, FACT_PROGRAM,
                                         FACT_SETTINGS}; // last: with it the run is begun
     Digest arithmetic = plan_arithmetic(run->fingerprint.digest);
     for (uint32_t i = 0; i < run->root_count; i++) {
         buffer_format(&texts[0], "%s\n", run->roots[i]);
     }
     buffer_text(&texts[1], run->manifest != NULL ? run->manifest : "");
-    buffer_append(&texts[2], arithmetic.bytes, sizeof arithmetic.bytes);
-    run_program_text(run, &texts[2]);
-    settings_write(&run->settings, SETTING_EXECUTION, &texts[3]);
+    buffer_text(&texts[2], run->truth != NULL ? run->truth : "");
+    buffer_append(&texts[3], arithmetic.bytes, sizeof arithmetic.bytes);
+    run_program_text(run, &texts[3]);
+    settings_write(&run->settings, SETTING_EXECUTION, &texts[4]);
     Status status = write_data(run);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         if (status == STATUS_OK) {

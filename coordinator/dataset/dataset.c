@@ -6,6 +6,7 @@
 #include "common/base/limits.h"
 #include "coordinator/dataset/attributes.h"
 #include "coordinator/dataset/builder.h"
+#include "coordinator/dataset/labels.h"
 #include "coordinator/dataset/manifest.h"
 #include "coordinator/dataset/pairing.h"
 #include "coordinator/dataset/sets.h"
@@ -65,6 +66,9 @@ static Status build(Builder *b, Dataset **ret_dataset) {
     }
     if (status == STATUS_OK) {
         status = pairing_settle(b);
+    }
+    if (status == STATUS_OK) {
+        status = labels_apply(b);
     }
     if (status == STATUS_OK && !any_left(b)) {
         status = nothing_found(b);

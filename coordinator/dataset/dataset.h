@@ -67,6 +67,7 @@ typedef struct DatasetOptions {
     const char *const *roots; // (root_count) folders
     uint32_t root_count;      // 1 .. LIMIT_ROOTS
     const char *manifest;     // a CSV file, or NULL: then the folders are walked
+    const char *truth;        // of hidden test clips: file or folder (truth.h), or NULL
 } DatasetOptions;
 
 typedef struct Dataset {
@@ -93,6 +94,7 @@ typedef struct Dataset {
 // With a manifest: its rows are the clips, as dataset_write_csv writes them; the columns path,
 // machine and split are required, an empty or missing other one is taken from the name, and what
 // it says goes before the name. Files are looked at under the roots.
+// With a ground truth, test clips that hide their label get it from there (labels.h).
 // STATUS_NOT_FOUND: a root or the manifest is not there, or no clips at all; STATUS_FORMAT and
 // STATUS_INVALID: the manifest, with its line; STATUS_LIMIT.
 Status dataset_scan(const DatasetOptions *options, Dataset **ret_dataset);

@@ -259,6 +259,16 @@ def test_a_runs_submission_is_what_the_evaluators_of_2023_and_2024_read(folder):
         check(len(ours["systems"]) == 1 and ours["systems"][0]["rank"] == 1, f"{ours}")
         results.append(ours["systems"][0])
     check(results[0]["sections"] == results[1]["sections"], "the run and its copy differ")
+    auscult("run", "--out", f"{folder}/run", "--truth", folder, "--local", "1")
+    auscult("evaluate", "--scores", f"{folder}/run", "--truth", folder, "--results", f"{folder}/out")
+    with open(f"{folder}/run/outputs/result.csv") as written, open(
+            f"{folder}/out/{os.path.basename(system)}/result.csv") as judged:
+        check(written.read() == judged.read(), "a run that was given the truth says something else")
+    with open(f"{folder}/run/outputs/result.csv") as before:
+        first = before.read()
+    auscult("run", "--out", f"{folder}/run", "--local", "1")  # which remembers it
+    with open(f"{folder}/run/outputs/result.csv") as after:
+        check(after.read() == first, "the ground truth was forgotten")
     try:
         check_system(results[0], ask_peer(folder)[f"us/{os.path.basename(system)}"])
     except Skip as why:

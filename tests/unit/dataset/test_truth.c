@@ -182,6 +182,54 @@ TEST(a_development_set_is_its_own_ground_truth) {
     tree_end();
 }
 
+// ---- given to a scan ----
+
+static Dataset *scan_with_truth(const char *path) {
+    char truth[512];
+    snprintf(truth, sizeof truth, "%s", tree_path(path));
+    const char *root = tree;
+    DatasetOptions options = {.roots = &root, .root_count = 1, .truth = truth};
+    Dataset *dataset = NULL;
+    CHECK_OK(dataset_scan(&options, &dataset));
+    return dataset;
+}
+
+TEST(a_scan_labels_hidden_test_clips_and_no_others) {
+    tree_begin();
+    put("eval_data/raw/fan/train/section_00_source_train_normal_0000_v_1.wav");
+    put("eval_data/raw/fan/test/section_00_0000.wav");
+    put("eval_data/raw/fan/test/section_00_0001.wav");
+    put("dev_data/raw/valve/test/section_00_source_test_normal_0000_v_1.wav");
+    put_text("list.csv", "fan\n"
+                         "section_00_0000.wav,section_00_target_test_anomaly_0007_v_2.wav\n"
+                         "section_00_0001.wav,none\n");
+    Dataset *dataset = scan_with_truth("list.csv");
+    const Clip *clip = clip_of(dataset, "eval_data/raw/fan/test/section_00_0000.wav");
+    CHECK_INT(clip->label, LABEL_ANOMALY);
+    CHECK_INT(clip->domain, DOMAIN_TARGET);
+    CHECK_TEXT(attributes_text(clip), "v=2");
+    clip = clip_of(dataset, "eval_data/raw/fan/test/section_00_0001.wav");
+    CHECK_INT(clip->label, LABEL_UNKNOWN);
+    CHECK_WARNING(dataset, "list.csv:3: this name tells neither");
+    CHECK_NOTE(dataset, "1 test clips have their labels from the ground truth");
+    dataset_free(dataset);
+    tree_end();
+}
+
+TEST(a_scan_warns_of_labels_that_contradict_or_fit_nothing) {
+    tree_begin();
+    put("fan/test/section_00_source_test_normal_0000_v_1.wav");
+    put_text("g/ground_truth_data/ground_truth_fan_section_00_test.csv",
+             "section_00_source_test_normal_0000_v_1.wav,1\n");
+    Dataset *dataset = scan_with_truth("g");
+    CHECK_INT(clip_of(dataset, "fan/test/section_00_source_test_normal_0000_v_1.wav")->label,
+              LABEL_NORMAL);
+    CHECK_WARNING(dataset, "test.csv:1: suspicious");
+    CHECK_WARNING(dataset, "labels none of the test clips");
+    dataset_free(dataset);
+    tree_end();
+}
+
 // ---- contradictions ----
 
 TEST(the_evaluator_is_believed_before_a_list_and_both_are_named) {
@@ -319,9 +367,12 @@ TEST(every_failed_allocation_is_reported_and_leaks_nothing) {
 }
 
 TEST_MAIN_LIST(
-    T(a_list_names_machines_and_pairs_of_names) T(a_list_of_2020_has_a_third_column_and_no_domains)
-        T(folders_of_the_evaluator_are_found_below_and_joined)
-            T(files_of_2021_say_the_domain_in_their_names)
+    T(a_scan_labels_hidden_test_clips_and_no_others) T(
+        a_scan_warns_of_labels_that_contradict_or_fit_nothing)
+        T(a_list_names_machines_and_pairs_of_names) T(
+            a_list_of_2020_has_a_third_column_and_no_domains)
+            T(folders_of_the_evaluator_are_found_below_and_joined) T(
+                files_of_2021_say_the_domain_in_their_names)
                 T(a_correspondence_file_is_read_in_either_order) T(
                     renamed_copies_give_their_labels_by_content)
                     T(a_development_set_is_its_own_ground_truth) T(
