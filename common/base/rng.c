@@ -72,10 +72,11 @@ double rng_uniform(Rng *rng) {
 
 // Lemire's method: the multiply maps to the range, the rejected few remove the bias.
 uint32_t rng_below(Rng *rng, uint32_t bound) {
-    uint32_t reject = (uint32_t)(-bound) % bound;
     for (;;) {
         uint64_t product = (uint64_t)rng_u32(rng) * bound;
-        if ((uint32_t)product >= reject) {
+        uint32_t low = (uint32_t)product;
+        // The division is for the few that may be among the rejected.
+        if (low >= bound || low >= (uint32_t)(-bound) % bound) {
             return (uint32_t)(product >> 32);
         }
     }

@@ -135,6 +135,19 @@ static void end_group(Curve curves[CURVES], double counts[DOMAINS][2], double ma
     curve_add(&curves[ALL], normals, anomalies, above, anomalies, max_fpr);
 }
 
+// A group of one clip, as nearly all are: what end_group would do, without looking at what is not
+// there.
+static void end_single(Curve curves[CURVES], const Ranked *r, double weight, double max_fpr) {
+    if (r->label == 1) {
+        curves[r->domain].anomalies_above += weight;
+        curves[ALL].anomalies_above += weight;
+    } else {
+        double above = curves[ALL].anomalies_above;
+        curve_add(&curves[r->domain], weight, 0, above, 0, max_fpr);
+        curve_add(&curves[ALL], weight, 0, above, 0, max_fpr);
+    }
+}
+
 static double weight_of(const uint32_t *weights, size_t rank) {
     return weights != NULL ? weights[rank] : 1;
 }
@@ -174,12 +187,19 @@ Areas area_ranks_areas(const AreaRanks *ranks, const uint32_t *weights, double m
     Curve curves[CURVES] = {{0}};
     double counts[DOMAINS][2] = {{0}};
     count_all(ranks, weights, curves);
+    bool is_first = true; // of its group
     for (size_t i = 0; i < ranks->count; i++) {
         const Ranked *r = &ranks->ranked[i];
-        counts[r->domain][r->label] += weight_of(weights, i);
-        if (r->last) {
-            end_group(curves, counts, max_fpr);
+        double weight = weight_of(weights, i);
+        if (!is_first || !r->last) {
+            counts[r->domain][r->label] += weight;
+            if (r->last) {
+                end_group(curves, counts, max_fpr);
+            }
+        } else if (weight > 0) {
+            end_single(curves, r, weight, max_fpr);
         }
+        is_first = r->last;
     }
     const Curve *source = &curves[0], *target = &curves[1], *all = &curves[ALL];
     return (Areas){
