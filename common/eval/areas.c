@@ -22,6 +22,7 @@ typedef struct Ranked {
 struct AreaRanks {
     Ranked *ranked; // (count) from the highest score down
     size_t count;
+    size_t single_from; // from this rank on every group is one clip
 };
 
 static int highest_first(const void *a, const void *b) {
@@ -57,6 +58,11 @@ Status area_ranks_new(const MetricClip *clips, size_t count, AreaRanks **ret) {
     for (size_t i = 0; i < ranks->count; i++) {
         ranked[i].last = i + 1 == ranks->count || ranked[i + 1].score != ranked[i].score;
     }
+    ranks->single_from = ranks->count;
+    while (ranks->single_from > 0 && ranked[ranks->single_from - 1].last &&
+           (ranks->single_from == 1 || ranked[ranks->single_from - 2].last)) {
+        ranks->single_from--;
+    }
     *ret = ranks;
     return STATUS_OK;
 }
@@ -79,6 +85,7 @@ size_t area_ranks_clip(const AreaRanks *ranks, size_t rank) {
 
 // ---- the walk ----
 
+enum { LOOK_EVERY = 8 };                   // ranks, for whether only the rest of a walk is left
 enum { DOMAINS = 3, ALL = 3, CURVES = 4 }; // by domain, and all clips together
 
 // One ROC curve, walked from false-positive rate 0 up to max_fpr, and the pairs won under it.
@@ -148,6 +155,16 @@ static void end_single(Curve curves[CURVES], const Ranked *r, double weight, dou
     }
 }
 
+// Whether nothing below changes any area up to max_fpr.
+static bool are_over(const Curve curves[CURVES]) {
+    for (int c = 0; c < CURVES; c++) {
+        if (!curves[c].is_over && curves[c].normals > 0 && curves[c].anomalies > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static double weight_of(const uint32_t *weights, size_t rank) {
     return weights != NULL ? weights[rank] : 1;
 }
@@ -163,6 +180,31 @@ static void count_all(const AreaRanks *ranks, const uint32_t *weights, Curve cur
         curves[d].anomalies = counts[d][1];
         curves[ALL].normals += counts[d][0];
         curves[ALL].anomalies += counts[d][1];
+    }
+}
+
+// The rest of a walk, of single clips, once the areas up to max_fpr are known: nine tenths of it.
+// Without branches, for no processor guesses labels; adding zero changes no bit.
+static void walk_rest(const AreaRanks *ranks, const uint32_t *weights, size_t from,
+                      Curve curves[CURVES]) {
+    double won[DOMAINS] = {0}, alone[DOMAINS] = {0}, above[DOMAINS];
+    double all_above = curves[ALL].anomalies_above;
+    for (int d = 0; d < DOMAINS; d++) {
+        above[d] = curves[d].anomalies_above;
+    }
+    for (size_t i = from; i < ranks->count; i++) {
+        const Ranked *r = &ranks->ranked[i];
+        double weight = weight_of(weights, i), anomalies = weight * r->label;
+        double normals = weight - anomalies;
+        won[r->domain] += normals * all_above;
+        alone[r->domain] += normals * above[r->domain];
+        above[r->domain] += anomalies;
+        all_above += anomalies;
+    }
+    for (int d = 0; d < DOMAINS; d++) {
+        curves[d].won += won[d];
+        curves[d].alone += alone[d];
+        curves[ALL].won += won[d];
     }
 }
 
@@ -189,6 +231,10 @@ Areas area_ranks_areas(const AreaRanks *ranks, const uint32_t *weights, double m
     count_all(ranks, weights, curves);
     bool is_first = true; // of its group
     for (size_t i = 0; i < ranks->count; i++) {
+        if (i % LOOK_EVERY == 0 && i >= ranks->single_from && are_over(curves)) {
+            walk_rest(ranks, weights, i, curves);
+            break;
+        }
         const Ranked *r = &ranks->ranked[i];
         double weight = weight_of(weights, i);
         if (!is_first || !r->last) {
