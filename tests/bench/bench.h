@@ -67,6 +67,7 @@ Status bench_step(Bench *bench);
 Status bench_forward(Bench *bench);
 Status bench_spread(Bench *bench);
 Status bench_memory(Bench *bench);
+Status bench_evaluate(Bench *bench);
 Status bench_tasks(Bench *bench);
 Status bench_losses(Bench *bench);
 Status bench_capacity(Bench *bench);

@@ -16,6 +16,7 @@ FIGURES = {
     "forward": ["forward"],
     "spread": ["spread_256", "spread_1024"],
     "memory": ["memory"],
+    "evaluate": ["evaluate", "evaluate_cpu"],
     "tasks": ["tasks_tcp", "tasks_ipc", "tasks_cpu", "round_trip", "round_trip_p95", "round_trip_over"],
     "losses": ["worker_killed", "worker_stopped_idle", "worker_stopped", "restart_serving", "restart_back",
                "acknowledged_lost", "acknowledged_twice"],

@@ -28,11 +28,11 @@ static const char HELP[] =
     "Times the parts of auscult, in turns with the least that the hardware needs for the same\n"
     "work, and prints both and their ratio (median, least .. most).\n"
     "\n"
-    "  --only PART,...      of logmel, step, forward (one core), spread, memory (real runs), "
-    "tasks,\n"
-    "                       losses, capacity (clusters of empty tasks), soak (only when named)\n"
+    "  --only PART,...      of logmel, step, forward (one core), spread, memory (real runs),\n"
+    "                       evaluate (100 systems' score files), tasks, losses, capacity\n"
+    "                       (clusters of empty tasks), soak (only when named)\n"
     "  --repetitions N      turns of each figure on one core (default 60), of about 10 ms each\n"
-    "  --runs N             runs each way for spread, tasks and losses (default 3)\n"
+    "  --runs N             runs each way for spread, evaluate, tasks and losses (default 3)\n"
     "  --tasks N            empty tasks for figures that take many (default 1000000)\n"
     "  --minutes N          of the soak (default 10)\n"
     "  --kernel NAME        prescott, haswell or skylakex (default: the best of this processor)\n"
@@ -51,11 +51,11 @@ typedef struct Part {
     bool is_wanted;
 } Part;
 
-static Part parts[] = {{"logmel", bench_logmel, true},   {"step", bench_step, true},
-                       {"forward", bench_forward, true}, {"spread", bench_spread, true},
-                       {"memory", bench_memory, true},   {"tasks", bench_tasks, true},
-                       {"losses", bench_losses, true},   {"capacity", bench_capacity, true},
-                       {"soak", bench_soak, false}};
+static Part parts[] = {{"logmel", bench_logmel, true},     {"step", bench_step, true},
+                       {"forward", bench_forward, true},   {"spread", bench_spread, true},
+                       {"memory", bench_memory, true},     {"evaluate", bench_evaluate, true},
+                       {"tasks", bench_tasks, true},       {"losses", bench_losses, true},
+                       {"capacity", bench_capacity, true}, {"soak", bench_soak, false}};
 enum { PARTS = sizeof parts / sizeof parts[0] };
 
 static volatile sig_atomic_t is_stopped;
