@@ -11,12 +11,12 @@
 // A path of the user's and a name or two out of a file.
 #define TEXT_BYTES (LIMIT_PATH_BYTES + LIMIT_MESSAGE_BYTES)
 
-void remarks_done(Remarks *findings) {
-    for (uint32_t i = 0; i < findings->count; i++) {
-        mem_free(findings->items[i].text);
+void remarks_done(Remarks *remarks) {
+    for (uint32_t i = 0; i < remarks->count; i++) {
+        mem_free(remarks->items[i].text);
     }
-    mem_free(findings->items);
-    *findings = REMARKS_EMPTY;
+    mem_free(remarks->items);
+    *remarks = REMARKS_EMPTY;
 }
 
 // What comes out of a file may hold what moves a terminal's cursor.
@@ -28,27 +28,27 @@ static void make_clean(char *text) {
     }
 }
 
-static Status keep(Remarks *findings, RemarkKind kind, const char *text) {
-    if (findings->count == findings->capacity) {
-        uint32_t capacity = findings->capacity + REMARKS_KEPT_MOST;
-        Remark *items = mem_resize(findings->items, capacity, sizeof *items);
+static Status keep(Remarks *remarks, RemarkKind kind, const char *text) {
+    if (remarks->count == remarks->capacity) {
+        uint32_t capacity = remarks->capacity + REMARKS_KEPT_MOST;
+        Remark *items = mem_resize(remarks->items, capacity, sizeof *items);
         if (items == NULL) {
             return STATUS_MEMORY;
         }
-        findings->items = items;
-        findings->capacity = capacity;
+        remarks->items = items;
+        remarks->capacity = capacity;
     }
     char *copy = mem_copy_text(text);
     if (copy == NULL) {
         return STATUS_MEMORY;
     }
-    findings->items[findings->count++] = (Remark){kind, copy};
+    remarks->items[remarks->count++] = (Remark){kind, copy};
     return STATUS_OK;
 }
 
-void remarks_add(Remarks *findings, RemarkKind kind, const char *format, ...) {
+void remarks_add(Remarks *remarks, RemarkKind kind, const char *format, ...) {
     char raw[TEXT_BYTES], text[TEXT_BYTES];
-    if (findings->status != STATUS_OK || ++findings->found[kind] > REMARKS_KEPT_MOST) {
+    if (remarks->status != STATUS_OK || ++remarks->found[kind] > REMARKS_KEPT_MOST) {
         return;
     }
     va_list args;
@@ -57,15 +57,15 @@ void remarks_add(Remarks *findings, RemarkKind kind, const char *format, ...) {
     va_end(args);
     text_fit(text, sizeof text, raw);
     make_clean(text);
-    findings->status = keep(findings, kind, text);
+    remarks->status = keep(remarks, kind, text);
 }
 
-void remarks_add_status(Remarks *findings, RemarkKind kind) {
-    remarks_add(findings, kind, "%s", status_message());
+void remarks_add_status(Remarks *remarks, RemarkKind kind) {
+    remarks_add(remarks, kind, "%s", status_message());
 }
 
-uint32_t remarks_unkept(const Remarks *findings, RemarkKind kind) {
-    uint32_t found = findings->found[kind];
+uint32_t remarks_unkept(const Remarks *remarks, RemarkKind kind) {
+    uint32_t found = remarks->found[kind];
     return found > REMARKS_KEPT_MOST ? found - REMARKS_KEPT_MOST : 0;
 }
 

@@ -35,13 +35,13 @@ typedef struct Remarks {
 
 #define REMARKS_EMPTY ((Remarks){0})
 
-void remarks_done(Remarks *findings);
-void remarks_add(Remarks *findings, RemarkKind kind, const char *format, ...)
+void remarks_done(Remarks *remarks);
+void remarks_add(Remarks *remarks, RemarkKind kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 // Adds this thread's status message.
-void remarks_add_status(Remarks *findings, RemarkKind kind);
+void remarks_add_status(Remarks *remarks, RemarkKind kind);
 // How many of a kind were found and not kept.
-uint32_t remarks_unkept(const Remarks *findings, RemarkKind kind);
+uint32_t remarks_unkept(const Remarks *remarks, RemarkKind kind);
 // "error", "warning", "note"; borrowed for good.
 const char *remark_kind_text(RemarkKind kind);
 

@@ -33,18 +33,18 @@ static Status take(Builder *b, const TruthClip *from, Found *found, uint32_t *la
     return clip->attribute_count == 0 ? take_attributes(b, from, clip) : STATUS_OK;
 }
 
-static Status say_findings(Builder *b, const Findings *findings) {
+static Status say_remarks(Builder *b, const Remarks *remarks) {
     Status status = STATUS_OK;
-    for (uint32_t i = 0; i < findings->count && status == STATUS_OK; i++) {
-        const Finding *finding = &findings->items[i];
-        status = finding->kind == FINDING_NOTE ? builder_note(b, "%s", finding->text)
-                                               : builder_warn(b, "%s", finding->text);
+    for (uint32_t i = 0; i < remarks->count && status == STATUS_OK; i++) {
+        const Remark *remark = &remarks->items[i];
+        status = remark->kind == REMARK_NOTE ? builder_note(b, "%s", remark->text)
+                                             : builder_warn(b, "%s", remark->text);
     }
-    for (int kind = 0; kind < FINDING_NOTE && status == STATUS_OK; kind++) {
-        uint32_t more = findings_unkept(findings, (FindingKind)kind);
+    for (int kind = 0; kind < REMARK_NOTE && status == STATUS_OK; kind++) {
+        uint32_t more = remarks_unkept(remarks, (RemarkKind)kind);
         if (more > 0) {
             status = builder_warn(b, "%s: %u more of kind %s", b->options->truth, more,
-                                  finding_kind_text((FindingKind)kind));
+                                  remark_kind_text((RemarkKind)kind));
         }
     }
     return status;
@@ -52,7 +52,7 @@ static Status say_findings(Builder *b, const Findings *findings) {
 
 static Status apply(Builder *b, const Truth *truth) {
     uint32_t labelled = 0;
-    Status status = say_findings(b, &truth->findings);
+    Status status = say_remarks(b, &truth->remarks);
     for (uint32_t i = 0; i < b->found_count && status == STATUS_OK; i++) {
         Found *found = &b->found[i];
         if (found->clip.split != SPLIT_TEST || found->dropped) {
