@@ -47,17 +47,12 @@ static const Wording DECISIONS[] = {
     {"percentile", "percentile of the scores of the training clips"},
     {NULL, NULL}};
 
-static void write_wording(const Settings *settings, const char *key, const Wording *wordings,
-                          Buffer *out) {
-    Buffer choice = BUFFER_EMPTY;
-    write_setting(settings, key, &choice);
+static void write_wording(const char *choice, const Wording *wordings, Buffer *out) {
     const Wording *found = wordings;
-    while (found->choice != NULL && strcmp(found->choice, buffer_cstr(&choice)) != 0) {
+    while (found->choice != NULL && strcmp(found->choice, choice) != 0) {
         found++;
     }
-    buffer_text(out, found->choice != NULL ? found->words : buffer_cstr(&choice));
-    out->status = out->status != STATUS_OK ? out->status : choice.status;
-    buffer_done(&choice);
+    buffer_text(out, found->choice != NULL ? found->words : choice);
 }
 
 static void write_submission(const MetaFacts *facts, Buffer *out) {
@@ -84,14 +79,18 @@ static void write_method(const RunModel *model, Buffer *out) {
     buffer_text(out, " with batch normalisation and ReLU, one for each ");
     write_setting(&model->settings, "model_per", out);
     buffer_text(out, "\"\n    aggregation_method: \"");
-    write_wording(&model->settings, "score", AGGREGATIONS, out);
+    write_wording(settings_score_name((ScoreKind)model->settings.score), AGGREGATIONS, out);
     buffer_text(out, "\"\n");
 }
 
 static void write_decision(const Settings *settings, Buffer *out) {
     bool is_percentile = settings->threshold == THRESHOLD_PERCENTILE;
+    Buffer threshold = BUFFER_EMPTY;
+    write_setting(settings, "threshold", &threshold);
     buffer_text(out, "    decision_making: \"threshold: ");
-    write_wording(settings, "threshold", DECISIONS, out);
+    write_wording(buffer_cstr(&threshold), DECISIONS, out);
+    out->status = out->status != STATUS_OK ? out->status : threshold.status;
+    buffer_done(&threshold);
     buffer_text(out, " (");
     write_setting(settings, is_percentile ? "percentile" : "decision_threshold", out);
     buffer_text(out, ")\"\n");

@@ -245,7 +245,8 @@ static Status read_model(const RunSystem *system, const char *path, RunModel *re
     *ret_model = (RunModel){
         .settings = file.settings, .shape = *replica_shape(file.replica), .rate_hz = file.rate_hz};
     model_file_done(&file);
-    take_score(system->name, &ret_model->settings);
+    bool is_primary = system->name[0] == '\0';
+    take_score(is_primary ? ret_model->settings.primary : system->name, &ret_model->settings);
     return STATUS_OK;
 }
 
