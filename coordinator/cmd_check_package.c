@@ -12,18 +12,22 @@
 #include "coordinator/package/years.h"
 
 static const char HELP[] =
-    "usage: auscult check-package PATH [--data DIR ...] [--year Y] [--json]\n"
+    "usage: auscult check-package PATH [--data DIR ... | --truth-names PATH] [--year Y] [--json]\n"
     "\n"
     "Validates a submission package of DCASE Task 2, a zip file or a folder: structure, labels,\n"
     "every machine, every clip once, numbers, decisions, text form, meta.yaml. Nothing is "
     "unpacked\n"
     "to disk. Each finding is `file:line: error|warning: what; what to do`.\n"
     "\n"
-    "  --data DIR  hold the rows against the test clips of this data set (as auscult run takes\n"
-    "              it); without it, against the year's machines and the clips' numbering\n"
-    "  --year Y    2020 to 2026 (recognised by the machines)\n"
-    "  --json      print the findings as one JSON object\n"
-    "  -h, --help  print this help\n"
+    "  --data DIR          hold the rows against the test clips of this data set (as auscult run\n"
+    "                      takes it); without it, against the year's machines and the clips'\n"
+    "                      numbering\n"
+    "  --truth-names PATH  the same with the names of a ground truth (as auscult evaluate takes "
+    "it);\n"
+    "                      its labels are not looked at\n"
+    "  --year Y            2020 to 2026 (recognised by the machines)\n"
+    "  --json              print the findings as one JSON object\n"
+    "  -h, --help          print this help\n"
     "\n"
     "Exit status: 0 no errors (warnings may be), 1 errors, 2 usage, 3 it cannot be read.\n";
 
@@ -33,6 +37,7 @@ typedef struct CheckOptions {
     const char *path;
     const char *roots[LIMIT_ROOTS];
     DatasetOptions dataset;
+    const char *truth; // NULL for none
     int year;
     bool is_json;
 } CheckOptions;
@@ -62,6 +67,9 @@ static int take_option(int option, CheckOptions *options) {
         return -1;
     case 'y':
         return take_year(optarg, options);
+    case 't':
+        options->truth = optarg;
+        return -1;
     case 'j':
         options->is_json = true;
         return -1;
@@ -82,11 +90,10 @@ static const char *without_slashes(char *path) {
 }
 
 static int parse(int argc, char **argv, CheckOptions *options) {
-    static const struct option longs[] = {{"data", required_argument, NULL, 'd'},
-                                          {"year", required_argument, NULL, 'y'},
-                                          {"json", no_argument, NULL, 'j'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {
+        {"data", required_argument, NULL, 'd'}, {"truth-names", required_argument, NULL, 't'},
+        {"year", required_argument, NULL, 'y'}, {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0}};
     optind = 0; // start afresh, whoever parsed before
     int option;
     while ((option = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
@@ -97,6 +104,9 @@ static int parse(int argc, char **argv, CheckOptions *options) {
     }
     if (optind != argc - 1) {
         return usage(optind == argc ? "which package?" : "one package at a time");
+    }
+    if (options->truth != NULL && options->dataset.root_count > 0) {
+        return usage("--data and --truth-names both say which clips there are");
     }
     options->path = without_slashes(argv[optind]);
     options->dataset.roots = options->roots;
@@ -119,9 +129,6 @@ static Status check(const CheckOptions *options, const Expected *expected,
 }
 
 static Status check_with_data(const CheckOptions *options, Complaints *ret_complaints) {
-    if (options->dataset.root_count == 0) {
-        return check(options, NULL, ret_complaints);
-    }
     Dataset *dataset = NULL;
     Expected expected = {0};
     Status status = dataset_scan(&options->dataset, &dataset);
@@ -136,6 +143,27 @@ static Status check_with_data(const CheckOptions *options, Complaints *ret_compl
     return status;
 }
 
+static Status check_with_truth(const CheckOptions *options, Complaints *ret_complaints) {
+    Truth *truth = NULL;
+    Expected expected = {0};
+    Status status = truth_read(options->truth, options->year, &truth);
+    if (status == STATUS_OK) {
+        status = expected_from_truth(truth, &expected);
+    }
+    if (status == STATUS_OK) {
+        status = check(options, &expected, ret_complaints);
+    }
+    expected_done(&expected);
+    truth_free(truth);
+    return status;
+}
+
+static Status check_as_asked(const CheckOptions *options, Complaints *ret_complaints) {
+    return options->truth != NULL            ? check_with_truth(options, ret_complaints)
+           : options->dataset.root_count > 0 ? check_with_data(options, ret_complaints)
+                                             : check(options, NULL, ret_complaints);
+}
+
 int cmd_check_package(int argc, char **argv) {
     CheckOptions options = {0};
     int exit_status = parse(argc, argv, &options);
@@ -144,7 +172,7 @@ int cmd_check_package(int argc, char **argv) {
     }
     Complaints complaints = COMPLAINTS_EMPTY;
     Buffer text = BUFFER_EMPTY;
-    Status status = check_with_data(&options, &complaints);
+    Status status = check_as_asked(&options, &complaints);
     if (status == STATUS_OK) {
         (options.is_json ? complaints_json : complaints_format)(&complaints, &text);
         bool written = text.status == STATUS_OK && fputs(buffer_cstr(&text), stdout) >= 0 &&

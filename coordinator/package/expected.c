@@ -22,6 +22,21 @@ static int by_place(const void *a, const void *b) {
     return order != 0 ? order : strcmp(x->name, y->name);
 }
 
+static const char *section_of(const char *section) {
+    return section[0] != '\0' ? section : "00";
+}
+
+// Sorts what was collected and gives it away, or says that there is nothing.
+static Status finish(Expected *made, const char *what, Expected *ret_expected) {
+    if (made->count == 0) {
+        expected_done(made);
+        return status_set(STATUS_NOT_FOUND, "%s no test clips to hold a package against", what);
+    }
+    qsort(made->clips, made->count, sizeof *made->clips, by_place);
+    *ret_expected = *made;
+    return STATUS_OK;
+}
+
 Status expected_make(const Dataset *dataset, Expected *ret_expected) {
     Expected made = {.clips = mem_new(dataset->clip_count + 1, sizeof *made.clips)};
     if (made.clips == NULL) {
@@ -32,20 +47,30 @@ Status expected_make(const Dataset *dataset, Expected *ret_expected) {
         const Clip *clip = &dataset->clips[i];
         const Machine *machine = &dataset->machines[clip->machine];
         if (clip->split == SPLIT_TEST && (!only_eval || machine->set == SET_EVAL)) {
-            made.clips[made.count++] =
-                (ExpectedClip){.machine = machine->name,
-                               .section = clip->section[0] != '\0' ? clip->section : "00",
-                               .name = clip->name};
+            made.clips[made.count++] = (ExpectedClip){
+                .machine = machine->name, .section = section_of(clip->section), .name = clip->name};
         }
     }
-    if (made.count == 0) {
-        expected_done(&made);
-        return status_set(STATUS_NOT_FOUND,
-                          "the data have no test clips to hold a package against");
+    return finish(&made, "the data have", ret_expected);
+}
+
+Status expected_from_truth(const Truth *truth, Expected *ret_expected) {
+    Expected made = {.clips = mem_new((size_t)truth->count + 1, sizeof *made.clips)};
+    if (made.clips == NULL) {
+        return STATUS_MEMORY;
     }
-    qsort(made.clips, made.count, sizeof *made.clips, by_place);
-    *ret_expected = made;
-    return STATUS_OK;
+    bool only_eval = false;
+    for (uint32_t i = 0; i < truth->count; i++) {
+        only_eval |= truth->clips[i].set == SET_EVAL;
+    }
+    for (uint32_t i = 0; i < truth->count; i++) {
+        const TruthClip *clip = &truth->clips[i];
+        if (!only_eval || clip->set == SET_EVAL) {
+            made.clips[made.count++] = (ExpectedClip){
+                .machine = clip->machine, .section = section_of(clip->section), .name = clip->name};
+        }
+    }
+    return finish(&made, "the ground truth has", ret_expected);
 }
 
 void expected_done(Expected *expected) {

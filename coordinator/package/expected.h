@@ -5,9 +5,10 @@
 #define AUSCULT_PACKAGE_EXPECTED_H
 
 #include "coordinator/dataset/dataset.h"
+#include "coordinator/dataset/truth.h"
 
 typedef struct ExpectedClip {
-    const char *machine, *section, *name; // borrowed from the dataset
+    const char *machine, *section, *name; // borrowed from the dataset or truth
 } ExpectedClip;
 
 typedef struct Expected {
@@ -18,6 +19,8 @@ typedef struct Expected {
 // The evaluation set's test clips; all test clips when no set is an evaluation set. Clips without
 // section count to 00, as a run's submission has them. STATUS_NOT_FOUND when there are none.
 Status expected_make(const Dataset *dataset, Expected *ret_expected);
+// The same from a ground truth, of which only the names matter.
+Status expected_from_truth(const Truth *truth, Expected *ret_expected);
 void expected_done(Expected *expected);
 
 // Where the clips of the next section begin, when `start` is the first of one.

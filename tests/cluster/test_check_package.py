@@ -388,8 +388,16 @@ def test_data_at_hand_tell_exactly_which_clips(folder):
     path = f"{folder}/p.zip"
     found, _ = findings_of(write(path, zip_bytes(files)), "--data", data, expect=0)
     check(not found["findings"], f"{found}")
+    pairs = "".join(f"{n},section_00_source_test_normal_{i:04d}_x.wav\n" for i, n in enumerate(names))
+    truth = write(f"{folder}/eval_data_list_2024.csv", f"Scanner\n{pairs}".encode())
+    found, _ = findings_of(path, "--truth-names", truth, expect=0)
+    check(not found["findings"], f"{found}")
+    auscult("check-package", path, "--truth-names", truth, "--data", data, expect=2)
+    check_has(auscult("check-package", path, "--truth-names", f"{folder}/none.csv", expect=3).err, "none.csv")
     files[SCORES] = files[SCORES].replace(b"_0003", b"_0004")
-    found, _ = findings_of(write(path, zip_bytes(files)), "--data", data, expect=1)
+    found, _ = findings_of(write(path, zip_bytes(files)), "--truth-names", truth, expect=1)
+    check(has_finding(found["findings"], "error", SCORES, None, "no row for the clip 'section_00_0003.wav'"), f"{found}")
+    found, _ = findings_of(path, "--data", data, expect=1)
     check(has_finding(found["findings"], "error", SCORES, None, "no row for the clip 'section_00_0003.wav'"), f"{found}")
     check(has_finding(found["findings"], "error", SCORES, 4, "no test clip"), f"{found}")
     files[f"{TOP}/anomaly_score_fan_section_00_test.csv"] = b"section_00_0000.wav,1\n"
