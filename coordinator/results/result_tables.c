@@ -60,11 +60,11 @@ static Status collect(const ResultsConfig *config, const ScoredClip *clips, size
     return STATUS_OK;
 }
 
-static Status make(const ResultsConfig *config, const SetClips *set, Evaluation *ret_evaluation) {
+static Status make(const Settings *settings, const SetClips *set, Evaluation *ret_evaluation) {
     EvaluationConfig how = {.rule = set->year != 0     ? official_rule_of_year(set->year)
                                     : set->has_domains ? OFFICIAL_2022
                                                        : OFFICIAL_2020,
-                            .max_fpr = config->settings->max_fpr,
+                            .max_fpr = settings->max_fpr,
                             .resamples = RESAMPLES,
                             .seed = RESAMPLING_SEED,
                             .has_intervals = true,
@@ -101,13 +101,13 @@ static Status remove_file(const char *path) {
 }
 
 // A set without labels has no tables.
-static Status write_set(const ResultsConfig *config, const char *folder, const char *infix,
+static Status write_set(const Settings *settings, const char *folder, const char *infix,
                         const SetClips *set) {
     char paths[2][LIMIT_PATH_BYTES];
     Evaluation evaluation = {0};
     Status status = paths_of(folder, infix, paths);
     if (status == STATUS_OK && set->count > 0) {
-        status = make(config, set, &evaluation);
+        status = make(settings, set, &evaluation);
     }
     if (status == STATUS_OK) {
         status = set->count > 0 ? result_write(paths[0], &evaluation) : remove_file(paths[0]);
@@ -120,8 +120,8 @@ static Status write_set(const ResultsConfig *config, const char *folder, const c
     return status;
 }
 
-Status result_tables_write(const ResultsConfig *config, const char *folder, const ScoredClip *clips,
-                           size_t count) {
+Status result_tables_write(const ResultsConfig *config, const Settings *settings,
+                           const char *folder, const ScoredClip *clips, size_t count) {
     static const SetClips NOTHING = {0};
     SetClips sets[SETS] = {{0}};
     Status status = STATUS_OK;
@@ -132,10 +132,10 @@ Status result_tables_write(const ResultsConfig *config, const char *folder, cons
                     : sets[SET_DEV].count > 0 ? SET_DEV
                                               : SET_PLAIN;
     if (status == STATUS_OK) {
-        status = write_set(config, folder, "", &sets[first]);
+        status = write_set(settings, folder, "", &sets[first]);
     }
     if (status == STATUS_OK) {
-        status = write_set(config, folder, "_dev", first == SET_EVAL ? &sets[SET_DEV] : &NOTHING);
+        status = write_set(settings, folder, "_dev", first == SET_EVAL ? &sets[SET_DEV] : &NOTHING);
     }
     for (int s = 0; s < SETS; s++) {
         mem_free(sets[s].clips);

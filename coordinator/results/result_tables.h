@@ -8,12 +8,12 @@
 
 #include "coordinator/results/results.h"
 
-// Into `folder`. `clips` are the run's in the order of its data set's training and test clips, more
-// may follow. result.csv has the eval set where its clips have labels, else the development set,
-// else plain data; where a development set has labels beside it, result_dev.csv and
-// result_dev_by_attribute.csv have that one. Clips that are left out are left out here too. What an
-// earlier run wrote and this one would not is removed.
-Status result_tables_write(const ResultsConfig *config, const char *folder, const ScoredClip *clips,
-                           size_t count);
+// Into `folder`, with the max_fpr of the system's settings. `clips` are the run's in the order of
+// its data set's training and test clips, more may follow. result.csv has the eval set where its
+// clips have labels, else the development set, else plain data; where a development set has labels
+// beside it, result_dev.csv and result_dev_by_attribute.csv have that one. Clips that are left out
+// are left out here too. What an earlier run wrote and this one would not is removed.
+Status result_tables_write(const ResultsConfig *config, const Settings *settings,
+                           const char *folder, const ScoredClip *clips, size_t count);
 
 #endif

@@ -165,7 +165,9 @@ static Status write_outputs(const ResultsConfig *config, SystemResults *of) {
         status = write_report(config, of);
     }
     if (status == STATUS_OK && config->until >= STAGE_REPORT) {
-        status = result_tables_write(config, folder, of->clips, of->clip_count);
+        status =
+            result_tables_write(config, &plan_models(config->plan)->systems[of->system].settings,
+                                folder, of->clips, of->clip_count);
     }
     if (status == STATUS_OK && config->until >= STAGE_REPORT) {
         status = write_submission(config, of);

@@ -108,6 +108,26 @@ def test_scores_share_models_and_each_gives_the_outputs_it_gives_alone(folder):
         check(f"outputs/MAHALA/{file}" not in top, "the primary system's old outputs are left")
 
 
+def test_settings_of_the_report_share_models_and_scores(folder):
+    data = make_data(f"{folder}/data", MACHINES)
+    matrix = "matrix={max_fpr: [0.5, 0.9], percentile: [50, 90]}"
+    both = run(data, f"{folder}/both", "threshold=percentile", "n_mels=16", matrix)
+    check(trained(both) == set(MACHINES), f"{trained(both)} trained")
+    of_all = results_of(f"{folder}/both")
+    for max_fpr, percentile in ((0.5, 50), (0.5, 90), (0.9, 50), (0.9, 90)):
+        alone = f"{folder}/{max_fpr}_{percentile}"
+        run(data, alone, "threshold=percentile", "n_mels=16", f"max_fpr={max_fpr}",
+            f"percentile={percentile}")
+        is_first = (max_fpr, percentile) == (0.5, 50)
+        below = "" if is_first else f"percentile_{percentile}_max_fpr_{max_fpr}/"
+        for path, content in results_of(alone).items():
+            if path.startswith("outputs/"):
+                there = path.replace("outputs/", f"outputs/{below}", 1)
+                check(of_all.get(there) == content, f"{there} is not {path} of {alone}")
+    results = {content for path, content in of_all.items() if path.endswith("/result.csv")}
+    check(len(results) == 2, "two percentiles gave the same decisions") # max_fpr: all AUCs are 1
+
+
 def test_a_value_added_to_a_finished_run_computes_what_is_new_and_nothing_else(folder):
     data, out = make_data(f"{folder}/data", MACHINES), f"{folder}/run"
     run(data, out, "n_mels=32", "seed=1")
