@@ -76,7 +76,7 @@ const SettingRow SETTING_TABLE[] = {
     REAL(max_fpr, SETTING_REPORT, 0.0001, 1, "false-positive rate at which pAUC ends"),
     CHOICE(ensemble, SETTING_REPORT, ENSEMBLE_CHOICES,
            "zmean: one more system, the mean of all systems' scores, each standardised by its "
-           "training clips'"),
+           "training clips'; in outputs/zmean"),
     ROW(matrix, SETTING_MATRIX, SETTING_TRAINING, 0, 0, NULL,
         "settings that vary, {n_mels: [64, 128], epochs: [50, 100]}: models and outputs for each "
         "combination"),
@@ -386,6 +386,12 @@ Status settings_check(const Settings *settings) {
                           (long long)settings->seed, (long long)seeds->seeds[0]);
     }
     Status status = setting_check_matrix(settings);
+    if (settings->ensemble != ENSEMBLE_NONE && variants_count(settings) == 1 &&
+        variants_systems(settings) == 1) {
+        return status_set(STATUS_INVALID,
+                          "ensemble is zmean, but there is one system alone: no setting, seed or "
+                          "score varies");
+    }
     if (status == STATUS_OK) {
         status = variants_check(settings);
     }

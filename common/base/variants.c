@@ -101,6 +101,7 @@ Settings variants_settings(const Settings *settings, uint32_t variant) {
     apply_all(&one, settings, true, variant);
     one.matrix = (Matrix){0};
     one.seeds = (SeedList){0};
+    one.ensemble = ENSEMBLE_NONE;
     memset(one.primary, 0, sizeof one.primary);
     return one;
 }

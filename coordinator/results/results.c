@@ -13,6 +13,7 @@
 #include "coordinator/outputs/predictions.h"
 #include "coordinator/outputs/submission.h"
 #include "coordinator/outputs/systems.h"
+#include "coordinator/results/ensemble.h"
 #include "coordinator/results/model_folder.h"
 #include "coordinator/results/result_tables.h"
 #include "coordinator/results/stale.h"
@@ -25,7 +26,8 @@ size_t results_threshold(const Models *models, uint32_t system, uint32_t model) 
 
 // A system's thresholds and clips, while its outputs are made.
 typedef struct SystemResults {
-    uint32_t system;          // index into Models.systems
+    uint32_t system;          // index into Models.systems; of an ensemble the primary one
+    const char *folder;       // below outputs, "" for the primary system
     const double *thresholds; // (systems, models of a variant), see results_threshold
     ScoredClip *clips;        // (clip_count)
     size_t clip_count;
@@ -99,10 +101,9 @@ static Status fill_clips(const ResultsConfig *config, SystemResults *of) {
 // The primary system's stand at the top, a further one's in a folder of its own; "" is the folder.
 static Status output_path(const ResultsConfig *config, const SystemResults *of, const char *name,
                           char out[LIMIT_PATH_BYTES]) {
-    const char *system = plan_models(config->plan)->systems[of->system].name;
-    int used = snprintf(out, LIMIT_PATH_BYTES, "%s/outputs%s%s%s%s", config->run_folder,
-                        of->system > 0 ? "/" : "", of->system > 0 ? system : "",
-                        name[0] != '\0' ? "/" : "", name);
+    int used =
+        snprintf(out, LIMIT_PATH_BYTES, "%s/outputs%s%s%s%s", config->run_folder,
+                 of->folder[0] != '\0' ? "/" : "", of->folder, name[0] != '\0' ? "/" : "", name);
     return used >= 0 && used < LIMIT_PATH_BYTES
                ? STATUS_OK
                : status_set(STATUS_LIMIT, "path too long: %s", config->run_folder);
@@ -207,7 +208,8 @@ static void keep_clips(SystemResults *of, Results *results) {
 static Status write_system(const ResultsConfig *config, uint32_t index, const double *thresholds,
                            Results *results, SystemRow *row) {
     const System *system = &plan_models(config->plan)->systems[index];
-    SystemResults of = {.system = index, .thresholds = thresholds};
+    SystemResults of = {
+        .system = index, .folder = index > 0 ? system->name : "", .thresholds = thresholds};
     Status status = fill_clips(config, &of);
     if (status == STATUS_OK) {
         status = write_outputs(config, &of);
@@ -226,6 +228,19 @@ static Status write_system(const ResultsConfig *config, uint32_t index, const do
     return STATUS_OK;
 }
 
+// The row is of no seed's, and so stands among settings alone.
+static Status write_ensemble(const ResultsConfig *config, const Results *results, SystemRow *row) {
+    SystemResults of = {.folder = ENSEMBLE_NAME, .clip_count = results->clip_count};
+    Status status = ensemble_make(config, results->clips, results->clip_count, &of.clips);
+    if (status == STATUS_OK) {
+        status = write_outputs(config, &of);
+    }
+    mem_free(of.clips);
+    *row = (SystemRow){.name = ENSEMBLE_NAME, .setting = ENSEMBLE_NAME};
+    memcpy(row->metrics, of.metrics, sizeof row->metrics);
+    return status;
+}
+
 static Status write_overview(const ResultsConfig *config, const SystemRow *rows, uint32_t count) {
     char path[LIMIT_PATH_BYTES];
     Status status = file_join(path, sizeof path, config->run_folder, "outputs/" SYSTEMS_EACH_FILE);
@@ -235,16 +250,20 @@ static Status write_overview(const ResultsConfig *config, const SystemRow *rows,
     if (status == STATUS_OK) {
         status = file_join(path, sizeof path, config->run_folder, "outputs/" SYSTEMS_FILE);
     }
-    return status == STATUS_OK ? systems_write(path, rows, count) : status;
+    uint32_t with_ensemble = count + (ensemble_is_asked(config) ? 1 : 0);
+    return status == STATUS_OK ? systems_write(path, rows, with_ensemble) : status;
 }
 
 static Status write_systems(const ResultsConfig *config, const double *thresholds,
                             Results *results) {
     uint32_t count = plan_models(config->plan)->system_count;
-    SystemRow *rows = mem_new(count, sizeof *rows);
+    SystemRow *rows = mem_new((size_t)count + 1, sizeof *rows);
     Status status = rows != NULL ? STATUS_OK : STATUS_MEMORY;
     for (uint32_t s = 0; s < count && status == STATUS_OK; s++) {
         status = write_system(config, s, thresholds, results, &rows[s]);
+    }
+    if (status == STATUS_OK && ensemble_is_asked(config) && config->until >= STAGE_SCORE) {
+        status = write_ensemble(config, results, &rows[count]);
     }
     if (status == STATUS_OK && count > 1 && config->until >= STAGE_REPORT) {
         status = write_overview(config, rows, count);
@@ -269,7 +288,8 @@ Status results_write(const ResultsConfig *config, Results *ret_results) {
         status = write_systems(config, thresholds, &results);
     }
     if (status == STATUS_OK) {
-        status = stale_remove(config->run_folder, models);
+        status = stale_remove(config->run_folder, models,
+                              ensemble_is_asked(config) ? "" : ENSEMBLE_NAME);
     }
     mem_free(thresholds);
     if (status != STATUS_OK) {

@@ -79,11 +79,18 @@ static Status each_stale(const char *folder, const Models *models,
     return status;
 }
 
-Status stale_remove(const char *run_folder, const Models *models) {
+Status stale_remove(const char *run_folder, const Models *models, const char *ensemble) {
     char path[LIMIT_PATH_BYTES];
     Status status = join(path, run_folder, "outputs", "");
     if (status == STATUS_OK) {
         status = each_stale(path, models, is_system, remove_outputs);
+    }
+    if (status == STATUS_OK && ensemble[0] != '\0') {
+        char folder[LIMIT_PATH_BYTES];
+        status = join(folder, path, ensemble, "");
+        if (status == STATUS_OK && file_exists(folder)) {
+            status = file_remove_tree(folder);
+        }
     }
     if (status == STATUS_OK && models->system_count == 1) {
         status = remove_file(run_folder, "outputs", SYSTEMS_FILE);

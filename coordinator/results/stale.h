@@ -8,8 +8,9 @@
 
 #include "coordinator/plan/models.h"
 
-// Removes the outputs and model files of every system that is not among the run's, or is now the
-// primary one, whose results stand elsewhere. STATUS_IO.
-Status stale_remove(const char *run_folder, const Models *models);
+// Removes the outputs of `ensemble`, unless it is "", and the outputs and model files of every
+// system that is not among the run's, or is now the primary one, whose results stand elsewhere.
+// STATUS_IO.
+Status stale_remove(const char *run_folder, const Models *models, const char *ensemble);
 
 #endif

@@ -128,6 +128,40 @@ def test_settings_of_the_report_share_models_and_scores(folder):
     check(len(results) == 2, "two percentiles gave the same decisions") # max_fpr: all AUCs are 1
 
 
+def errors_of(out):
+    """The scores of the test clips, by machine and file."""
+    _, rows = read_csv(f"{out}/challenge_predictions.csv")
+    return {(row["machine_type"], row["file_name"]): float(row["reconstruction_error"]) for row in rows}
+
+
+def test_an_ensemble_is_the_mean_of_standardised_scores(folder):
+    data, out = make_data(f"{folder}/data", MACHINES), f"{folder}/run"
+    run(data, out, "seeds=[1, 2]", "n_mels=16", "ensemble=zmean", workers="1")
+    both = [errors_of(f"{out}/outputs"), errors_of(f"{out}/outputs/seed_2")]
+    ours = errors_of(f"{out}/outputs/zmean")
+    check(sorted(ours) == sorted(both[0]), "other clips than the systems have")
+    # Within a machine it is a linear function of both scores: three clips give it, others prove it.
+    for machine in MACHINES:
+        names = sorted(name for name in ours if name[0] == machine)
+        points = [(both[0][name], both[1][name], ours[name]) for name in names]
+        (x0, y0, z0) = points[0]
+        shifted = [(x - x0, y - y0, z - z0) for x, y, z in points[1:]]
+        (a, b, c), (d, e, f) = max(
+            ((p, q) for p in shifted for q in shifted), key=lambda pair: abs(
+                pair[0][0] * pair[1][1] - pair[0][1] * pair[1][0]))
+        area = a * e - b * d
+        slopes = ((c * e - b * f) / area, (a * f - c * d) / area)
+        check(slopes[0] > 0 and slopes[1] > 0, f"{machine}: {slopes}")
+        for x, y, z in shifted:
+            check(abs(slopes[0] * x + slopes[1] * y - z) < 1e-6 * max(1, abs(z)), f"{machine}: {z}")
+    _, rows = read_csv(f"{out}/outputs/systems.csv")
+    check([row["setting"] for row in rows] == ["MSE", "zmean"], str(rows))
+    run(data, f"{folder}/again", "seeds=[1, 2]", "n_mels=16", "ensemble=zmean", workers="3")
+    check_same_results(out, f"{folder}/again")
+    check(not trained(add(out, "ensemble=none")), "an ensemble less trained something")
+    check(not os.path.exists(f"{out}/outputs/zmean"), "the ensemble that is no more is still there")
+
+
 def test_a_value_added_to_a_finished_run_computes_what_is_new_and_nothing_else(folder):
     data, out = make_data(f"{folder}/data", MACHINES), f"{folder}/run"
     run(data, out, "n_mels=32", "seed=1")

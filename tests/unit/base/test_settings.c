@@ -591,6 +591,12 @@ TEST(the_primary_system_is_named_by_some_or_all_of_its_parts) {
     CHECK_INT(settings_check(&settings), STATUS_INVALID);
     CHECK_HAS(status_message(), "one system alone");
     CHECK_INT(settings_set(&settings, "primary", "../x"), STATUS_INVALID);
+    settings = preset("default");
+    CHECK_OK(settings_set(&settings, "ensemble", "zmean"));
+    CHECK_INT(settings_check(&settings), STATUS_INVALID);
+    CHECK_HAS(status_message(), "ensemble is zmean, but there is one system alone");
+    CHECK_OK(settings_set(&settings, "score", "[MSE, MAHALA]"));
+    CHECK_OK(settings_check(&settings));
 }
 
 // Whether what a run computed under `old` all belongs to one under `now`.
