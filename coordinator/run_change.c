@@ -263,6 +263,26 @@ static void say_why_gone(const Comparison *c, const Model *old, Buffer *out) {
     }
 }
 
+// A model that is no more, since its setting, seed or section is not wanted or models are for
+// something else now.
+static void say_why_left(const Comparison *c, const Model *old, Buffer *out) {
+    const Models *models = plan_models(c->new);
+    const Variant *variant = &plan_models(c->old)->variants[old->variant];
+    SettingChanges settings = {0};
+    for (uint32_t v = 0; v < models->variant_count; v++) {
+        if (is_same_place(variant, &models->variants[v])) {
+            compare_settings(old->settings, &models->variants[v].settings, &settings);
+        }
+    }
+    add_reason(out, buffer_cstr(&settings.text[SETTING_FEATURES]));
+    add_reason(out, buffer_cstr(&settings.text[SETTING_TRAINING]));
+    add_reason(out, c->other_arithmetic ? "other programs calculate other bits" : "");
+    if (out->size == 0) {
+        say_why_gone(c, old, out);
+    }
+    settings_changes_done(&settings);
+}
+
 // Why what is finished of a model would be done anew, now that `now` stands in its place.
 static void say_why(Comparison *c, const Model *old, const ModelState *state, const Model *now,
                     Buffer *out) {
@@ -291,10 +311,7 @@ static void compare_model(Comparison *c, uint32_t index, Buffer *out) {
     if (now != NULL) {
         say_why(c, old, state, now, &why);
     } else {
-        add_reason(&why, c->other_arithmetic ? "other programs calculate other bits" : "");
-        if (why.size == 0) {
-            say_why_gone(c, old, &why);
-        }
+        say_why_left(c, old, &why);
     }
     if (why.size > 0) {
         buffer_format(out, "  %s: %u epoch%s trained, %u clips scored; %s\n", old->label,
