@@ -4,6 +4,8 @@
 #include <fcntl.h>
 
 #include "coordinator/commands.h"
+#include "coordinator/evaluate/judging.h"
+#include "coordinator/evaluate/result_file.h"
 #include "tests/unit/dataset/tree.h"
 
 static char stdout_text[1 << 17], stderr_text[1 << 16];
@@ -519,14 +521,70 @@ TEST(bad_usage_and_missing_places_say_so) {
     tree_end();
 }
 
+// ---- memory ----
+
+// Everything between files in and files out, in one thread.
+static Status judge_all(void) {
+    SystemList systems = {0};
+    Truth *truth = NULL;
+    Judgement *judgements = NULL;
+    Status status = system_list_add(&systems, at("teams"), false);
+    if (status == STATUS_OK) {
+        status = truth_read(at("gt"), 0, &truth);
+    }
+    JudgingConfig config = {.truth = truth,
+                            .systems = &systems,
+                            .evaluation = {.rule = OFFICIAL_2022,
+                                           .max_fpr = 0.1,
+                                           .resamples = 2,
+                                           .has_intervals = true},
+                            .set = -1,
+                            .threads = 1};
+    if (status == STATUS_OK) {
+        status = judging_make(&config, &judgements);
+    }
+    for (uint32_t s = 0; s < systems.count && status == STATUS_OK; s++) {
+        status = result_write(at("result.csv"), &judgements[s].evaluation);
+        if (status == STATUS_OK) {
+            status = result_write_by_attribute(at("by.csv"), &judgements[s].evaluation);
+        }
+    }
+    judgements_done(judgements, systems.count);
+    truth_free(truth);
+    system_list_done(&systems);
+    return status;
+}
+
+TEST(every_failed_allocation_is_reported_and_leaks_nothing) {
+    tree_begin();
+    put_truth();
+    put_system("teams/a/one", SCORES, DECISIONS);
+    put_system("teams/a/two", "section_00_0000.wav,nan\n", DECISIONS);
+    long blocks = mem_blocks();
+    for (long n = 0;; n++) {
+        mem_fail_after(n);
+        Status status = judge_all();
+        int has_failed = mem_has_failed();
+        mem_fail_after(-1);
+        CHECK_INT(mem_blocks(), blocks);
+        CHECK_INT(status, has_failed ? STATUS_MEMORY : STATUS_OK);
+        if (!has_failed) {
+            CHECK(n > 100); // it has really gone through all of it
+            break;
+        }
+    }
+    tree_end();
+}
+
 TEST_MAIN_LIST(
-    T(the_published_tables_of_2024_come_out_of_files)
-        T(systems_of_teams_are_ranked_and_ties_share_a_place)
-            T(rows_are_matched_by_name_and_either_name_will_do)
-                T(names_of_the_baseline_make_a_system_per_seed)
-                    T(a_run_is_judged_by_what_it_would_hand_in)
-                        T(without_decisions_areas_are_known_and_the_rest_is_undefined)
-                            T(a_section_without_anomalies_is_undefined_not_zero)
+    T(every_failed_allocation_is_reported_and_leaks_nothing)
+        T(the_published_tables_of_2024_come_out_of_files)
+            T(systems_of_teams_are_ranked_and_ties_share_a_place)
+                T(rows_are_matched_by_name_and_either_name_will_do)
+                    T(names_of_the_baseline_make_a_system_per_seed)
+                        T(a_run_is_judged_by_what_it_would_hand_in)
+                            T(without_decisions_areas_are_known_and_the_rest_is_undefined) T(
+                                a_section_without_anomalies_is_undefined_not_zero)
                                 T(scores_of_2020_and_2021_follow_their_years_rules) T(
                                     attributes_have_rows_of_their_own) T(threads_change_no_byte)
                                     T(each_error_is_named_and_costs_the_rank_of_its_system_alone) T(
