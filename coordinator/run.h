@@ -56,7 +56,8 @@ typedef struct Run {
 // run_open.c: everything up to a plan that can be served. Where no run can begin, no folder is left
 // behind. STATUS_INVALID: what the user gave. May execute the program anew with `argv`.
 Status run_open(Run *run, char **argv);
-// The journal of the run at options.out, and what it remembers, alone. STATUS_NOT_FOUND: no run.
+// The journal of the run at options.out, and what it remembers, alone and only to be read, as on a
+// full disk. STATUS_NOT_FOUND: no run.
 Status run_open_record(Run *run);
 Status run_scan(Run *run);
 void run_close(Run *run);

@@ -33,12 +33,13 @@ static Status make_folders(Run *run) {
     return STATUS_OK;
 }
 
-static Status open_journal(Run *run) {
+typedef Status JournalOpen(const char *path, Journal **ret);
+
+static Status open_journal_by(Run *run, JournalOpen *open) {
     char path[LIMIT_PATH_BYTES];
     Status status = file_join(path, sizeof path, run->options.out, "journal.db");
     if (status == STATUS_OK) {
-        bool takes_older = run->options.is_update || run->options.is_restart;
-        status = (takes_older ? journal_open_older : journal_open)(path, &run->journal);
+        status = open(path, &run->journal);
     }
     if (status == STATUS_OK && journal_warning(run->journal) != NULL) {
         log_warning("%s: %s", run->options.out, journal_warning(run->journal));
@@ -48,6 +49,11 @@ static Status open_journal(Run *run) {
     }
     run->made_folder = run->made_folder && !run->is_begun;
     return status;
+}
+
+static Status open_journal(Run *run) {
+    bool takes_older = run->options.is_update || run->options.is_restart;
+    return open_journal_by(run, takes_older ? journal_open_older : journal_open);
 }
 
 // "auto" becomes the best kernel of this machine, once for the run, and is written down.
@@ -163,7 +169,7 @@ static Status open_old(Run *run) {
 }
 
 Status run_open_record(Run *run) {
-    return has_journal(run) ? open_journal(run)
+    return has_journal(run) ? open_journal_by(run, journal_open_to_read)
                             : status_set(STATUS_NOT_FOUND, "%s is no run", run->options.out);
 }
 

@@ -34,8 +34,9 @@ Status run_check_space(Run *run) {
         return STATUS_OK;
     }
     return status_set(STATUS_IO,
-                      "%s has %.0f MB free, this run needs up to %.0f MB more: %u models and %u "
-                      "clips",
+                      "%s has %.0f MB free, this run needs up to %.0f MB more (%u models and %u "
+                      "clips): make room on that disk (in a run's folder `auscult clean` removes "
+                      "what the run no longer needs), or put --out on another",
                       run->options.out, free_bytes / 1e6, (needed - written) / 1e6,
                       plan_models(run->plan)->count, run->dataset->clip_count);
 }

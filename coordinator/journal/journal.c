@@ -118,7 +118,31 @@ static Status take_over(Journal *journal, const RunLockPast *past, bool is_netwo
     return status;
 }
 
-static Status open_parts(Journal *journal, const char *path, bool takes_older) {
+typedef enum Use {
+    USE_NEWEST, // to go on from; refused when it is older than the lock file says
+    USE_ANY,    // to go on from, older or not
+    USE_READ,   // nothing is written
+} Use;
+
+static Status open_store(Journal *journal, const char *path, bool is_network, Use use,
+                         bool was_there) {
+    bool is_older = false;
+    Status status =
+        use == USE_READ ? store_open_to_look(path, &is_older, &journal->store) : STATUS_AGAIN;
+    if (status == STATUS_OK && is_older) {
+        store_close(journal->store);
+        journal->store = NULL;
+        status = STATUS_AGAIN;
+    }
+    if (status != STATUS_AGAIN) {
+        return status;
+    }
+    // To be written, or to be migrated or mended before it can be read. A new run is nobody's until
+    // its journal is there.
+    return store_open(path, is_network, was_there ? journal->lock : NULL, &journal->store);
+}
+
+static Status open_parts(Journal *journal, const char *path, Use use) {
     char lock_path[LIMIT_PATH_BYTES];
     RunLockPast past;
     Status status = file_join(lock_path, sizeof lock_path, journal->folder, "journal.lock");
@@ -129,21 +153,26 @@ static Status open_parts(Journal *journal, const char *path, bool takes_older) {
     if (status == STATUS_OK && past.was_there) {
         status = take_over(journal, &past, is_network, path);
     }
-    if (status == STATUS_OK) { // a new run is nobody's until its journal is there
-        status =
-            store_open(path, is_network, past.was_there ? journal->lock : NULL, &journal->store);
+    if (status == STATUS_OK) {
+        status = open_store(journal, path, is_network, use, past.was_there);
     }
     if (status == STATUS_OK && !past.was_there) {
         status = run_lock_sign(journal->lock, 0);
         store_guard(journal->store, journal->lock);
     }
-    if (status == STATUS_OK && !takes_older) {
+    if (status == STATUS_OK && use != USE_ANY) {
         status = compare_with_lock(journal, &past, path);
     }
     if (status == STATUS_OK) {
         status = load(journal);
     }
-    return status == STATUS_OK ? begin_incarnation(journal, &past) : status;
+    return status == STATUS_OK && use != USE_READ ? begin_incarnation(journal, &past) : status;
+}
+
+static Status start_writer(Journal *journal) {
+    WriterConfig config = {
+        .store = journal->store, .store_lock = &journal->store_lock, .run_folder = journal->folder};
+    return writer_start(&config, &journal->writer);
 }
 
 static char *folder_of(const char *path) {
@@ -157,7 +186,7 @@ static char *folder_of(const char *path) {
     return mem_copy_text(slash == folder ? "/" : folder);
 }
 
-static Status open_journal(const char *path, bool takes_older, Journal **ret) {
+static Status open_journal(const char *path, Use use, Journal **ret) {
     Journal *journal = mem_new(1, sizeof *journal);
     if (journal == NULL) {
         return STATUS_MEMORY;
@@ -166,13 +195,10 @@ static Status open_journal(const char *path, bool takes_older, Journal **ret) {
     journal->folder = folder_of(path);
     Status status = journal->folder != NULL ? STATUS_OK : STATUS_MEMORY;
     if (status == STATUS_OK) {
-        status = open_parts(journal, path, takes_older);
+        status = open_parts(journal, path, use);
     }
-    if (status == STATUS_OK) {
-        WriterConfig config = {.store = journal->store,
-                               .store_lock = &journal->store_lock,
-                               .run_folder = journal->folder};
-        status = writer_start(&config, &journal->writer);
+    if (status == STATUS_OK && use != USE_READ) {
+        status = start_writer(journal);
     }
     if (status != STATUS_OK) {
         char message[LIMIT_MESSAGE_BYTES];
@@ -185,11 +211,15 @@ static Status open_journal(const char *path, bool takes_older, Journal **ret) {
 }
 
 Status journal_open(const char *path, Journal **ret) {
-    return open_journal(path, false, ret);
+    return open_journal(path, USE_NEWEST, ret);
 }
 
 Status journal_open_older(const char *path, Journal **ret) {
-    return open_journal(path, true, ret);
+    return open_journal(path, USE_ANY, ret);
+}
+
+Status journal_open_to_read(const char *path, Journal **ret) {
+    return open_journal(path, USE_READ, ret);
 }
 
 void journal_close(Journal *journal) {

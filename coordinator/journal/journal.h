@@ -31,6 +31,9 @@ Status journal_open(const char *path, Journal **ret);
 Status journal_open_older(const char *path, Journal **ret);
 // Writes what is queued, then closes; a run that was lost is left as it is.
 void journal_close(Journal *journal);
+// As journal_open, but writes nothing into the journal, so that it works on a full disk: this is no
+// coordinator, and no journal_set_*, journal_put_* or journal_drop_* may follow.
+Status journal_open_to_read(const char *path, Journal **ret);
 // Looks at a run's journal without taking the run: nothing is written, made or locked, and whoever
 // works on it does not notice. Reads all of it when nobody does (`is_at_work`: somebody does as far
 // as the caller knows; the lock is asked too), its head otherwise. STATUS_FORMAT and

@@ -16,6 +16,12 @@
 
 // ---- errors ----
 
+// How much of a path is its folder, "" being none.
+static int folder_bytes(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? (int)(slash - path) : 0;
+}
+
 Status store_failed(const Store *store, int code) {
     const char *why =
         store->database != NULL ? sqlite3_errmsg(store->database) : sqlite3_errstr(code);
@@ -28,10 +34,10 @@ Status store_failed(const Store *store, int code) {
         return status_set(STATUS_IO, "journal %s is in use by another program", store->path);
     case SQLITE_FULL:
         return status_set(STATUS_IO,
-                          "journal %s: the disk is full: make room there (in a run's folder "
-                          "`auscult clean` finds what belongs to nothing any more), then start it "
-                          "again; what was finished is kept",
-                          store->path);
+                          "journal %s: the disk is full: make room on it (`auscult clean %.*s` "
+                          "removes what the run no longer needs), then start the run again; what "
+                          "was finished is kept",
+                          store->path, folder_bytes(store->path), store->path);
     case SQLITE_NOMEM:
         return status_set(STATUS_MEMORY, "journal %s: out of memory", store->path);
     default:

@@ -874,6 +874,41 @@ TEST(looking_on_says_what_an_opening_would_say) {
     end();
 }
 
+// On a full disk a run cannot be continued, but cleaned, which makes room.
+TEST(a_full_disk_is_named_with_what_to_do_and_the_journal_can_be_read) {
+    for (int is_killed = 0; is_killed < 2; is_killed++) {
+        begin();
+        write_some(3);
+        if (is_killed) {
+            die_at_work(false);
+        }
+        frail_error = SQLITE_FULL;
+        calls_left = 0;
+        CHECK_INT(open_status(), STATUS_IO);
+        CHECK_HAS(status_message(), "the disk is full");
+        char advice[512];
+        snprintf(advice, sizeof advice, "`auscult clean %s`", folder);
+        CHECK_HAS(status_message(), advice);
+        Journal *journal = NULL;
+        CHECK_OK(journal_open_to_read(in_folder("journal.db"), &journal));
+        Buffer fact = BUFFER_EMPTY;
+        CHECK_OK(journal_fact(journal, "settings", &fact));
+        CHECK_TEXT(buffer_cstr(&fact), "epochs: 3\n");
+        buffer_done(&fact);
+        CHECK_OK(look_up(journal, 1));
+        Journal *other = NULL; // the run is taken all the same
+        CHECK_INT(journal_open(in_folder("journal.db"), &other), STATUS_IO);
+        CHECK_HAS(status_message(), "another coordinator is working on this run");
+        journal_close(journal);
+        calls_left = -1;
+        journal = open_here();
+        CHECK_INT(journal_incarnation(journal), is_killed ? 3 : 2); // readers do not count
+        CHECK_OK(look_up(journal, 1));
+        journal_close(journal);
+        end();
+    }
+}
+
 // ---- two states at once ----
 
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
@@ -993,12 +1028,13 @@ TEST_MAIN_LIST(
                             T(a_damaged_failure_is_forgotten_and_said_so_once) T(
                                 an_old_copy_of_the_journal_is_named_and_no_number_comes_twice)
                                 T(a_lost_log_is_named) T(
-                                    looking_on_finds_a_killed_run_whole_and_changes_nothing)
-                                    T(looking_on_does_not_disturb_who_is_at_work) T(
-                                        looking_on_says_what_an_opening_would_say)
-                                        T(states_and_failures_of_version_2_are_kept_and_sealed) T(
-                                            of_two_states_of_a_model_in_one_transaction_the_later_wins)
-                                            T(an_older_journal_is_migrated_after_a_copy) T(
-                                                a_migration_that_breaks_anywhere_leaves_the_old_journal)
-                                                T(failures_are_counted_over_coordinators_until_the_answer)
-                                                    T(a_dropped_answer_is_gone_until_it_is_given_anew))
+                                    a_full_disk_is_named_with_what_to_do_and_the_journal_can_be_read)
+                                    T(looking_on_finds_a_killed_run_whole_and_changes_nothing) T(
+                                        looking_on_does_not_disturb_who_is_at_work)
+                                        T(looking_on_says_what_an_opening_would_say) T(
+                                            states_and_failures_of_version_2_are_kept_and_sealed)
+                                            T(of_two_states_of_a_model_in_one_transaction_the_later_wins)
+                                                T(an_older_journal_is_migrated_after_a_copy) T(
+                                                    a_migration_that_breaks_anywhere_leaves_the_old_journal)
+                                                    T(failures_are_counted_over_coordinators_until_the_answer)
+                                                        T(a_dropped_answer_is_gone_until_it_is_given_anew))
