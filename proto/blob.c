@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proto/blob.h"
 
+#define KEPT_BYTES (3u << 20) // kept whatever comes next: a round's sums, 1.1 MB, grew to 2 MiB
+
 void blob_assembler_done(BlobAssembler *assembler) {
     buffer_done(&assembler->bytes);
     *assembler = (BlobAssembler){0};
@@ -22,8 +24,10 @@ static Status begin(BlobAssembler *assembler, const Message *message) {
     if (assembler->is_open) {
         return status_set(STATUS_FORMAT, "a blob begins before the last one is complete");
     }
-    // A huge block is given back rather than kept for the small blobs that follow.
-    if (assembler->bytes.capacity > (64u << 20)) {
+    // A block that held a state is given back rather than kept for the sums that follow: there is
+    // one here for every session.
+    size_t capacity = assembler->bytes.capacity;
+    if (capacity > KEPT_BYTES && capacity / 2 > message->blob.total_bytes) {
         buffer_done(&assembler->bytes);
     }
     buffer_clear(&assembler->bytes);
