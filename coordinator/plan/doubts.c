@@ -180,6 +180,7 @@ static void fail_training(Plan *plan, Core *core, TaskTag tag, const char *reaso
     plan->counts.epochs_trained -= training_epoch(plan->work[model].training);
     plan_fail_model(plan, model, reason);
     core_abandon(core, tag);
+    stage_close_training(plan, model);
 }
 
 // Whether this machine cannot use a clip either; the message then says why.

@@ -44,8 +44,8 @@ static void describe(void *context, TaskTag tag, Buffer *out) {
     plan_describe(context, tag, out);
 }
 
-static void catch_up(void *context) {
-    plan_catch_up(context);
+static Status catch_up(void *context, Core *core, int64_t now_ms) {
+    return plan_catch_up(context, core, now_ms);
 }
 
 static void progress(void *context, ProgressFacts *facts) {

@@ -31,8 +31,9 @@ static Status allocate(Plan *plan) {
     plan->work = mem_new(plan->models.count, sizeof *plan->work);
     plan->sites_left = plan->models.group_count * dataset->machine_count;
     plan->probes_left = mem_new(plan->sites_left, sizeof *plan->probes_left);
+    plan->ready = mem_new(plan->models.count, sizeof *plan->ready);
     bool ok = plan->clips != NULL && plan->scores != NULL && plan->model_states != NULL &&
-              plan->work != NULL && plan->probes_left != NULL;
+              plan->work != NULL && plan->probes_left != NULL && plan->ready != NULL;
     return ok ? STATUS_OK : STATUS_MEMORY;
 }
 
@@ -118,6 +119,7 @@ void plan_free(Plan *plan) {
     mem_free(plan->model_states);
     mem_free(plan->work);
     mem_free(plan->probes_left);
+    mem_free(plan->ready);
     mem_free(plan->tasks);
     mem_free(plan->warnings);
     for (uint32_t u = 0; u < plan->unable_count; u++) {
@@ -364,11 +366,12 @@ Status plan_on_durable(Plan *plan, Core *core, TaskTag tag, int64_t now_ms) {
     return status;
 }
 
-void plan_catch_up(Plan *plan) {
+Status plan_catch_up(Plan *plan, Core *core, int64_t now_ms) {
     Training *training = plan->models.count > 0 ? plan->work[plan->behind].training : NULL;
     if (training != NULL) {
         training_catch_up(training);
     }
+    return stage_open_trainings(plan, core, now_ms); // a worker may have come
 }
 
 // ---- looking in ----

@@ -105,8 +105,9 @@ Status plan_on_impossible(Plan *plan, Core *core, TaskTag tag, const void *bytes
 Status plan_on_poison(Plan *plan, Core *core, TaskTag tag, int64_t now_ms);
 // What the task is, for people: "the reading of fan/train/a.wav and 31 more clips".
 void plan_describe(const Plan *plan, TaskTag tag, Buffer *out);
-// Work that could wait until the core's actions were carried out: to be called after them.
-void plan_catch_up(Plan *plan);
+// Work that could wait until the core's actions were carried out: to be called after them. Errors
+// are the journal's.
+Status plan_catch_up(Plan *plan, Core *core, int64_t now_ms);
 bool plan_is_over(const Plan *plan);
 
 typedef struct PlanCounts {

@@ -411,6 +411,31 @@ static bool hold_if_changed(Plan *plan, uint32_t model) {
 
 static Status begin_scoring(Plan *plan, Core *core, uint32_t model, int64_t now_ms);
 
+// Those that nobody who is there can do keep no worker from others.
+static uint64_t trainings_wanted(const Plan *plan, const Core *core) {
+    CoreCounts counts = core_counts(core);
+    bool is_spread = plan->config.settings->spread == SPREAD_ALWAYS;
+    uint64_t workers = is_spread || counts.sessions == 0 ? 1 : counts.sessions;
+    return workers + counts.stranded;
+}
+
+Status stage_open_trainings(Plan *plan, Core *core, int64_t now_ms) {
+    Status status = STATUS_OK;
+    while (status == STATUS_OK && plan->ready_first < plan->ready_count &&
+           plan->open_count < trainings_wanted(plan, core)) {
+        uint32_t model = plan->ready[plan->ready_first++];
+        plan->work[model].is_open = true;
+        plan->open_count++;
+        status = add_piece(plan, core, model, now_ms);
+    }
+    return status;
+}
+
+void stage_close_training(Plan *plan, uint32_t model) {
+    plan->open_count -= plan->work[model].is_open;
+    plan->work[model].is_open = false;
+}
+
 static bool is_out(const ModelState *state) {
     return state->failure != NULL || state->is_held;
 }
@@ -421,8 +446,14 @@ Status stage_train(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
     if (status != STATUS_OK || is_out(&plan->model_states[model])) {
         return status;
     }
-    return is_over ? begin_scoring(plan, core, model, now_ms)
-                   : add_piece(plan, core, model, now_ms);
+    if (is_over) {
+        return begin_scoring(plan, core, model, now_ms);
+    }
+    if (plan->is_survey) {
+        return STATUS_OK;
+    }
+    plan->ready[plan->ready_count++] = model;
+    return stage_open_trainings(plan, core, now_ms);
 }
 
 Status stage_piece_done(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
@@ -439,6 +470,7 @@ Status stage_retrain(Plan *plan, Core *core, uint32_t model, TaskTag tag, int64_
     Status status = begin_training(plan, model, true, &is_over);
     if (status != STATUS_OK || plan->model_states[model].failure != NULL || is_over) {
         core_abandon(core, tag);
+        stage_close_training(plan, model);
         return status == STATUS_OK && is_over ? begin_scoring(plan, core, model, now_ms) : status;
     }
     plan->tasks[tag].key = plan->work[model].key;
@@ -503,6 +535,7 @@ static Status make_model(Plan *plan, uint32_t model) {
 }
 
 static Status begin_scoring(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
+    stage_close_training(plan, model);
     Status status = plan->is_survey ? STATUS_OK : make_model(plan, model);
     if (status != STATUS_OK) {
         return status;

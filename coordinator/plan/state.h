@@ -47,6 +47,7 @@ typedef struct ModelWork {
     uint32_t scores_left;  // clips whose scores are outstanding
     Digest model_blob;     // the model file, while it scores
     Measuring *measuring;  // while it scores (measuring.c)
+    bool is_open;          // its TRAIN tasks are with the core, one after the other
 } ModelWork;
 
 typedef struct ClipScore {
@@ -72,10 +73,13 @@ struct Plan {
     uint32_t unable_count;
     uint32_t behind;      // model whose replica may have a total to apply
     uint32_t models_left; // not yet where config.until ends
-    uint32_t sites_left;  // not yet judged
-    Buffer refusal;       // see plan_refusal
-    bool is_survey;       // nothing is begun: what is finished is counted
-    bool looks_itself;    // the answer that is being taken is the coordinator's own
+    uint32_t *ready;      // (models) that wait to be trained: from ready_first to ready_count
+    uint32_t ready_first, ready_count;
+    uint32_t open_count; // models that are open
+    uint32_t sites_left; // not yet judged
+    Buffer refusal;      // see plan_refusal
+    bool is_survey;      // nothing is begun: what is finished is counted
+    bool looks_itself;   // the answer that is being taken is the coordinator's own
 };
 
 // plan.c
@@ -135,6 +139,11 @@ Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms);
 Status stage_probe(Plan *plan, Core *core, int64_t now_ms);
 Status stage_site_ready(Plan *plan, Core *core, Site site, int64_t now_ms);
 Status stage_train(Plan *plan, Core *core, uint32_t model, int64_t now_ms);
+// Lets as many models be trained as there are workers: a worker that trains one to its end reads
+// its clips once, one that took turns would read them for every piece.
+Status stage_open_trainings(Plan *plan, Core *core, int64_t now_ms);
+// The model's training is over, done or failed.
+void stage_close_training(Plan *plan, uint32_t model);
 Status stage_piece_done(Plan *plan, Core *core, uint32_t model, int64_t now_ms);
 // Begins a training anew after a clip of it was left out; `tag` is its doubted task.
 Status stage_retrain(Plan *plan, Core *core, uint32_t model, TaskTag tag, int64_t now_ms);

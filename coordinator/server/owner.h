@@ -46,7 +46,7 @@ typedef struct Owner {
     // What the task is, for people: "the training of fan".
     void (*describe)(void *context, TaskTag tag, Buffer *out);
     // Work that could wait until the core's actions were carried out: called after them.
-    void (*catch_up)(void *context);
+    Status (*catch_up)(void *context, Core *core, int64_t now_ms);
     // Completes what the loop knows, the workers and the last loss: NaN it where it says nothing.
     void (*progress)(void *context, ProgressFacts *facts);
     // Tells who looks on, once a second, and at last what ended the loop: STATUS_AGAIN while it

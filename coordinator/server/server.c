@@ -474,7 +474,10 @@ static void turn(Server *server) {
          events++) {
         on_event(server, &event);
         do_actions(server);
-        owner->catch_up(owner->context);
+        Status status = owner->catch_up(owner->context, server->core, clock_ms());
+        if (status != STATUS_OK) {
+            fail(server, status);
+        }
     }
     drain_journal(server);
     do_actions(server);

@@ -236,8 +236,11 @@ static void describe(void *context, TaskTag tag, Buffer *out) {
     buffer_format(out, "empty task %u", tag);
 }
 
-static void catch_up(void *context) {
+static Status catch_up(void *context, Core *core, int64_t now_ms) {
     (void)context;
+    (void)core;
+    (void)now_ms;
+    return STATUS_OK;
 }
 
 static bool pace(void *context, TaskTag tag, OwnerPace *ret_pace) {

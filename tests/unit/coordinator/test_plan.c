@@ -38,6 +38,7 @@ static const char *unreadable[LIST_MOST + 1]; // it cannot read them
 static const char *deadly[LIST_MOST + 1];     // it dies of probing or scoring them
 static int deaths_of_many;                    // so often with others in the same task
 static int given[TASK_EMPTY + 1];             // tasks given, by TaskKind
+static int plan_changes;                      // pieces of another training than the one before
 static int dirty_trainings;                   // trainings that it says nobody can do
 
 // ---- data ----
@@ -434,6 +435,9 @@ static void do_train(const WireTask *task, Decoded *decoded) {
     CHECK_OK(settings_preset("default", &told));
     CHECK_OK(config_read_text("plan", lesson.plan.settings, strlen(lesson.plan.settings), &told));
     lesson.seed = (uint64_t)told.seed;
+    static Digest last;
+    plan_changes += !digest_equal(last, lesson.body.plan);
+    last = lesson.body.plan;
     uint32_t bad = prepare(&lesson);
     if (bad != UINT32_MAX) {
         say_cannot(task, RESULT_CANNOT, bad, true, "cannot be read: as ordered");
@@ -616,7 +620,8 @@ static Status turn(void) {
         struct pollfd fd = {.fd = journal_fd(journal), .events = POLLIN};
         poll(&fd, 1, 1000);
     }
-    return status == STATUS_OK ? drain_journal() : status;
+    status = status == STATUS_OK ? drain_journal() : status;
+    return status == STATUS_OK ? plan_catch_up(plan, core, now_ms) : status;
 }
 
 static Status run_to_end(void) {
@@ -720,6 +725,21 @@ TEST(a_run_probes_trains_and_scores_every_clip) {
         CHECK(plan_clip_state(plan, 0, c)->is_probed && clip.is_scored && clip.left_out == NULL);
         CHECK(isfinite(clip.score) && clip.score > 0);
     }
+    end();
+}
+
+TEST(a_worker_trains_one_model_to_its_end_before_the_next) {
+    begin();
+    CHECK_OK(settings_assign(&settings, "epochs=9"));
+    put_machine("fan", 5);
+    put_machine("pump", 5);
+    put_machine("valve", 5);
+    plan_changes = 0;
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    check_counts();
+    CHECK_INT(plan_changes, 3);
+    CHECK(given[TASK_TRAIN] > 6); // each in several pieces
     end();
 }
 
@@ -1781,6 +1801,7 @@ TEST(a_run_frees_all_it_had_wherever_it_ends) {
 static const TestCase CASES[] = {
     // clang-format off
     T(a_run_probes_trains_and_scores_every_clip)
+    T(a_worker_trains_one_model_to_its_end_before_the_next)
     T(a_run_may_end_after_each_stage_and_goes_on_from_there)
     T(a_finished_run_gives_no_task_again)
     T(a_run_stopped_anywhere_ends_alike)
