@@ -10,14 +10,14 @@
 // (gamma_batch). When nothing is outstanding each clip gets its score of every kind; CLIPMAHALA's
 // yardstick is made then, from the training clips' rows. Whatever came from the journal was
 // measured by an earlier coordinator, which changes nothing here.
-#include <assert.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/mem.h"
 #include "common/engine/model_file.h"
 #include "common/model/shard_plan.h"
-#include "common/model/shard_tree.h"
+#include "coordinator/plan/precisions.h"
 #include "coordinator/plan/state.h"
 
 struct Measuring {
@@ -186,6 +186,16 @@ static ClipScore *score_at(const Plan *plan, uint32_t model, uint32_t place) {
     return plan_score_of(plan, facts->variant, clip);
 }
 
+static void warn_of_ridge(Plan *plan, uint32_t model, const char *whose,
+                          const Precision *precision) {
+    if (precision->ridge > 0) {
+        plan_warn(
+            plan,
+            "%s: the covariance of its %s residuals is singular; %g was added to its diagonal",
+            plan->models.models[model].label, whose, precision->ridge);
+    }
+}
+
 static Status make_clip_yardstick(Plan *plan, uint32_t model) {
     const Model *facts = &plan->models.models[model];
     size_t n_mels = (size_t)facts->settings->n_mels;
@@ -202,6 +212,8 @@ static Status make_clip_yardstick(Plan *plan, uint32_t model) {
     Status status = clip_yardstick_make(rows, count, (int)n_mels,
                                         &plan->work[model].measuring->yardsticks.clip);
     mem_free(rows);
+    warn_of_ridge(plan, model, "training clips' mean",
+                  &plan->work[model].measuring->yardsticks.clip.precision);
     return status == STATUS_INVALID ? STATUS_OK : status; // without a clip there is no score either
 }
 
@@ -311,39 +323,6 @@ Status measuring_take_clips(Plan *plan, const PlanTask *task, const Buffer *answ
 
 // ---- shards ----
 
-// The sums that an answer holds. The caller frees both, also on failure.
-static Status read_sums(const Settings *settings, const void *bytes, size_t size,
-                        ResidualSums **source, ResidualSums **target) {
-    Decoded *decoded = decoded_new();
-    ResidualsAnswer answer;
-    *source = residual_sums_new(settings->n_mels, settings->compat != 0);
-    *target = residual_sums_new(settings->n_mels, settings->compat != 0);
-    bool ok = decoded != NULL && *source != NULL && *target != NULL;
-    Status status =
-        ok ? body_decode_residuals_answer(decoded, bytes, size, &answer) : STATUS_MEMORY;
-    if (status == STATUS_OK) {
-        status = residual_sums_read(*source, answer.source, answer.source_bytes);
-    }
-    if (status == STATUS_OK) {
-        status = residual_sums_read(*target, answer.target, answer.target_bytes);
-    }
-    decoded_free(decoded);
-    return status == STATUS_MISMATCH ? STATUS_FORMAT : status;
-}
-
-static Status check_residuals(const Settings *settings, int64_t vectors, const void *bytes,
-                              size_t size) {
-    ResidualSums *source, *target;
-    Status status = read_sums(settings, bytes, size, &source, &target);
-    if (status == STATUS_OK &&
-        residual_sums_vectors(source) + residual_sums_vectors(target) != vectors) {
-        status = status_set(STATUS_FORMAT, "sums of another number of vectors than the shard's");
-    }
-    residual_sums_free(source);
-    residual_sums_free(target);
-    return status;
-}
-
 static Status check_scores(const void *bytes, size_t size, int64_t vectors, int32_t rows) {
     size_t expected = (size_t)((vectors + rows - 1) / rows) * sizeof(double);
     if (size != expected) {
@@ -364,7 +343,7 @@ Status measuring_check_shard(const Plan *plan, const PlanTask *task, const void 
     const ShardPlan *shards = &plan->work[task->owner].measuring->shards;
     int64_t training = shards->training[task->first];
     if (task->kind == TASK_RESIDUALS) {
-        return check_residuals(plan->models.models[task->owner].settings, training, bytes, size);
+        return precisions_check(plan->models.models[task->owner].settings, training, bytes, size);
     }
     Decoded *decoded = decoded_new();
     BatchesAnswer answer;
@@ -378,87 +357,6 @@ Status measuring_check_shard(const Plan *plan, const PlanTask *task, const void 
                               shards->validation[task->first], shards->rows);
     }
     decoded_free(decoded);
-    return status;
-}
-
-// The sums of both domains over all shards, siblings joined left plus right.
-typedef struct DomainSums {
-    ResidualSums *source, *target;
-} DomainSums;
-
-static void join_sums(void *context, void *left, void *right) {
-    (void)context;
-    DomainSums *into = left, *from = right;
-    residual_sums_join(into->source, from->source);
-    residual_sums_join(into->target, from->target);
-    residual_sums_free(from->source);
-    residual_sums_free(from->target);
-}
-
-static Status sum_shards(const Plan *plan, uint32_t model, DomainSums *shards) {
-    const Measuring *measuring = plan->work[model].measuring;
-    int32_t count = measuring->shards.shards;
-    ShardTree tree = shard_tree_of(count, join_sums, NULL);
-    Status status = STATUS_OK;
-    for (int32_t s = 0; s < count && status == STATUS_OK; s++) {
-        const Buffer *answer = &measuring->answers[s];
-        status = read_sums(plan->models.models[model].settings, answer->bytes, answer->size,
-                           &shards[s].source, &shards[s].target);
-        if (status == STATUS_OK) {
-            shard_tree_put(&tree, s, 1, &shards[s]);
-        } else {
-            residual_sums_free(shards[s].source);
-            residual_sums_free(shards[s].target);
-        }
-    }
-    DomainSums *part = status == STATUS_OK ? shard_tree_root(&tree) : NULL;
-    if (part != NULL) {
-        assert(part == &shards[0]);
-        return STATUS_OK;
-    }
-    while ((part = shard_tree_take(&tree)) != NULL) {
-        residual_sums_free(part->source);
-        residual_sums_free(part->target);
-    }
-    return status;
-}
-
-static void warn_of_ridge(Plan *plan, uint32_t model, const char *domain,
-                          const Precision *precision) {
-    if (precision->ridge > 0) {
-        plan_warn(plan,
-                  "%s: the covariance of its residuals (%s) is singular; %g was added to its "
-                  "diagonal",
-                  plan->models.models[model].label, domain, precision->ridge);
-    }
-}
-
-// Of one domain's sums; no precision when there are too few vectors for one.
-static Status make_precision(const ResidualSums *sums, Precision *out) {
-    Status status = precision_of_residuals(sums, out);
-    return status == STATUS_INVALID ? STATUS_OK : status;
-}
-
-static Status make_precisions(Plan *plan, uint32_t model) {
-    Measuring *measuring = plan->work[model].measuring;
-    Yardsticks *yardsticks = &measuring->yardsticks;
-    DomainSums *shards = mem_new((size_t)measuring->shards.shards, sizeof *shards);
-    Status status = shards != NULL ? sum_shards(plan, model, shards) : STATUS_MEMORY;
-    if (status == STATUS_OK) {
-        status = make_precision(shards[0].source, &yardsticks->source);
-        if (status == STATUS_OK) {
-            status = make_precision(shards[0].target, &yardsticks->target);
-        }
-        residual_sums_free(shards[0].source);
-        residual_sums_free(shards[0].target);
-    }
-    mem_free(shards);
-    if (status == STATUS_OK && yardsticks->source.matrix == NULL) {
-        yardsticks->source = yardsticks->target; // the only domain that there is
-        yardsticks->target = (Precision){0};
-    }
-    warn_of_ridge(plan, model, "source", &yardsticks->source);
-    warn_of_ridge(plan, model, "target", &yardsticks->target);
     return status;
 }
 
@@ -491,13 +389,18 @@ static Status go_without(Plan *plan, Core *core, uint32_t model, const char *rea
 
 static Status residuals_done(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
     Measuring *measuring = plan->work[model].measuring;
-    Status status = make_precisions(plan, model);
+    Status status = precisions_make(plan->models.models[model].settings, measuring->answers,
+                                    measuring->shards.shards, &measuring->yardsticks);
+    if (status == STATUS_INVALID) {
+        char reason[LIMIT_MESSAGE_BYTES];
+        snprintf(reason, sizeof reason, "%s", status_message());
+        return go_without(plan, core, model, reason, now_ms);
+    }
     if (status != STATUS_OK) {
         return status;
     }
-    if (measuring->yardsticks.source.matrix == NULL) {
-        return go_without(plan, core, model, "fewer than two training vectors", now_ms);
-    }
+    warn_of_ridge(plan, model, "training vectors'", &measuring->yardsticks.source);
+    warn_of_ridge(plan, model, "target training vectors'", &measuring->yardsticks.target);
     bool needs_batches = models_decide_by(&plan->models, model, THRESHOLD_GAMMA_BATCH);
     if (!plan->is_survey && (needs_batches || measuring->awaits_clips)) {
         status = hold_precise_blob(plan, model);
