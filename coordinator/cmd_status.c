@@ -97,7 +97,7 @@ static void print_text(const View *view, const Sizes *sizes) {
     printf("  epochs trained  %llu of %llu\n", (unsigned long long)facts->epochs_trained,
            (unsigned long long)facts->epochs);
     printf("  clips scored    %llu of %llu\n", (unsigned long long)facts->clips_scored,
-           (unsigned long long)facts->clips);
+           (unsigned long long)facts->clips_to_score);
     printf("  left out        %llu clips, %llu models\n", (unsigned long long)facts->clips_left_out,
            (unsigned long long)facts->models_failed);
     printf("  on disk         %.1f MB: models %.1f, outputs %.1f, logs %.1f\n",

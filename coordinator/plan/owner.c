@@ -75,9 +75,14 @@ static void progress(void *context, ProgressFacts *facts) {
     }
 }
 
+// What all systems are to score, before the first model is so far: each variant scores every clip.
+static uint64_t clips_of_all_variants(const Plan *plan, uint64_t clips) {
+    const Models *models = plan_models(plan);
+    return models->group_count > 0 ? clips / models->group_count * models->variant_count : 0;
+}
+
 static void found(void *context, Buffer *out) {
     PlanCounts counts = plan_counts(context);
-    const Models *models = plan_models(context);
     if (counts.clips_probed > 0) {
         buffer_format(out,
                       "resumed: %llu of %llu clips were read, %llu of %llu epochs trained, %llu of "
@@ -85,8 +90,7 @@ static void found(void *context, Buffer *out) {
                       (unsigned long long)counts.clips_probed, (unsigned long long)counts.clips,
                       (unsigned long long)counts.epochs_trained, (unsigned long long)counts.epochs,
                       (unsigned long long)counts.clips_scored,
-                      (unsigned long long)(counts.clips / models->group_count) *
-                          models->variant_count);
+                      (unsigned long long)clips_of_all_variants(context, counts.clips));
     }
 }
 
@@ -106,7 +110,7 @@ static void tell(void *context, const CoreCounts *core, Status ended) {
                          .epochs_trained = counts.epochs_trained,
                          .epochs = counts.epochs,
                          .clips_scored = counts.clips_scored,
-                         .clips_to_score = counts.clips_to_score,
+                         .clips_to_score = clips_of_all_variants(plan, counts.clips),
                          .clips_left_out = counts.clips_left_out,
                          .models_failed = counts.models_failed,
                          .models_stranded = core->stranded,

@@ -67,6 +67,9 @@ def test_a_seed_added_to_a_finished_run_trains_its_models_and_nothing_else(folde
     check(trained == {f"{name}_seed_2" for name in MACHINES}, f"trained {trained}: {added}")
     check("extract" not in stages, f"something was extracted again: {added}")
     check(stages["train"] == str(2 * EPOCHS * len(MACHINES)), f"other work in all: {added}")
+    state = auscult("status", out)
+    scored = re.search(r"clips scored +(\d+) of (\d+)", state.out)
+    check(scored and scored[1] == scored[2] == stages["score"], f"other clips to score: {state}")
     for path, time in times.items():
         check(os.stat(f"{out}/{path}").st_mtime_ns == time, f"{path} was written again")
     after = results_of(out)
