@@ -42,7 +42,9 @@ static Status settle_twin(Builder *b, Found *first, Found *twin, uint32_t *doubl
         ++*doubled;
         return STATUS_OK;
     }
-    twin->clip.left_out = builder_reason(b, "same name as %s, which is used%s", first->clip.path,
+    bool same_root = first->clip.root == twin->clip.root;
+    twin->clip.left_out = builder_reason(b, "same name as %s%s, which is used%s", first->clip.path,
+                                         same_root ? "" : " below another --data",
                                          same_size ? "" : " (the two differ in size)");
     return twin->clip.left_out != NULL ? STATUS_OK : STATUS_MEMORY;
 }

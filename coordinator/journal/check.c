@@ -6,7 +6,7 @@
 #include "common/base/file.h"
 #include "coordinator/journal/schema.h"
 
-#define RESTART "begin anew with --restart, which keeps this run aside"
+#define RESTART "begin anew with --restart, --data and the settings; this run is kept aside"
 #define REMEDY  "put a copy of it back, or " RESTART
 
 Status check_is_there(const char *path) {
@@ -43,7 +43,7 @@ Status check_age(const char *path, uint32_t newest, uint32_t number) {
     }
     return status_set(
         STATUS_FORMAT,
-        "journal %s is older than the run: it knows %u coordinators, and %u have "
+        "journal %s is older than the run: it knows %u of the %u coordinators that have "
         "worked on it, so it is an old copy, or its log %s-wal was damaged or left "
         "behind: put the newest journal.db back, with its journal.db-wal if there is "
         "one; or go on from what it knows with --update, which does the rest anew; or " RESTART,
