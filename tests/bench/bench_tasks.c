@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/base/clock.h"
 #include "common/base/file.h"
@@ -169,6 +170,7 @@ typedef struct Pipe {
     atomic_uint is_open;
     uint32_t messages; // of each of two senders
     int64_t begun_ns, ended_ns;
+    double trip_ns[TRIPS]; // of a message there and back
 } Pipe;
 
 static int be_sender(void *context) {
@@ -232,6 +234,93 @@ static Status measure_messages(Runs *runs, double *ret_per_second) {
         process_end(&senders[w], SIGKILL);
     }
     *ret_per_second = per_second(WORKERS * pipe->messages, pipe->ended_ns - pipe->begun_ns);
+    process_unshare(pipe, sizeof *pipe);
+    return status;
+}
+
+// Sends back what comes, until it is ended.
+static int be_echo(void *context) {
+    const Pipe *pipe = context;
+    ZmqContext *zmq = zmq_context_new();
+    Line *line;
+    Status status =
+        zmq != NULL ? line_open(zmq, pipe->endpoint, LANE_CONTROL, &line) : STATUS_MEMORY;
+    const char hello[MESSAGE_BYTES] = "";
+    if (status == STATUS_OK) {
+        status = line_send(line, hello, sizeof hello, NULL, 0, JOIN_MS);
+    }
+    while (status == STATUS_OK) {
+        LineMessage message;
+        bool is_woken;
+        status = line_receive(line, -1, TASKS_MS, &message, &is_woken);
+        if (status == STATUS_OK) {
+            status = line_send(line, hello, sizeof hello, NULL, 0, JOIN_MS);
+        }
+    }
+    return 1;
+}
+
+// The next message; false when none comes.
+static bool hear(Listener *listener, PeerId *ret_peer) {
+    ListenerEvent event;
+    int64_t end_ms = clock_ms() + JOIN_MS;
+    while (clock_ms() < end_ms) {
+        listener_wait(listener, JOIN_MS);
+        while (listener_next(listener, &event)) {
+            if (event.kind == LISTENER_MESSAGE) {
+                *ret_peer = event.peer;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+// One message after the other, with a pause between them in which all threads fall asleep, as they
+// do while a commit lasts.
+static int be_caller(void *context) {
+    static const struct timespec PAUSE = {0, 250000};
+    const char bytes[MESSAGE_BYTES] = "";
+    Pipe *pipe = context;
+    ZmqContext *zmq = zmq_context_new();
+    Listener *listener;
+    PeerId peer;
+    if (zmq == NULL || listener_open(zmq, "tcp://127.0.0.1:0", 16, &listener) != STATUS_OK) {
+        return 1;
+    }
+    snprintf(pipe->endpoint, sizeof pipe->endpoint, "%s", listener_endpoint(listener));
+    atomic_store(&pipe->is_open, 1);
+    bool ok = hear(listener, &peer);
+    for (uint32_t i = 0; i < TRIPS && ok; i++) {
+        nanosleep(&PAUSE, NULL);
+        int64_t begun_ns = clock_ns();
+        ok = listener_send(listener, LANE_CONTROL, peer, bytes, sizeof bytes, NULL, 0) ==
+                 STATUS_OK &&
+             hear(listener, &peer);
+        pipe->trip_ns[i] = (double)(clock_ns() - begun_ns);
+    }
+    return ok ? 0 : 1;
+}
+
+static Status measure_echo(const Runs *runs, double trip_ns[TRIPS]) {
+    pid_t caller = 0, echo = 0;
+    Pipe *pipe = process_share(sizeof *pipe);
+    if (pipe == NULL) {
+        return STATUS_MEMORY;
+    }
+    Status status = process_start(runs->bench, be_caller, pipe, &caller);
+    if (status == STATUS_OK) {
+        status = process_wait(&pipe->is_open, 1, JOIN_MS, "a socket");
+    }
+    if (status == STATUS_OK) {
+        status = process_start(runs->bench, be_echo, pipe, &echo);
+    }
+    if (status == STATUS_OK) {
+        status = process_join(&caller, TASKS_MS);
+    }
+    process_end(&caller, SIGKILL);
+    process_end(&echo, SIGKILL);
+    memcpy(trip_ns, pipe->trip_ns, TRIPS * sizeof *trip_ns);
     process_unshare(pipe, sizeof *pipe);
     return status;
 }
@@ -317,7 +406,8 @@ static Range of_trips(const double *ns, uint32_t trips, double *scratch) {
     return range_of(scratch, (int32_t)trips);
 }
 
-static void trip_figures(Bench *bench, const EmptyTold *told, uint32_t trips) {
+static void trip_figures(Bench *bench, const EmptyTold *told, const double *echo_ns,
+                         uint32_t trips) {
     static double scratch[EMPTY_TRIPS_MOST], over[EMPTY_TRIPS_MOST];
     Figure *figure = bench_figure(bench, "round_trip", "one task, from added to durable");
     figure->unit = "ms";
@@ -339,6 +429,9 @@ static void trip_figures(Bench *bench, const EmptyTold *told, uint32_t trips) {
     }
     bench_goal(bench, "round_trip_over", "what it takes beyond its commit, median", "ms",
                of_trips(over, trips, scratch).median, "goal", 0.15);
+    bench_goal(bench, "round_trip_floor", "the same", "ms", of_trips(over, trips, scratch).median,
+               "a message there and back by ZeroMQ alone",
+               of_trips(echo_ns, trips, scratch).median);
 }
 
 static Status measure_trips(Runs *runs) {
@@ -346,8 +439,12 @@ static Status measure_trips(Runs *runs) {
     runs->bind = "tcp://127.0.0.1:0";
     runs->tasks = TRIPS;
     Status status = run_tasks(runs);
+    static double echo_ns[TRIPS];
     if (status == STATUS_OK) {
-        trip_figures(runs->bench, runs->told, TRIPS);
+        status = measure_echo(runs, echo_ns);
+    }
+    if (status == STATUS_OK) {
+        trip_figures(runs->bench, runs->told, echo_ns, TRIPS);
     }
     return status;
 }
