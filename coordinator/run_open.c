@@ -81,6 +81,8 @@ static Status start_numerics(Run *run, char **argv) {
     return status == STATUS_OK ? fingerprint_make(&run->fingerprint) : status;
 }
 
+#define CONFIG_HEAD "# The settings of this run, resolved; `auscult run --config` takes this file."
+
 static Status write_config(Run *run) {
     char path[LIMIT_PATH_BYTES];
     char text[DIGEST_TEXT_BYTES];
@@ -91,8 +93,7 @@ static Status write_config(Run *run) {
         return status;
     }
     digest_text(digest, text);
-    buffer_text(&out, "# The settings of this run, resolved; `auscult run --config` takes this "
-                      "file.\n# auscult " AUSCULT_VERSION "\n");
+    buffer_text(&out, CONFIG_HEAD "\n# auscult " AUSCULT_VERSION "\n");
     buffer_format(&out, "# data: %s (%u clips of %u machines)\n", text, run->dataset->clip_count,
                   run->dataset->machine_count);
     settings_write(&run->settings, SETTING_REPORT, &out);
@@ -207,7 +208,29 @@ static Status set_aside(Run *run) {
 
 // Only once it is known that there is something to do, so that nothing is left where no run can
 // begin.
+// A folder where no run was begun may hold a config.yaml of the user's own.
+static Status check_no_other_config(const Run *run) {
+    char path[LIMIT_PATH_BYTES];
+    Buffer text = BUFFER_EMPTY;
+    Status status = file_join(path, sizeof path, run->options.out, "config.yaml");
+    if (status != STATUS_OK || run->journal != NULL || !file_exists(path)) {
+        return status;
+    }
+    status = file_read(path, LIMIT_CONFIG_BYTES, &text);
+    if (status != STATUS_OK || !text_starts(buffer_cstr(&text), CONFIG_HEAD)) {
+        status = status_set(
+            STATUS_INVALID,
+            "%s is not a run's, and would be overwritten: give --out another folder", path);
+    }
+    buffer_done(&text);
+    return status;
+}
+
 static Status begin_folder(Run *run) {
+    Status checked = check_no_other_config(run);
+    if (checked != STATUS_OK) {
+        return checked;
+    }
     run->made_folder = !file_exists(run->options.out);
     Status status = make_folders(run);
     if (status == STATUS_OK && run->journal == NULL) {

@@ -24,7 +24,7 @@
 static Status absolute(const char *path, char **ret) {
     char resolved[PATH_MAX];
     if (realpath(path, resolved) == NULL) {
-        Status status = errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO;
+        Status status = errno == ENOENT ? STATUS_INVALID : STATUS_IO; // a slip of the pen
         return status_set(status, "cannot look at %s: %s", path, strerror(errno));
     }
     char *copy = mem_copy_text(resolved);

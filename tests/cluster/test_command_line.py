@@ -30,6 +30,7 @@ def test_usage_errors_exit_2_and_name_the_thing(folder):
         (["run", "--data", folder, "--out", f"{folder}/r", "--local", "many"], "many"),
         (["run", "--data", folder, "--out", f"{folder}/r", "--preset", "none"], "dcase-baseline"),
         (["run", "--data", folder, "--out", f"{folder}/r", "--set", "shards=3"], "power of two"),
+        (["run", "--data", f"{folder}/absent", "--out", f"{folder}/r"], f"{folder}/absent"),
     ]
     for args, part in rows:
         result = auscult(*args, expect=2)
@@ -45,6 +46,16 @@ def test_a_configuration_error_names_file_and_line(folder):
         file.write("n_mels: 64\nepochs: many\n")
     result = auscult("run", "--data", folder, "--out", f"{folder}/r", "--config", path, expect=2)
     check_has(result.err, "c.yaml", "line 2", "epochs")
+
+
+def test_a_users_own_config_in_the_folder_is_not_overwritten(folder):
+    data, out = make_data(f"{folder}/data", ("fan",)), f"{folder}/r"
+    os.mkdir(out)
+    with open(f"{out}/config.yaml", "w", encoding="utf-8") as file:
+        file.write("n_mels: 64\n")
+    result = auscult("run", "--data", data, "--out", out, "--config", f"{out}/config.yaml", expect=2)
+    check_has(result.err, f"{out}/config.yaml", "--out")
+    check(os.listdir(out) == ["config.yaml"], f"{os.listdir(out)} in a folder that was refused")
 
 
 def test_set_goes_before_file_and_file_before_preset(folder):
