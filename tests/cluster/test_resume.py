@@ -40,9 +40,9 @@ def test_where_no_run_can_begin_no_folder_is_left(folder):
     out = f"{folder}/above/run"
     for args, code, part in (
         ([], 2, "--data"),
-        (["--data", f"{folder}/absent"], 3, "absent"),
+        (["--data", f"{folder}/absent"], 2, "absent"),
         (["--data", f"{folder}/empty"], 3, "empty"),
-        (["--data", data, "--manifest", f"{folder}/absent.csv"], 3, "absent.csv"),
+        (["--data", data, "--manifest", f"{folder}/absent.csv"], 2, "absent.csv"),
     ):
         result = auscult("run", *args, "--out", out, *TINY, expect=code)
         check_has(result.err, part)
