@@ -29,14 +29,8 @@ static void make_clean(char *text) {
 }
 
 static Status keep(Remarks *remarks, RemarkKind kind, const char *text) {
-    if (remarks->count == remarks->capacity) {
-        uint32_t capacity = remarks->capacity + REMARKS_KEPT_MOST;
-        Remark *items = mem_resize(remarks->items, capacity, sizeof *items);
-        if (items == NULL) {
-            return STATUS_MEMORY;
-        }
-        remarks->items = items;
-        remarks->capacity = capacity;
+    if (!mem_grow(&remarks->items, remarks->count, &remarks->capacity, sizeof *remarks->items)) {
+        return STATUS_MEMORY;
     }
     char *copy = mem_copy_text(text);
     if (copy == NULL) {

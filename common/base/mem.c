@@ -86,6 +86,22 @@ void *mem_copy(const void *bytes, size_t size) {
     return block;
 }
 
+bool mem_grow(void *array, uint32_t count, uint32_t *capacity, size_t size) {
+    if (count < *capacity) {
+        return true;
+    }
+    uint32_t larger = *capacity > 0 ? *capacity * 2 : 16;
+    void *old;
+    memcpy(&old, array, sizeof old); // an lvalue of another pointer type would be an alias
+    void *grown = mem_resize(old, larger, size);
+    if (grown == NULL) {
+        return false;
+    }
+    memcpy(array, &grown, sizeof grown);
+    *capacity = larger;
+    return true;
+}
+
 char *mem_copy_text(const char *text) {
     return mem_copy(text, strlen(text) + 1);
 }

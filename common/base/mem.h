@@ -5,7 +5,9 @@
 #ifndef AUSCULT_BASE_MEM_H
 #define AUSCULT_BASE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 // Once, first of all, by programs that run for long: large blocks that are freed go back to the
 // system, so that memory stays flat.
@@ -18,6 +20,10 @@ void *mem_new_aligned(size_t count, size_t size);
 // Grows or shrinks, NULL to begin with; new bytes are not zeroed. When it returns NULL, the old
 // block is as it was.
 void *mem_resize(void *block, size_t count, size_t size);
+// Makes room for one more item behind `count` in a list that grows by doubling. `array` is the
+// address of the pointer to its items, of any type. False when there is no memory; all is then as
+// it was.
+bool mem_grow(void *array, uint32_t count, uint32_t *capacity, size_t size);
 char *mem_copy_text(const char *text);
 void *mem_copy(const void *bytes, size_t size);
 void mem_free(void *block);

@@ -57,10 +57,8 @@ void core_free(Core *core) {
 
 Status core_add_task(Core *core, const CoreTask *task, int64_t now_ms) {
     assert(task->tag == core->task_count); // tags are the owner's indices, given in order
-    Status status = core_grow((void **)&core->tasks, core->task_count, &core->task_capacity,
-                              sizeof *core->tasks);
-    if (status != STATUS_OK) {
-        return status;
+    if (!mem_grow(&core->tasks, core->task_count, &core->task_capacity, sizeof *core->tasks)) {
+        return STATUS_MEMORY;
     }
     core->tasks[core->task_count++] =
         (Task){.kind = (uint8_t)task->kind, .shards = (uint8_t)task->shards, .trouble = NO_TROUBLE};

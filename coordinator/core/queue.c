@@ -2,22 +2,7 @@
 //
 // Tasks that wait: doubly linked through the tasks themselves, so that any of them can be taken out
 // at once.
-#include "common/base/mem.h"
 #include "coordinator/core/state.h"
-
-Status core_grow(void **items, uint32_t count, uint32_t *capacity, size_t size) {
-    if (count < *capacity) {
-        return STATUS_OK;
-    }
-    uint32_t next = *capacity > 0 ? *capacity * 2 : 16;
-    void *grown = mem_resize(*items, next, size);
-    if (grown == NULL) {
-        return STATUS_MEMORY;
-    }
-    *items = grown;
-    *capacity = next;
-    return STATUS_OK;
-}
 
 static Task *enter(Core *core, QueueName name, TaskTag tag, int64_t now_ms) {
     Task *task = &core->tasks[tag];

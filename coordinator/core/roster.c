@@ -199,8 +199,8 @@ static void unlink_session(Core *core, const Session *session) {
 }
 
 static Session *add_session(Core *core, CorePeer peer, const Message *hello, int64_t now_ms) {
-    if (core_grow((void **)&core->sessions, core->session_count, &core->session_capacity,
-                  sizeof(Session *)) != STATUS_OK) {
+    if (!mem_grow(&core->sessions, core->session_count, &core->session_capacity,
+                  sizeof(Session *))) {
         return NULL;
     }
     Session *session = mem_new(1, sizeof *session);

@@ -241,7 +241,6 @@ void core_flush(Core *core);
 uint64_t core_attempt(const Core *core, uint32_t counter);
 
 // queue.c: tasks that wait
-Status core_grow(void **items, uint32_t count, uint32_t *capacity, size_t size);
 void queue_push(Core *core, QueueName name, TaskTag tag, int64_t now_ms);
 // Where it is taken first.
 void queue_push_front(Core *core, QueueName name, TaskTag tag, int64_t now_ms);

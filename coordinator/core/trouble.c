@@ -31,9 +31,9 @@ static Trouble *make(Core *core, TaskTag tag) {
     if (index != NO_TROUBLE) {
         core->trouble_free = core->troubles[index].next_free;
     } else {
-        Status status = core_grow((void **)&core->troubles, core->trouble_count,
-                                  &core->trouble_capacity, sizeof *core->troubles);
-        assert(status == STATUS_OK); // as for actions: nobody could be told
+        bool has_room = mem_grow(&core->troubles, core->trouble_count, &core->trouble_capacity,
+                                 sizeof *core->troubles);
+        assert(has_room); // as for actions: nobody could be told
         index = core->trouble_count++;
         core->troubles[index] = (Trouble){0};
     }
@@ -127,9 +127,9 @@ static void add_failed(Trouble *trouble, const Session *session, int64_t now_ms)
             memmove(trouble->failed, trouble->failed + 1,
                     --trouble->failed_count * sizeof *trouble->failed);
         }
-        Status status = core_grow((void **)&trouble->failed, trouble->failed_count,
-                                  &trouble->failed_capacity, sizeof *trouble->failed);
-        assert(status == STATUS_OK); // as for actions: nobody could be told
+        bool has_room = mem_grow(&trouble->failed, trouble->failed_count, &trouble->failed_capacity,
+                                 sizeof *trouble->failed);
+        assert(has_room); // as for actions: nobody could be told
         failure = &trouble->failed[trouble->failed_count++];
         *failure = (Failure){.serial = session->worker->serial};
     }

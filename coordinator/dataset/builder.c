@@ -91,28 +91,12 @@ void builder_done(Builder *builder) {
     *builder = (Builder){0};
 }
 
-bool builder_grow(void *array, uint32_t count, uint32_t *capacity, size_t size) {
-    if (count < *capacity) {
-        return true;
-    }
-    uint32_t larger = *capacity < 32 ? 32 : *capacity * 2;
-    void *old;
-    memcpy(&old, array, sizeof old);
-    void *grown = mem_resize(old, larger, size);
-    if (grown == NULL) {
-        return false;
-    }
-    memcpy(array, &grown, sizeof grown);
-    *capacity = larger;
-    return true;
-}
-
 Found *builder_add_found(Builder *b) {
     if (b->found_count >= LIMIT_CLIPS) {
         status_set(STATUS_LIMIT, "more than %u clips", LIMIT_CLIPS);
         return NULL;
     }
-    if (!builder_grow(&b->found, b->found_count, &b->found_capacity, sizeof *b->found)) {
+    if (!mem_grow(&b->found, b->found_count, &b->found_capacity, sizeof *b->found)) {
         return NULL;
     }
     Found *found = &b->found[b->found_count++];
@@ -125,7 +109,7 @@ Place *builder_add_place(Builder *b) {
         status_set(STATUS_LIMIT, "more than %u machine folders", LIMIT_MACHINES);
         return NULL;
     }
-    if (!builder_grow(&b->places, b->place_count, &b->place_capacity, sizeof *b->places)) {
+    if (!mem_grow(&b->places, b->place_count, &b->place_capacity, sizeof *b->places)) {
         return NULL;
     }
     Place *place = &b->places[b->place_count++];
@@ -134,8 +118,8 @@ Place *builder_add_place(Builder *b) {
 }
 
 SideFile *builder_add_side_file(Builder *b) {
-    if (!builder_grow(&b->side_files, b->side_file_count, &b->side_file_capacity,
-                      sizeof *b->side_files)) {
+    if (!mem_grow(&b->side_files, b->side_file_count, &b->side_file_capacity,
+                  sizeof *b->side_files)) {
         return NULL;
     }
     SideFile *file = &b->side_files[b->side_file_count++];
@@ -144,7 +128,7 @@ SideFile *builder_add_side_file(Builder *b) {
 }
 
 static Status add_text(Builder *b, TextList *list, const char *text) {
-    if (!builder_grow(&list->texts, list->count, &list->capacity, sizeof *list->texts)) {
+    if (!mem_grow(&list->texts, list->count, &list->capacity, sizeof *list->texts)) {
         return STATUS_MEMORY;
     }
     const char *copy = memory_text(b->memory, text);
@@ -191,8 +175,7 @@ Status builder_leave_out(Builder *b, uint32_t root, const char *machine, const c
                          const char *reason) {
     char clean[LIMIT_PATH_BYTES];
     builder_escape(path, clean, sizeof clean);
-    if (!builder_grow(&b->left_out, b->left_out_count, &b->left_out_capacity,
-                      sizeof *b->left_out)) {
+    if (!mem_grow(&b->left_out, b->left_out_count, &b->left_out_capacity, sizeof *b->left_out)) {
         return STATUS_MEMORY;
     }
     LeftOut item = {.clip = -1};
@@ -374,8 +357,8 @@ static Status fill_tables(Builder *b, Clip *clips, Machine *machines) {
         clips[i].machine = (uint32_t)(machine - machines);
         count_clip(machine, &clips[i]);
         if (clips[i].left_out != NULL) {
-            if (!builder_grow(&b->left_out, b->left_out_count, &b->left_out_capacity,
-                              sizeof *b->left_out)) {
+            if (!mem_grow(&b->left_out, b->left_out_count, &b->left_out_capacity,
+                          sizeof *b->left_out)) {
                 return STATUS_MEMORY;
             }
             b->left_out[b->left_out_count++] = (LeftOut){.clip = i,

@@ -104,9 +104,6 @@ const char *builder_reason(Builder *builder, const char *format, ...)
 // Fills what the name and the folder of a clip tell; path, size and time are set already.
 Status builder_understand(Builder *builder, Found *found);
 
-// Grows an array of `size`-byte items to hold one more; false when out of memory.
-bool builder_grow(void *array, uint32_t count, uint32_t *capacity, size_t size);
-
 // The text with unclean bytes as \xNN, cut to fit.
 void builder_escape(const char *text, char *out, size_t size);
 

@@ -60,7 +60,7 @@ Status truth_state(TruthBuilder *b, const Statement *said) {
     if (b->count >= 4 * LIMIT_CLIPS) {
         return status_set(STATUS_LIMIT, "more than %u clips in the ground truth", LIMIT_CLIPS);
     }
-    if (!builder_grow(&b->statements, b->count, &b->capacity, sizeof *b->statements)) {
+    if (!mem_grow(&b->statements, b->count, &b->capacity, sizeof *b->statements)) {
         return STATUS_MEMORY;
     }
     Statement s = *said;
@@ -166,7 +166,7 @@ static Status list_folder(Search *search, const char *folder, TextList *names) {
             continue;
         }
         char *copy = memory_text(search->builder->memory, entry->d_name);
-        bool has_room = builder_grow(&names->texts, names->count, &names->capacity, sizeof copy);
+        bool has_room = mem_grow(&names->texts, names->count, &names->capacity, sizeof copy);
         status = copy != NULL && has_room ? STATUS_OK : STATUS_MEMORY;
         if (status == STATUS_OK) {
             names->texts[names->count++] = copy;
@@ -193,8 +193,7 @@ static Status search_folder(Search *search, const char *folder, int depth) {
         if (truth_form_of(path) != FORM_NONE && !file_is_folder(path)) {
             TextList *paths = &search->paths;
             char *copy = memory_text(search->builder->memory, path);
-            bool has_room =
-                builder_grow(&paths->texts, paths->count, &paths->capacity, sizeof copy);
+            bool has_room = mem_grow(&paths->texts, paths->count, &paths->capacity, sizeof copy);
             status = copy != NULL && has_room ? STATUS_OK : STATUS_MEMORY;
             if (status == STATUS_OK) {
                 paths->texts[paths->count++] = copy;

@@ -129,8 +129,8 @@ static int compare_entries(const void *left, const void *right) {
 }
 
 static Status list_entry(Listing *listing, const struct dirent *entry) {
-    if (!builder_grow(&listing->entries, listing->count, &listing->capacity,
-                      sizeof *listing->entries)) {
+    if (!mem_grow(&listing->entries, listing->count, &listing->capacity,
+                  sizeof *listing->entries)) {
         return STATUS_MEMORY;
     }
     char *name = mem_copy_text(entry->d_name);

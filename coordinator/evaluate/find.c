@@ -32,22 +32,6 @@ typedef struct Names {
 
 // ---- lists ----
 
-static bool grow(void *array, uint32_t count, uint32_t *capacity, size_t size) {
-    if (count < *capacity) {
-        return true;
-    }
-    uint32_t larger = *capacity < 16 ? 16 : *capacity * 2;
-    void *old;
-    memcpy(&old, array, sizeof old);
-    void *grown = mem_resize(old, larger, size);
-    if (grown == NULL) {
-        return false;
-    }
-    memcpy(array, &grown, sizeof grown);
-    *capacity = larger;
-    return true;
-}
-
 static void names_done(Names *names) {
     for (uint32_t i = 0; i < names->count; i++) {
         mem_free(names->texts[i]);
@@ -65,7 +49,7 @@ static Status names_add(Names *names, const char *name) {
     }
     char *copy = mem_copy_text(name);
     if (copy == NULL ||
-        !grow(&names->texts, names->count, &names->capacity, sizeof *names->texts)) {
+        !mem_grow(&names->texts, names->count, &names->capacity, sizeof *names->texts)) {
         mem_free(copy);
         return STATUS_MEMORY;
     }
@@ -177,7 +161,7 @@ static Status begin_system(Search *search, const char *folder, const char *varia
     if (list->count == SYSTEMS_MOST) {
         return status_set(STATUS_LIMIT, "more than %d systems in %s", SYSTEMS_MOST, search->root);
     }
-    if (!grow(&list->systems, list->count, &list->capacity, sizeof *list->systems)) {
+    if (!mem_grow(&list->systems, list->count, &list->capacity, sizeof *list->systems)) {
         return STATUS_MEMORY;
     }
     SystemFiles *system = &list->systems[list->count++];
@@ -192,7 +176,7 @@ static Status add_file(SystemFiles *system, const char *folder, const char *name
         return status;
     }
     const char *where = folder[0] != '\0' ? path : name;
-    if (!grow(&system->files, system->count, &system->capacity, sizeof *system->files)) {
+    if (!mem_grow(&system->files, system->count, &system->capacity, sizeof *system->files)) {
         return STATUS_MEMORY;
     }
     char *copy = mem_copy_text(where);

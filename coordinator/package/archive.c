@@ -28,14 +28,9 @@ static Status add_entry(Archive *archive, const char *path, ArchiveEntry **ret_e
     if (archive->count == LIMIT_PACKAGE_ENTRIES) {
         return status_set(STATUS_LIMIT, "more than %u entries", LIMIT_PACKAGE_ENTRIES);
     }
-    if (archive->count == archive->capacity) {
-        size_t capacity = archive->capacity == 0 ? 32 : 2 * archive->capacity;
-        ArchiveEntry *grown = mem_resize(archive->entries, capacity, sizeof *grown);
-        if (grown == NULL) {
-            return STATUS_MEMORY;
-        }
-        archive->entries = grown;
-        archive->capacity = capacity;
+    if (!mem_grow(&archive->entries, archive->count, &archive->capacity,
+                  sizeof *archive->entries)) {
+        return STATUS_MEMORY;
     }
     char *copy = mem_copy_text(path);
     if (copy == NULL) {

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/buffer.h"
 
@@ -20,8 +21,7 @@ typedef struct ArchiveEntry {
 
 typedef struct Archive {
     ArchiveEntry *entries; // (count) in the order of a zip; a folder's by path
-    size_t count;
-    size_t capacity;
+    uint32_t count, capacity;
     size_t bytes; // of all contents
 } Archive;
 

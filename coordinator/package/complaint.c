@@ -30,20 +30,6 @@ static bool is_full(const Complaints *complaints, const char *path) {
     return same >= MOST_IN_A_ROW || complaints->count >= LIMIT_FINDINGS;
 }
 
-static Status make_room(Complaints *complaints) {
-    if (complaints->count < complaints->capacity) {
-        return STATUS_OK;
-    }
-    size_t capacity = complaints->capacity == 0 ? 16 : 2 * complaints->capacity;
-    Complaint *grown = mem_resize(complaints->items, capacity, sizeof *grown);
-    if (grown == NULL) {
-        return STATUS_MEMORY;
-    }
-    complaints->items = grown;
-    complaints->capacity = capacity;
-    return STATUS_OK;
-}
-
 void complaints_add(Complaints *complaints, Severity severity, const char *path, int line,
                     const char *format, ...) {
     char text[LIMIT_MESSAGE_BYTES], shown[LIMIT_MESSAGE_BYTES], shown_path[LIMIT_MESSAGE_BYTES];
@@ -59,7 +45,9 @@ void complaints_add(Complaints *complaints, Severity severity, const char *path,
         return;
     }
     Complaint made = {.line = line, .severity = severity};
-    complaints->status = make_room(complaints);
+    bool has_room = mem_grow(&complaints->items, complaints->count, &complaints->capacity,
+                             sizeof *complaints->items);
+    complaints->status = has_room ? STATUS_OK : STATUS_MEMORY;
     if (complaints->status == STATUS_OK) {
         made.path = mem_copy_text(shown_path);
         made.text = mem_copy_text(shown);

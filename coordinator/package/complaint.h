@@ -6,6 +6,7 @@
 #define AUSCULT_PACKAGE_COMPLAINT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/buffer.h"
 
@@ -20,7 +21,7 @@ typedef struct Complaint {
 
 typedef struct Complaints {
     Complaint *items; // (count) those that are kept
-    size_t count, capacity;
+    uint32_t count, capacity;
     size_t errors, warnings; // of all, kept or not
     size_t hidden;           // beyond LIMIT_FINDINGS, or too many one after another of one file
     Status status;           // the first failure

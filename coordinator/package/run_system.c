@@ -129,7 +129,7 @@ Status run_system_add_files(const RunSystem *system, const char *folder, Archive
 // "machine/name" of every row, sorted.
 typedef struct ClipKeys {
     char **items; // (count)
-    size_t count, capacity;
+    uint32_t count, capacity;
 } ClipKeys;
 
 static void keys_done(ClipKeys *keys) {
@@ -146,14 +146,8 @@ static int by_key(const void *a, const void *b) {
 static Status add_key(ClipKeys *keys, const char *machine, const char *name) {
     char key[2 * LIMIT_NAME_BYTES];
     snprintf(key, sizeof key, "%s/%s", machine, name);
-    if (keys->count == keys->capacity) {
-        size_t capacity = keys->capacity == 0 ? 256 : 2 * keys->capacity;
-        char **grown = mem_resize(keys->items, capacity, sizeof *grown);
-        if (grown == NULL) {
-            return STATUS_MEMORY;
-        }
-        keys->items = grown;
-        keys->capacity = capacity;
+    if (!mem_grow(&keys->items, keys->count, &keys->capacity, sizeof *keys->items)) {
+        return STATUS_MEMORY;
     }
     keys->items[keys->count] = mem_copy_text(key);
     return keys->items[keys->count] != NULL ? (keys->count++, STATUS_OK) : STATUS_MEMORY;

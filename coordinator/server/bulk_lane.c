@@ -174,23 +174,10 @@ static void refuse(BulkLane *lane, PeerId peer) {
     listener_drop(lane->listener, LANE_BULK, peer);
 }
 
-static bool make_room(BulkLane *lane) {
-    if (lane->count < lane->capacity) {
-        return true;
-    }
-    uint32_t capacity = 2 * lane->capacity + 16;
-    BulkPeer *grown = mem_resize(lane->peers, capacity, sizeof *grown);
-    if (grown == NULL) {
-        return false;
-    }
-    lane->peers = grown;
-    lane->capacity = capacity;
-    return true;
-}
-
 static void attach(BulkLane *lane, PeerId peer, Digest token, int64_t now_ms) {
     CorePeer control;
-    if (!core_peer_of_token(lane->core, token, &control) || !make_room(lane)) {
+    if (!core_peer_of_token(lane->core, token, &control) ||
+        !mem_grow(&lane->peers, lane->count, &lane->capacity, sizeof *lane->peers)) {
         refuse(lane, peer);
         return;
     }
