@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // auscult check-package: whether the challenge would take a submission package, anybody's.
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "coordinator/commands.h"
+#include "coordinator/options.h"
 #include "coordinator/package/check.h"
 #include "coordinator/package/years.h"
 
@@ -47,17 +47,9 @@ static int usage(const char *what) {
     return EXIT_WRONG_USAGE;
 }
 
-static int take_year(const char *text, CheckOptions *options) {
-    int64_t year;
-    if (text_to_int(text, &year) != STATUS_OK || year < YEAR_FIRST || year > YEAR_LAST) {
-        return usage("--year is one of 2020 to 2026");
-    }
-    options->year = (int)year;
-    return -1;
-}
-
 // Returns an exit status, or -1 to go on.
-static int take_option(int option, CheckOptions *options) {
+static int take_option(int option, void *context) {
+    CheckOptions *options = context;
     switch (option) {
     case 'd':
         if (options->dataset.root_count == LIMIT_ROOTS) {
@@ -66,7 +58,7 @@ static int take_option(int option, CheckOptions *options) {
         options->roots[options->dataset.root_count++] = optarg;
         return -1;
     case 'y':
-        return take_year(optarg, options);
+        return year_from_text(optarg, &options->year) ? -1 : usage(YEAR_WANTED);
     case 't':
         options->truth = optarg;
         return -1;
@@ -94,13 +86,9 @@ static int parse(int argc, char **argv, CheckOptions *options) {
         {"data", required_argument, NULL, 'd'}, {"truth-names", required_argument, NULL, 't'},
         {"year", required_argument, NULL, 'y'}, {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0}};
-    optind = 0; // start afresh, whoever parsed before
-    int option;
-    while ((option = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
-        int status = take_option(option, options);
-        if (status >= 0) {
-            return status;
-        }
+    int status = options_take(argc, argv, "h", longs, take_option, options);
+    if (status >= 0) {
+        return status;
     }
     if (optind != argc - 1) {
         return usage(optind == argc ? "which package?" : "one package at a time");

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // auscult evaluate: the official metrics for anybody's score files.
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,6 +14,7 @@
 #include "coordinator/evaluate/judging.h"
 #include "coordinator/evaluate/ranking.h"
 #include "coordinator/evaluate/result_file.h"
+#include "coordinator/options.h"
 
 static const char help[] =
     "usage: auscult evaluate --scores PATH [--scores PATH ...] --truth PATH [--results DIR]\n"
@@ -109,7 +109,8 @@ static int take_max_fpr(EvaluateOptions *options) {
                : usage("--max-fpr accepts numbers above 0 and up to 1, not ", optarg);
 }
 
-static int take_option(int option, EvaluateOptions *options) {
+static int take_option(int option, void *context) {
+    EvaluateOptions *options = context;
     switch (option) {
     case OPTION_SCORES:
         if (options->score_count == SCORES_MOST) {
@@ -171,13 +172,9 @@ static int parse(int argc, char **argv, EvaluateOptions *options) {
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
-    optind = 0; // start afresh, whoever parsed before
-    int option;
-    while ((option = getopt_long(argc, argv, "qh", longs, NULL)) != -1) {
-        int status = take_option(option, options);
-        if (status >= 0) {
-            return status;
-        }
+    int status = options_take(argc, argv, "qh", longs, take_option, options);
+    if (status >= 0) {
+        return status;
     }
     if (optind < argc) {
         return usage("score files are given as --scores PATH, not ", argv[optind]);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // auscult package: the official submission package from finished runs.
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "coordinator/commands.h"
+#include "coordinator/options.h"
 #include "coordinator/package/author.h"
 #include "coordinator/package/build.h"
 #include "coordinator/package/years.h"
@@ -62,17 +62,9 @@ static int add(const char **list, uint32_t *count, const char *value) {
     return -1;
 }
 
-static int take_year(const char *text, PackageOptions *options) {
-    int64_t year;
-    if (text_to_int(text, &year) != STATUS_OK || year < YEAR_FIRST || year > YEAR_LAST) {
-        return usage("--year is one of 2020 to 2026");
-    }
-    options->config.year = (int)year;
-    return -1;
-}
-
 // Returns an exit status, or -1 to go on.
-static int take_option(int option, PackageOptions *options) {
+static int take_option(int option, void *context) {
+    PackageOptions *options = context;
     PackageConfig *config = &options->config;
     switch (option) {
     case 'r':
@@ -100,7 +92,7 @@ static int take_option(int option, PackageOptions *options) {
         config->is_strict = true;
         return -1;
     case 'y':
-        return take_year(optarg, options);
+        return year_from_text(optarg, &config->year) ? -1 : usage(YEAR_WANTED);
     case 'h':
         fputs(HELP, stdout);
         return PACKAGE_WRITTEN;
@@ -138,13 +130,9 @@ static int parse(int argc, char **argv, PackageOptions *options) {
         {"dev-run", required_argument, NULL, 'v'}, {"out", required_argument, NULL, 'o'},
         {"strict", no_argument, NULL, 'x'},        {"year", required_argument, NULL, 'y'},
         {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
-    optind = 0; // start afresh, whoever parsed before
-    int option;
-    while ((option = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
-        int status = take_option(option, options);
-        if (status >= 0) {
-            return status;
-        }
+    int status = options_take(argc, argv, "h", longs, take_option, options);
+    if (status >= 0) {
+        return status;
     }
     return optind < argc ? usage("runs are given as --run RUN") : check_options(options);
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // auscult scan: prints what was understood of the data, and what was not.
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "coordinator/commands.h"
 #include "coordinator/dataset/dataset.h"
 #include "coordinator/dataset/describe.h"
+#include "coordinator/options.h"
 
 static const char help[] =
     "usage: auscult scan --data DIR [--data DIR ...] [--manifest FILE] [--truth PATH]\n"
@@ -50,7 +50,8 @@ static int usage(const char *what) {
 }
 
 // Returns an exit status, or -1 to go on.
-static int take_option(int option, ScanOptions *options) {
+static int take_option(int option, void *context) {
+    ScanOptions *options = context;
     switch (option) {
     case OPTION_DATA:
         if (options->dataset.root_count == LIMIT_ROOTS) {
@@ -96,13 +97,9 @@ static int parse(int argc, char **argv, ScanOptions *options) {
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
-    optind = 0; // start afresh, whoever parsed before
-    int option;
-    while ((option = getopt_long(argc, argv, "qh", longs, NULL)) != -1) {
-        int status = take_option(option, options);
-        if (status >= 0) {
-            return status;
-        }
+    int status = options_take(argc, argv, "qh", longs, take_option, options);
+    if (status >= 0) {
+        return status;
     }
     options->dataset.roots = options->roots;
     if (optind < argc) {

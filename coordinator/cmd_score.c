@@ -4,7 +4,6 @@
 // journal; a row for each clip as soon as it is known. Without --model, `score` is a stage of a run
 // (cmd_run.c).
 #include <errno.h>
-#include <getopt.h>
 #include <math.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -20,6 +19,7 @@
 #include "common/model/linalg.h"
 #include "common/store/csv.h"
 #include "coordinator/commands.h"
+#include "coordinator/options.h"
 #include "coordinator/spot/spot_models.h"
 #include "coordinator/spot/spot_walk.h"
 
@@ -72,7 +72,8 @@ static int usage(const char *what, const char *value) {
 }
 
 // Returns an exit status, or -1 to go on.
-static int take_option(int option, SpotOptions *options) {
+static int take_option(int option, void *context) {
+    SpotOptions *options = context;
     switch (option) {
     case 'm':
         if (options->model != NULL) {
@@ -108,12 +109,9 @@ static int parse(int argc, char **argv, SpotOptions *options) {
                                          {"quiet", no_argument, NULL, 'q'},
                                          {"help", no_argument, NULL, 'h'},
                                          {NULL, 0, NULL, 0}};
-    optind = 0; // start afresh, whoever parsed before
-    for (int option; (option = getopt_long(argc, argv, "vqh", LONG, NULL)) != -1;) {
-        int status = take_option(option, options);
-        if (status >= 0) {
-            return status;
-        }
+    int status = options_take(argc, argv, "vqh", LONG, take_option, options);
+    if (status >= 0) {
+        return status;
     }
     options->paths = argv + optind;
     options->path_count = argc - optind;

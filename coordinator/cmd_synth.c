@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // auscult synth: writes a synthetic data set.
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "coordinator/commands.h"
+#include "coordinator/options.h"
 #include "coordinator/synth/synth.h"
 
 static const char help[] =
@@ -102,7 +102,8 @@ static int take_set(SynthOptions *options, const char *text) {
 }
 
 // Returns an exit status, or -1 to go on.
-static int take_option(int option, SynthCommand *command) {
+static int take_option(int option, void *context) {
+    SynthCommand *command = context;
     SynthOptions *o = &command->options;
     int64_t seed;
     switch (option) {
@@ -163,13 +164,9 @@ static int parse(int argc, char **argv, SynthCommand *command) {
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
-    optind = 0; // start afresh, whoever parsed before
-    int option;
-    while ((option = getopt_long(argc, argv, "qh", longs, NULL)) != -1) {
-        int status = take_option(option, command);
-        if (status >= 0) {
-            return status;
-        }
+    int status = options_take(argc, argv, "qh", longs, take_option, command);
+    if (status >= 0) {
+        return status;
     }
     if (optind < argc) {
         return usage("every argument is an option");

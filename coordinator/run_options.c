@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/run_options.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/config.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
+#include "coordinator/options.h"
 
 static const char HELP[] =
     "usage: auscult %s --data DIR [--data DIR ...] --out RUN [options]\n"
@@ -236,6 +236,16 @@ static int check(const char *command, const RunOptions *options) {
     return -1;
 }
 
+typedef struct Taking {
+    const char *command;
+    RunOptions *options;
+} Taking;
+
+static int take_of(int option, void *context) {
+    const Taking *taking = context;
+    return take_option(taking->command, option, optarg, taking->options);
+}
+
 int run_options_parse(int argc, char **argv, RunOptions *options) {
     static const struct option LONG[] = {{"data", required_argument, NULL, DATA},
                                          {"manifest", required_argument, NULL, MANIFEST},
@@ -262,12 +272,9 @@ int run_options_parse(int argc, char **argv, RunOptions *options) {
                                          {NULL, 0, NULL, 0}};
     const char *command = argv[0];
     *options = (RunOptions){.local_workers = UINT32_MAX, .label = "auscult_task2_1"};
-    optind = 0; // start afresh, whoever parsed before
-    for (int o; (o = getopt_long(argc, argv, "vqh", LONG, NULL)) != -1;) {
-        int status = take_option(command, o, optarg, options);
-        if (status >= 0) {
-            return status;
-        }
+    int status = options_take(argc, argv, "vqh", LONG, take_of, &(Taking){command, options});
+    if (status >= 0) {
+        return status;
     }
     if (optind < argc) {
         return usage(command, "data folders are given as --data DIR; what is ", argv[optind]);

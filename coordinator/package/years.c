@@ -43,6 +43,15 @@ static const YearMachine OF_2026[] = {{"ToyDrone", ONE},      {"ToothBrush", ONE
 static const YearMachine *const YEARS[] = {OF_2020, OF_2021, OF_2022, OF_2023,
                                            OF_2024, OF_2025, OF_2026};
 
+bool year_from_text(const char *text, int *ret_year) {
+    int64_t year;
+    if (text_to_int(text, &year) != STATUS_OK || year < YEAR_FIRST || year > YEAR_LAST) {
+        return false;
+    }
+    *ret_year = (int)year;
+    return true;
+}
+
 const YearMachine *year_machines(int year) {
     return year >= YEAR_FIRST && year <= YEAR_LAST ? YEARS[year - YEAR_FIRST] : NULL;
 }

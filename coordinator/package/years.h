@@ -5,6 +5,7 @@
 #ifndef AUSCULT_PACKAGE_YEARS_H
 #define AUSCULT_PACKAGE_YEARS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { YEAR_FIRST = 2020, YEAR_LAST = 2026 };
@@ -13,6 +14,11 @@ typedef struct YearMachine {
     const char *name;        // NULL ends a list
     const char *sections[4]; // NULL ends them
 } YearMachine;
+
+// What to say where year_from_text is false.
+#define YEAR_WANTED "--year is one of 2020 to 2026"
+// Whether the text is one of these years.
+bool year_from_text(const char *text, int *ret_year);
 
 // The evaluation set's machines; NULL for a year that is not known.
 const YearMachine *year_machines(int year);
