@@ -193,6 +193,7 @@ void loop_tick(void) {
     PROMISE(sim.tick_ms > sim.now_ms, "time moves on");
     loop_do_actions();
     sim.is_ticking = false;
+    seen_forgiveness(); // of what failed in this very tick, before anybody else comes
     if (chance(0.05)) {
         sim.loop_free_ms = sim.now_ms + below(10); // it is busy: input gathers
     }

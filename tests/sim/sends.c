@@ -242,25 +242,36 @@ void says_left(CorePeer id) {
 
 // ---- failures ----
 
+// Whether the job is the first of what it holds.
+static bool is_under_work_at(const Job *job, const Peer *peer) {
+    int first = 0;
+    while (first < peer->lease_count && sim.jobs[peer->leases[first].job].is_committed) {
+        first++; // kept for comparing, it may have ended without a word
+    }
+    return first < peer->lease_count && peer->leases[first].job == job_index(job);
+}
+
 // The worker that a death on the job is counted for: time has spoken against it, or its session
-// ends while the job is the first of what it holds.
+// ends while the job is under work there. Of two that hold it, one whose connection is gone goes
+// before one that was only not heard of for long: after a pause those are not judged at once.
 static Peer *find_dead(const Job *job) {
     if (sim.quiet.expired_job == job_index(job)) {
         return sim.quiet.expired;
     }
+    Peer *silent = NULL;
     for (int i = 0; i < sim.session_count; i++) {
         Peer *peer = &sim.peers[sim.sessions[i]];
-        bool ends =
-            (peer->is_ending && !peer->is_no_death) || (sim.is_ticking && seen_is_lost(peer));
-        int first = 0;
-        while (first < peer->lease_count && sim.jobs[peer->leases[first].job].is_committed) {
-            first++; // kept for comparing, it may have ended without a word
+        if (!is_under_work_at(job, peer)) {
+            continue;
         }
-        if (ends && first < peer->lease_count && peer->leases[first].job == job_index(job)) {
+        if (peer->is_ending && !peer->is_no_death) {
             return peer;
         }
+        if (silent == NULL && sim.is_ticking && seen_is_lost(peer)) {
+            silent = peer;
+        }
     }
-    return NULL;
+    return silent;
 }
 
 static void says_died(Job *job) {
