@@ -59,9 +59,10 @@ static int serve(const Run *run) {
     }
     int exit_code = plan_refusal(run->plan)[0] != '\0' ? refuse(run) : run_finish(run);
     if (alarms > 0) {
-        log_error("%u times two workers gave different answers to one task (see the log): one of "
-                  "them is broken, and the results may not be trusted",
-                  alarms);
+        log_error("%u time%s since the run was begun two workers gave different answers to one "
+                  "task (see %s/logs/coordinator.log): one of them is broken, and the results may "
+                  "not be trusted; without it, --restart computes everything anew",
+                  alarms, alarms == 1 ? "" : "s", run->options.out);
         return EXIT_FAILED;
     }
     return exit_code;

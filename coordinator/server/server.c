@@ -2,12 +2,10 @@
 #include "coordinator/server/server.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
@@ -15,10 +13,12 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "coordinator/server/alarms.h"
 #include "coordinator/server/bulk_lane.h"
 #include "coordinator/server/ipc_folder.h"
 #include "coordinator/server/local.h"
 #include "coordinator/server/progress.h"
+#include "coordinator/server/signals.h"
 #include "coordinator/server/standstill.h"
 
 enum {
@@ -45,7 +45,6 @@ typedef struct Server {
     uint32_t stops;                    // signals that asked to stop
     char failure_text[LIMIT_MESSAGE_BYTES - 64];
     Status failure;      // what ended the loop early
-    uint32_t alarms;     // tasks that two workers answered differently
     int64_t tell_due_ms; // when the owner is to tell who looks on
     Standstill standstill;
 } Server;
@@ -126,7 +125,10 @@ static void on_alarm(Server *server, const CoreAction *action) {
     owner->describe(owner->context, action->tag, &what);
     log_error("%s, %s: results may not be trusted", buffer_cstr(&action->blob), buffer_cstr(&what));
     buffer_done(&what);
-    server->alarms++;
+    Status status = alarms_add(server->config->journal);
+    if (status != STATUS_OK) {
+        fail(server, status);
+    }
 }
 
 static void act(Server *server, CoreAction *action, int64_t now_ms) {
@@ -253,15 +255,6 @@ static void drain_journal(Server *server) {
     }
 }
 
-static void drain_signals(Server *server) {
-    struct signalfd_siginfo info;
-    while (read(server->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
-        if (info.ssi_signo != SIGCHLD) {
-            server->stops++;
-        }
-    }
-}
-
 // ---- progress ----
 
 static void show_progress(Server *server, int64_t now_ms) {
@@ -368,21 +361,8 @@ static Status open_core(Server *server) {
 }
 
 static Status catch_signals(Server *server) {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    struct sigaction hangup;
-    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) { // nohup
-        sigaddset(&set, SIGHUP);
-    }
-    sigaddset(&set, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    server->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    return server->signal_fd >= 0
-               ? listener_watch(server->listener, server->signal_fd)
-               : status_set(STATUS_IO, "cannot watch signals: %s", strerror(errno));
+    Status status = signals_catch(&server->signal_fd);
+    return status == STATUS_OK ? listener_watch(server->listener, server->signal_fd) : status;
 }
 
 static Status start_workers(Server *server) {
@@ -481,7 +461,7 @@ static void turn(Server *server) {
     }
     drain_journal(server);
     do_actions(server);
-    drain_signals(server);
+    server->stops += signals_stops(server->signal_fd);
     now_ms = clock_ms();
     if (server->local != NULL && server->stops == 0) {
         Status status = local_tick(server->local, now_ms);
@@ -509,7 +489,7 @@ static void say_end(Server *server, const char *text) {
         while (listener_next(server->listener, &event)) {
             told -= event.kind == LISTENER_CLOSED && event.lane == LANE_CONTROL && told > 0;
         }
-        drain_signals(server);
+        server->stops += signals_stops(server->signal_fd);
     }
 }
 
@@ -593,6 +573,6 @@ Status server_run(const ServerConfig *config, uint32_t *ret_alarms) {
         tell(&server, status);
     }
     close_server(&server);
-    *ret_alarms = server.alarms;
+    *ret_alarms = alarms_count(config->journal);
     return status == STATUS_OK ? STATUS_OK : status_set(status, "%s", message);
 }

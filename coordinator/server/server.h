@@ -29,7 +29,8 @@ typedef struct ServerConfig {
 // Serves until the owner says that it is over. A signal asks to stop: what is under work may end or
 // be handed over, for 3 s at most, and a second signal ends that. STATUS_STOPPED: it has stopped,
 // the run can be continued; anything else is a failure that status_message tells. `*ret_alarms`:
-// answers of one worker that another contradicted; with any, the results may not be trusted.
+// answers of one worker that another contradicted, of all coordinators of this run so far; with
+// any, the results may not be trusted.
 Status server_run(const ServerConfig *config, uint32_t *ret_alarms);
 
 #endif
