@@ -261,13 +261,17 @@ static void label_further(const Models *models, const char *label, Model *model)
     }
 }
 
-// The seed is always part of the name, so that a second one never moves the first.
-static void name_folder(const Variant *variant, const char *home, char out[2 * LIMIT_NAME_BYTES]) {
+// Made of what the model itself is, whatever other machines and sets there are, and so unlike any
+// other's. The seed is always part of the name, so that a second one never moves the first.
+static void name_folder(const Variant *variant, const Machine *machine, Model *model) {
+    bool has_section = model->section[0] != '\0', has_set = machine->set != SET_PLAIN;
     char seed[32];
     snprintf(seed, sizeof seed, "seed_%lld", (long long)variant->settings.seed);
     bool is_named = text_ends(variant->name, seed); // a name ends with the seed, if it has one
     const char *joint = variant->name[0] != '\0' && !is_named ? "_" : "";
-    snprintf(out, 2 * LIMIT_NAME_BYTES, "%s/%s%s%s", home, variant->name, joint,
+    snprintf(model->folder, sizeof model->folder, "%s%s%s%s%s/%s%s%s", machine->name,
+             has_section ? "/section_" : "", model->section, has_set ? "/" : "",
+             has_set ? dataset_set_text(machine->set) : "", variant->name, joint,
              is_named ? "" : seed);
 }
 
@@ -281,7 +285,7 @@ static Status check_label(const Model *model) {
 }
 
 // The first variant's models once more for each further one.
-static Status add_variants(Models *models) {
+static Status add_variants(Models *models, const Dataset *dataset) {
     uint32_t count = models->per_variant * models->variant_count;
     Model *grown = mem_resize(models->models, count, sizeof *grown);
     Status status = grown != NULL || count == 0 ? STATUS_OK : STATUS_MEMORY;
@@ -297,7 +301,7 @@ static Status add_variants(Models *models) {
         model->variant = i / models->per_variant;
         const Variant *variant = &models->variants[model->variant];
         model->settings = &variant->settings;
-        name_folder(variant, first.home, model->folder);
+        name_folder(variant, &dataset->machines[model->machine], model);
         if (model->variant > 0) {
             snprintf(model->home, sizeof model->home, "%s/%s", first.home, variant->name);
             label_further(models, first.label, model);
@@ -333,7 +337,7 @@ Status models_make(const Dataset *dataset, const Settings *settings, Models *ret
         sort_models(&models);
         tell_apart(&models, dataset);
         index_clips(&models, dataset->clip_count);
-        status = add_variants(&models);
+        status = add_variants(&models, dataset);
     }
     if (status != STATUS_OK) {
         models_done(&models);

@@ -40,8 +40,10 @@ typedef struct Model {
     char label[2 * LIMIT_NAME_BYTES];  // for logs and file names: "fan", "fan_section_00_seed_2"
     char home[2 * LIMIT_NAME_BYTES];   // its results, below RUN/data: "fan/section_00" in the
                                        // primary variant, "fan/section_00/seed_2" in others
-    char folder[2 * LIMIT_NAME_BYTES]; // its checkpoints: "fan/section_00/n_mels_64_seed_2" in
-                                       // every variant, so that other values never move them
+    char folder[2 * LIMIT_NAME_BYTES]; // its checkpoints: "fan/section_00/dev/n_mels_64_seed_2" in
+                                       // every variant and whatever other sets there are, so that
+                                       // these and other values never move them; without the set
+                                       // where that is plain
     uint32_t variant;                  // index into Models.variants
     const Settings *settings;          // of its variant
     uint32_t machine;                  // index into Dataset.machines
@@ -68,8 +70,9 @@ typedef struct Models {
 
 // A machine name that occurs in two sets gets ".dev", ".eval" or ".plain" behind it, in label and
 // folders; a machine that is really called "fan.dev" or "fan_section_00" gets "~2" where that would
-// be another model's name. No two models share a label or a folder, and adding a value to what
-// varies renames none. `settings` have passed settings_check. STATUS_MEMORY; STATUS_LIMIT where a
+// be another model's name. No two models share a label, a folder of results or one of checkpoints.
+// Adding a value to what varies renames none; adding a set may rename results, but no checkpoints.
+// `settings` have passed settings_check. STATUS_MEMORY; STATUS_LIMIT where a
 // machine's and a variant's name together are too long for a file's.
 Status models_make(const Dataset *dataset, const Settings *settings, Models *ret_models);
 void models_done(Models *models);

@@ -3,6 +3,7 @@
 // Which models a data set gives, and what they are called.
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include "coordinator/plan/models.h"
 #include "tests/unit/test.h"
 
@@ -141,17 +142,21 @@ TEST(a_machine_of_two_sets_is_two_models) {
     end();
 }
 
-TEST(a_machines_key_does_not_depend_on_what_else_there_is) {
+TEST(a_machines_key_and_checkpoints_do_not_depend_on_what_else_there_is) {
     begin();
     put("dev_data/fan/train/section_00_source_train_normal_0001_x.wav");
     make(MODEL_PER_MACHINE);
     uint64_t key = model_called("fan")->key;
+    char folder_before[2 * LIMIT_NAME_BYTES];
+    text_copy(folder_before, sizeof folder_before, model_called("fan")->folder);
     models_done(&models);
     dataset_free(dataset);
     put("eval_data/fan/train/section_03_source_train_normal_0001_x.wav");
     put("dev_data/aaa/train/section_00_source_train_normal_0001_x.wav");
     make(MODEL_PER_MACHINE);
     CHECK(model_called("fan.dev")->key == key);
+    CHECK_TEXT(model_called("fan.dev")->folder, folder_before);
+    CHECK_TEXT(model_called("fan.eval")->folder, "fan/eval/seed_13711");
     end();
 }
 
@@ -195,9 +200,9 @@ TEST(each_seed_has_a_model_of_everything) {
     const Model *first = model_called("fan_section_01");
     const Model *last = model_called("fan_section_01_seed_9");
     CHECK_TEXT(first->home, "fan/section_01");
-    CHECK_TEXT(first->folder, "fan/section_01/seed_7");
+    CHECK_TEXT(first->folder, "fan/section_01/dev/seed_7");
     CHECK_TEXT(last->home, "fan/section_01/seed_9");
-    CHECK_TEXT(last->folder, last->home);
+    CHECK_TEXT(last->folder, "fan/section_01/dev/seed_9");
     CHECK(first->key == last->key && first->test == last->test && last->test_count == 1);
     CHECK_INT(first->settings->seed, 7);
     CHECK_INT(last->settings->seed, 9);
@@ -396,7 +401,7 @@ TEST(every_failing_allocation_is_survived) {
 TEST_MAIN_LIST(
     T(one_model_for_each_machine_with_its_clips_in_order)
         T(sections_have_models_of_their_own_when_asked_for) T(a_machine_of_two_sets_is_two_models)
-            T(a_machines_key_does_not_depend_on_what_else_there_is)
+            T(a_machines_key_and_checkpoints_do_not_depend_on_what_else_there_is)
                 T(machines_called_like_our_models_write_files_of_their_own)
                     T(each_seed_has_a_model_of_everything)
                         T(checkpoints_stay_where_they_are_whatever_other_seeds_there_are)
