@@ -88,7 +88,7 @@ static Status write_config(Run *run) {
     char text[DIGEST_TEXT_BYTES];
     Digest digest;
     Buffer out = BUFFER_EMPTY;
-    Status status = dataset_digest(run->dataset, &digest);
+    Status status = dataset_content_digest(run->dataset, &digest);
     if (status != STATUS_OK) {
         return status;
     }
@@ -123,7 +123,8 @@ static Status make_plan(Run *run) {
                          .is_local = run->options.bind == NULL,
                          .journal = run->journal,
                          .blobs = run->blobs};
-    return plan_new(&config, &run->plan);
+    Status status = run->options.is_retry ? plan_forget_left_out(&config) : STATUS_OK;
+    return status == STATUS_OK ? plan_new(&config, &run->plan) : status;
 }
 
 static Status open_log(Run *run) {

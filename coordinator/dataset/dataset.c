@@ -106,17 +106,27 @@ static void digest_clip(DigestStream *stream, const Dataset *dataset, const Clip
     digest_add_u64(stream, clip->domain);
     digest_add_u64(stream, clip->label);
     digest_add_u64(stream, clip->size_bytes);
-    digest_add_u64(stream, (uint64_t)clip->mtime_ns);
 }
 
-Status dataset_digest(const Dataset *dataset, Digest *ret_digest) {
+static Status digest_clips(const Dataset *dataset, bool with_times, Digest *ret_digest) {
     DigestStream *stream = digest_begin();
     if (stream == NULL) {
         return STATUS_MEMORY;
     }
     for (uint32_t i = 0; i < dataset->clip_count; i++) {
         digest_clip(stream, dataset, &dataset->clips[i]);
+        if (with_times) {
+            digest_add_u64(stream, (uint64_t)dataset->clips[i].mtime_ns);
+        }
     }
     *ret_digest = digest_end(stream);
     return STATUS_OK;
+}
+
+Status dataset_digest(const Dataset *dataset, Digest *ret_digest) {
+    return digest_clips(dataset, true, ret_digest);
+}
+
+Status dataset_content_digest(const Dataset *dataset, Digest *ret_digest) {
+    return digest_clips(dataset, false, ret_digest);
 }

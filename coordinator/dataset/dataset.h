@@ -103,6 +103,8 @@ void dataset_free(Dataset *dataset);
 // Over what results may depend on: set, machine, path, split, section, domain, label, size and
 // time of every clip; not over roots.
 Status dataset_digest(const Dataset *dataset, Digest *ret_digest);
+// The same but for the times, which a copy of the data does not keep.
+Status dataset_content_digest(const Dataset *dataset, Digest *ret_digest);
 
 // The manifest: root,path,set,machine,section,domain,label,split,size_bytes,mtime_ns,attributes.
 // Attributes are k=v;k=v with '\' before any ';', '=' or '\' inside.

@@ -203,13 +203,20 @@ static bool is_of_clips(const PlanTask *task) {
     return task->kind == TASK_PROBE || task->kind == TASK_SCORE;
 }
 
+bool hook_leaves_out(const Plan *plan, const PlanTask *task, const Buffer *answer) {
+    Look look;
+    return is_of_clips(task) &&
+           look_at(plan, task, answer->bytes, answer->size, &look) == STATUS_OK &&
+           look.has_left_out;
+}
+
 bool hook_is_final(const Plan *plan, const PlanTask *task, const Buffer *answer) {
     Look look;
     if (!is_of_clips(task)) {
         return measuring_check_shard(plan, task, answer->bytes, answer->size) == STATUS_OK;
     }
     return look_at(plan, task, answer->bytes, answer->size, &look) == STATUS_OK &&
-           !look.has_unreadable && !(plan->config.retries && look.has_left_out);
+           !look.has_unreadable;
 }
 
 static int log2_of(uint32_t value) {

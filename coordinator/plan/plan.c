@@ -248,6 +248,21 @@ Status plan_survey(Plan *plan) {
     return stage_probe(plan, NULL, 0);
 }
 
+// All that is finished is gone through as it is, up to the scores: a probe that is open would hide
+// what comes after it.
+Status plan_forget_left_out(const PlanConfig *config) {
+    PlanConfig all = *config;
+    Plan *plan = NULL;
+    all.until = STAGE_REPORT;
+    Status status = plan_new(&all, &plan);
+    if (status == STATUS_OK) {
+        plan->forgets = true;
+        status = plan_survey(plan);
+    }
+    plan_free(plan);
+    return status;
+}
+
 Status plan_start(Plan *plan, Core *core, int64_t now_ms) {
     return stage_probe(plan, core, now_ms);
 }
@@ -378,6 +393,10 @@ Status plan_catch_up(Plan *plan, Core *core, int64_t now_ms) {
 
 bool plan_is_over(const Plan *plan) {
     return plan->sites_left == 0 && (plan->config.until == STAGE_EXTRACT || plan->models_left == 0);
+}
+
+bool plan_has_worked(const Plan *plan) {
+    return plan->task_count > 0;
 }
 
 PlanCounts plan_counts(const Plan *plan) {

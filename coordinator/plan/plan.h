@@ -32,7 +32,7 @@ typedef struct PlanConfig {
     // since: zero for all others. NULL: none.
     const Digest *known;
     bool may_redo; // what is finished under other keys may be done anew
-    bool retries;  // clips that were left out are looked at again
+    bool retries;  // what workers died on is given to them as if it were new
     bool is_local; // all workers are of this machine: nobody else comes who could do more
     Journal *journal;
     Blobs *blobs;
@@ -86,6 +86,8 @@ Owner plan_owner(Plan *plan);
 // Applies what the journal has and begins nothing: plan_counts, the models' and the clips' states
 // then tell what is finished. In place of plan_start.
 Status plan_survey(Plan *plan);
+// Before a plan of this config begins: what left clips out is unfinished again, in the journal.
+Status plan_forget_left_out(const PlanConfig *config);
 // Adds the first tasks, or what the journal says is left to do. Errors are the journal's.
 Status plan_start(Plan *plan, Core *core, int64_t now_ms);
 // The core says that a task's answer is complete: queues it for the journal, ticket = tag.
@@ -109,6 +111,8 @@ void plan_describe(const Plan *plan, TaskTag tag, Buffer *out);
 // are the journal's.
 Status plan_catch_up(Plan *plan, Core *core, int64_t now_ms);
 bool plan_is_over(const Plan *plan);
+// Whether anything was left to do when it began.
+bool plan_has_worked(const Plan *plan);
 
 typedef struct PlanCounts {
     Stage stage;                  // the first that is not done

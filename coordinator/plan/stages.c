@@ -22,6 +22,9 @@ static Status apply_journalled(Plan *plan, Core *core, const PlanTask *task, int
     if (status == STATUS_OK && hook_is_final(plan, task, &answer)) {
         *ret_applied = true;
         status = plan_apply(plan, core, task, &answer, now_ms);
+        if (status == STATUS_OK && plan->forgets && hook_leaves_out(plan, task, &answer)) {
+            status = journal_drop_answer(plan->config.journal, task->key);
+        }
     } else if (status == STATUS_NOT_FOUND) {
         status = STATUS_OK;
     }
@@ -59,10 +62,15 @@ Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms) {
     if (task->kind == TASK_TRAIN) {
         added.shards = (uint32_t)plan->models.models[task->owner].settings->shards;
     }
-    if (task->kind != TASK_TRAIN && !plan->config.retries) {
+    if (task->kind != TASK_TRAIN) {
         journal_failures(plan->config.journal, copy.key, &added.deaths, &added.cannots);
     }
-    return core_add_task(core, &added, now_ms);
+    Status status = STATUS_OK;
+    if (plan->config.retries && added.deaths + added.cannots > 0) {
+        added.deaths = added.cannots = 0;
+        status = journal_put_failure(plan->config.journal, copy.key, 0, 0);
+    }
+    return status == STATUS_OK ? core_add_task(core, &added, now_ms) : status;
 }
 
 // ---- probing ----

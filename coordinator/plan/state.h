@@ -79,6 +79,7 @@ struct Plan {
     uint32_t sites_left; // not yet judged
     Buffer refusal;      // see plan_refusal
     bool is_survey;      // nothing is begun: what is finished is counted
+    bool forgets;        // and what left clips out is dropped from the journal
     bool looks_itself;   // the answer that is being taken is the coordinator's own
 };
 
@@ -178,6 +179,7 @@ Digest measuring_model_blob(const Plan *plan, const PlanTask *task);
 Status doubt_probe(Plan *plan, const PlanTask *task, const void *bytes, size_t size, Buffer *out);
 
 // hooks.c: bodies, answers, groups
+bool hook_leaves_out(const Plan *plan, const PlanTask *task, const Buffer *answer);
 // Whether an answer holds for good: not when a clip was only out of reach.
 bool hook_is_final(const Plan *plan, const PlanTask *task, const Buffer *answer);
 void hook_task_body(void *context, TaskTag tag, CoreShare share, Buffer *out);
