@@ -51,6 +51,7 @@ typedef struct Run {
     Digest *known;           // (clips of the dataset) see PlanConfig
     bool keeps_data;         // the record of the data stays as it was
     bool may_redo;           // see PlanConfig
+    bool is_changed;         // settings, data or programs are not those of the last invocation
 } Run;
 
 // run_open.c: everything up to a plan that can be served. Where no run can begin, no folder is left

@@ -134,8 +134,9 @@ typedef struct Comparison {
     Run *run;
     const Dataset *old_data, *new_data;
     Plan *old, *new;
-    bool other_arithmetic;
-    uint32_t touched; // clips that finished work has read and whose time is another now
+    bool other_programs; // that calculate other bits, with the same kernel
+    bool other_kernel;   // which the settings name, so that programs cannot be compared
+    uint32_t touched;    // clips that finished work has read and whose time is another now
 } Comparison;
 
 // Whether models with these settings are one and the same, however long they are trained.
@@ -222,7 +223,7 @@ static void say_why_trained(const Comparison *c, const SettingChanges *settings,
                             const ClipDifference *train, Buffer *out) {
     add_reason(out, buffer_cstr(&settings->text[SETTING_FEATURES]));
     add_reason(out, buffer_cstr(&settings->text[SETTING_TRAINING]));
-    add_reason(out, c->other_arithmetic ? "other programs calculate other bits" : "");
+    add_reason(out, c->other_programs ? "other programs calculate other bits" : "");
     say_clips(train, CLIP_NEW, "training", out);
     say_clips(train, CLIP_GONE, "training", out);
     say_clips(train, CLIP_CHANGED, "training", out);
@@ -276,7 +277,7 @@ static void say_why_left(const Comparison *c, const Model *old, Buffer *out) {
     }
     add_reason(out, buffer_cstr(&settings.text[SETTING_FEATURES]));
     add_reason(out, buffer_cstr(&settings.text[SETTING_TRAINING]));
-    add_reason(out, c->other_arithmetic ? "other programs calculate other bits" : "");
+    add_reason(out, c->other_programs ? "other programs calculate other bits" : "");
     if (out->size == 0) {
         say_why_gone(c, old, out);
     }
@@ -341,10 +342,11 @@ static void compare_group(const Comparison *c, const FeatureGroup *old, uint64_t
     if (!is_kept) {
         compare_settings(&old->settings, &models->groups[0].settings, &settings);
     }
-    if (probed > 0 && (!is_kept || c->other_arithmetic)) {
+    if (probed > 0 && (!is_kept || c->other_programs || c->other_kernel)) {
         Buffer why = BUFFER_EMPTY;
         add_reason(&why, buffer_cstr(&settings.text[SETTING_FEATURES]));
-        add_reason(&why, c->other_arithmetic ? "other programs calculate other bits" : "");
+        add_reason(&why, c->other_programs ? "other programs calculate other bits" : "");
+        add_reason(&why, c->other_kernel ? "another kernel calculates other bits" : "");
         buffer_format(out, "  %llu clip%s read; %s\n", (unsigned long long)probed,
                       probed == 1 ? "" : "s", buffer_cstr(&why));
         buffer_done(&why);
@@ -402,10 +404,10 @@ static void log_lines(LogLevel level, const Buffer *lines) {
     }
 }
 
-static Status refuse(Run *run, const Buffer *lines, bool other_arithmetic) {
+static Status refuse(Run *run, const Buffer *lines, bool other_programs) {
     log_error("%s holds finished work that would be done anew or left behind:", run->options.out);
     log_lines(LOG_ERROR, lines);
-    if (other_arithmetic) {
+    if (other_programs) {
         Buffer here = BUFFER_EMPTY;
         run_program_text(run, &here);
         log_error("calculated so far by: %s", run->before.program);
@@ -471,7 +473,7 @@ static Status decide(Comparison *c, Digest now, bool was_accepted) {
     Buffer lines = BUFFER_EMPTY;
     Status status = compare(c, &lines);
     if (status == STATUS_OK && lines.size > 0 && !run->options.is_update) {
-        status = refuse(run, &lines, c->other_arithmetic);
+        status = refuse(run, &lines, c->other_programs);
     } else if (status == STATUS_OK && lines.size > 0) {
         log_info("done anew, as --update asks:");
         log_lines(LOG_INFO, &lines);
@@ -518,6 +520,7 @@ static Status judge(Comparison *c, Digest arithmetic) {
         run->may_redo = was_accepted;
         return STATUS_OK;
     }
+    run->is_changed = !digest_equal(was, is);
     status = run_read_data(run);
     c->old_data = run->before.dataset;
     return status == STATUS_OK ? decide(c, is, was_accepted) : status;
@@ -528,10 +531,13 @@ Status run_judge_changes(Run *run) {
         return STATUS_OK;
     }
     Digest arithmetic = plan_arithmetic(run->fingerprint.digest);
+    bool other_bits = !digest_equal(run->before.arithmetic, arithmetic);
+    bool other_kernel = run->before.settings.numerics != run->settings.numerics;
     Comparison c = {.run = run,
                     .new_data = run->dataset,
-                    .other_arithmetic = !digest_equal(run->before.arithmetic, arithmetic)};
-    if (!c.other_arithmetic) {
+                    .other_programs = other_bits && !other_kernel,
+                    .other_kernel = other_bits && other_kernel};
+    if (!other_bits) {
         say_same_bits(run);
     }
     Status status = judge(&c, arithmetic);

@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "coordinator/outputs/summary.h"
 #include "coordinator/results/results.h"
+#include "coordinator/results/stale.h"
 #include "coordinator/run.h"
 
 enum { WARNINGS_SHOWN = 20 }; // on the terminal; the log has all
@@ -102,7 +103,8 @@ int run_finish(const Run *run) {
                             .plan = run->plan,
                             .run_folder = run->options.out,
                             .label = run->options.label,
-                            .until = run->until};
+                            .until = run->until,
+                            .is_changed = run->is_changed || plan_has_worked(run->plan)};
     Results results;
     Status status = results_write(&config, &results);
     if (status != STATUS_OK) {
@@ -111,6 +113,11 @@ int run_finish(const Run *run) {
     }
     warn_of_everything(run, &results);
     warn_of_stale(run);
+    if (stale_is_marked(run->options.out)) {
+        log_warning("%s/outputs has files of an earlier state of this run; `auscult run --out %s` "
+                    "makes them anew",
+                    run->options.out, run->options.out);
+    }
     int exit_status = run->options.is_strict && results.left_out > 0 ? EXIT_LEFT_OUT : EXIT_DONE;
     if (run->until >= STAGE_TRAIN && models_trained(run) == 0) {
         log_error("nothing usable is left: no machine has training clips that can be used (see "

@@ -3,6 +3,8 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "common/base/file.h"
 #include "common/base/mem.h"
@@ -166,7 +168,53 @@ static Status write_history(const ResultsConfig *config, uint32_t index, const R
 static Status write_threshold(const ResultsConfig *config, const Model *model, double threshold) {
     char path[LIMIT_PATH_BYTES];
     Status status = model_path(config, model, "threshold.npy", path);
-    return status == STATUS_OK ? npy_write_float64(path, &threshold, 0, NULL) : status;
+    if (status == STATUS_OK && isnan(threshold)) {
+        unlink(path); // of another model
+    } else if (status == STATUS_OK) {
+        status = npy_write_float64(path, &threshold, 0, NULL);
+    }
+    return status;
+}
+
+static bool has_thresholds(const ModelFile *file) {
+    bool has = false;
+    for (int kind = 0; kind < SCORE_KINDS; kind++) {
+        has |= !isnan(file->thresholds[kind].value);
+    }
+    return has;
+}
+
+// Whether both tell of the same model, whatever program wrote them, but for what scoring adds.
+static bool is_same_model(const ModelFile *file, const ModelFile *old) {
+    Buffer left = BUFFER_EMPTY, right = BUFFER_EMPTY;
+    ModelFile like = *old;
+    memcpy(like.thresholds, file->thresholds, sizeof like.thresholds);
+    like.yardsticks = file->yardsticks;
+    model_file_write(file, &left);
+    model_file_write(&like, &right);
+    bool same = left.status == STATUS_OK && right.status == STATUS_OK && left.size == right.size &&
+                memcmp(left.bytes, right.bytes, left.size) == 0;
+    buffer_done(&left);
+    buffer_done(&right);
+    return same;
+}
+
+// Whether the model is there as an earlier report has left it, with thresholds, which a stage that
+// makes none must not take from it.
+static bool is_there_scored(const ResultsConfig *config, const Model *model,
+                            const ModelFile *file) {
+    char path[LIMIT_PATH_BYTES];
+    Buffer bytes = BUFFER_EMPTY;
+    ModelFile old;
+    bool is_there = false;
+    if (model_path(config, model, MODEL_FILE_NAME, path) == STATUS_OK && file_exists(path) &&
+        file_read(path, MODEL_FILE_BYTES, &bytes) == STATUS_OK &&
+        model_file_read(path, bytes.bytes, bytes.size, &old) == STATUS_OK) {
+        is_there = has_thresholds(&old) && is_same_model(file, &old);
+        model_file_done(&old);
+    }
+    buffer_done(&bytes);
+    return is_there;
 }
 
 static Status write_model_file(const ResultsConfig *config, const Model *model,
@@ -220,12 +268,13 @@ Status model_folder_write(const ResultsConfig *config, uint32_t index, Results *
     if (config->until >= STAGE_SCORE) {
         status = decide_all(config, index, results, &file, thresholds);
     }
-    if (status == STATUS_OK) {
+    bool keeps = config->until < STAGE_SCORE && is_there_scored(config, model, &file);
+    if (status == STATUS_OK && !keeps) {
         status = write_model_file(config, model, &file);
     }
     uint32_t first = models->variants[model->variant].first_system;
     double threshold = thresholds[results_threshold(models, first, index)];
-    if (status == STATUS_OK && !isnan(threshold)) {
+    if (status == STATUS_OK && !keeps) {
         status = write_threshold(config, model, threshold);
     }
     if (status == STATUS_OK) {

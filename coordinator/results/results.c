@@ -291,6 +291,11 @@ Status results_write(const ResultsConfig *config, Results *ret_results) {
         status = stale_remove(config->run_folder, models,
                               ensemble_is_asked(config) ? "" : ENSEMBLE_NAME);
     }
+    if (status == STATUS_OK && config->until >= STAGE_REPORT) {
+        status = stale_unmark_outputs(config->run_folder);
+    } else if (status == STATUS_OK && config->is_changed) {
+        status = stale_mark_outputs(config->run_folder);
+    }
     mem_free(thresholds);
     if (status != STATUS_OK) {
         results_done(&results);

@@ -16,6 +16,7 @@ typedef struct ResultsConfig {
     const char *run_folder;
     const char *label; // of the submission, e.g. "auscult_task2_1"
     Stage until;       // TRAIN writes models, SCORE also predictions, REPORT everything
+    bool is_changed;   // outputs of an earlier invocation may be of other data, settings or models
 } ResultsConfig;
 
 typedef struct Results {

@@ -12,6 +12,42 @@
 #include "common/engine/model_file.h"
 #include "coordinator/outputs/systems.h"
 
+// ---- outputs of an earlier state ----
+
+#define MARK "outputs/outdated.txt"
+
+Status stale_mark_outputs(const char *run_folder) {
+    static const char *const LATER[] = {"outputs/challenge_predictions.csv",
+                                        "outputs/report_by_machine.csv"};
+    static const char TEXT[] = "Other files here are of an earlier state of this run: of other "
+                               "data, settings or models. `auscult run --out RUN` makes them "
+                               "anew.\n";
+    char path[LIMIT_PATH_BYTES];
+    bool has_outputs = false;
+    for (size_t i = 0; i < sizeof LATER / sizeof LATER[0]; i++) {
+        Status status = file_join(path, sizeof path, run_folder, LATER[i]);
+        has_outputs |= status == STATUS_OK && file_exists(path);
+    }
+    Status status = file_join(path, sizeof path, run_folder, MARK);
+    return status == STATUS_OK && has_outputs ? file_write(path, TEXT, strlen(TEXT)) : status;
+}
+
+Status stale_unmark_outputs(const char *run_folder) {
+    char path[LIMIT_PATH_BYTES];
+    Status status = file_join(path, sizeof path, run_folder, MARK);
+    if (status == STATUS_OK && unlink(path) != 0 && errno != ENOENT) {
+        status = status_set(STATUS_IO, "cannot remove %s: %s", path, strerror(errno));
+    }
+    return status;
+}
+
+bool stale_is_marked(const char *run_folder) {
+    char path[LIMIT_PATH_BYTES];
+    return file_join(path, sizeof path, run_folder, MARK) == STATUS_OK && file_exists(path);
+}
+
+// ---- systems that are no more ----
+
 // Whether the outputs of a further system stand in a folder of this name.
 static bool is_system(const Models *models, const char *name) {
     for (uint32_t s = 1; s < models->system_count; s++) {

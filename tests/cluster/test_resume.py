@@ -437,6 +437,28 @@ def test_retry_looks_again_at_what_was_left_out(folder):
     check("train " not in result.err and tasks_in(out) == tasks, str(result))
 
 
+def test_a_stage_alone_leaves_thresholds_and_says_that_outputs_are_outdated(folder):
+    data, out = copy_finished(folder, 2)
+    mark = f"{out}/outputs/outdated.txt"
+    before = results_of(out)
+    check("earlier state" not in auscult("train", "--out", out, "--local", "1").err, "nothing is")
+    check(results_of(out) == before, "train on a finished run has changed its files")
+    more = ("--set", "epochs=4", "--update", "--local", "1")
+    check_has(auscult("train", "--data", data, "--out", out, *more).err, "of an earlier state")
+    check(os.path.exists(mark), "it does not say so in the folder")
+    result = auscult("run", "--out", out, "--local", "1")
+    check("earlier state" not in result.err and not os.path.exists(mark), str(result))
+
+
+def test_a_copy_of_the_data_with_other_times_gives_the_same_config(folder):
+    data, out = copy_finished(folder, 1)
+    for where, _, names in os.walk(data):
+        for name in names:
+            os.utime(f"{where}/{name}", (1_000_000_000, 1_000_000_000))
+    auscult("run", "--data", data, "--out", f"{folder}/other", "--local", "1", *TINY)
+    check_same_results(out, f"{folder}/other")
+
+
 def test_restart_keeps_the_old_run_aside_and_takes_its_data_and_settings(folder):
     data, out = copy_finished(folder, 2)
     auscult("run", "--out", out, "--local", "1", "--data", data)
