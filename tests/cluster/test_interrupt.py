@@ -25,7 +25,7 @@ from harness import (
 )
 
 # Long enough to be interrupted in its middle, short enough to be done twice.
-LONG = ["--set", "epochs=50", "--set", "batch_size=32"]
+LONG = ["--set", "epochs=100", "--set", "batch_size=32"]
 
 
 @functools.cache
@@ -42,11 +42,13 @@ def prepare():
 def start(folder, data, *options):
     """A run with two workers, both of them at work."""
     out = f"{folder}/run"
-    process = Process(AUSCULT, "run", "--data", data, "--out", out, "--local", "2", *LONG, *options)
+    process = Process(AUSCULT, "run", "--data", data, "--out", out, "--local", "2", "-v", *LONG,
+                      *options)
 
-    def trains():
+    def trains():  # by the workers' logs: on a fast machine the progress line comes too late
         process.check_running()
-        return len(workers_of(process.process.pid)) == 2 and "train " in process.said()[1]
+        return (len(workers_of(process.process.pid)) == 2 and os.path.isdir(f"{out}/logs") and
+                len(pieces(out)) > 1)
 
     wait_until(trains, "two workers train")
     return process, out
