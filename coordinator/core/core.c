@@ -51,17 +51,21 @@ void core_free(Core *core) {
     mem_free(core->remembered);
     mem_free(core->tasks);
     trouble_free(core);
+    mem_free(core->holders);
     mem_free(core->actions);
     mem_free(core);
 }
 
 Status core_add_task(Core *core, const CoreTask *task, int64_t now_ms) {
+    assert(task->place <= CORE_PLACES_MOST);
     assert(task->tag == core->task_count); // tags are the owner's indices, given in order
     if (!mem_grow(&core->tasks, core->task_count, &core->task_capacity, sizeof *core->tasks)) {
         return STATUS_MEMORY;
     }
-    core->tasks[core->task_count++] =
-        (Task){.kind = (uint8_t)task->kind, .shards = (uint8_t)task->shards, .trouble = NO_TROUBLE};
+    core->tasks[core->task_count++] = (Task){.kind = (uint8_t)task->kind,
+                                             .shards = (uint8_t)task->shards,
+                                             .place = task->place,
+                                             .trouble = NO_TROUBLE};
     trouble_restore(core, task);
     queue_push(core,
                task->kind == TASK_TRAIN           ? QUEUE_TRAINS

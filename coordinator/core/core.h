@@ -131,7 +131,13 @@ typedef struct CoreTask {
     TaskTag tag;              // the owner's index: 0, 1, 2, ...
     uint32_t shards;          // TRAIN: of the model, else 0
     uint32_t deaths, cannots; // as the last CORE_FAILED for it had them, 0 for a new task
+    // What the task reads, 0: nothing that is worth holding. Tasks of one place are preferably
+    // given to the worker that last did one of them, which may still hold what they read. At most
+    // CORE_PLACES_MOST.
+    uint32_t place;
 } CoreTask;
+
+#define CORE_PLACES_MOST (LIMIT_CLIPS / 16 + 1)
 
 // Adds a task that waits for a worker. STATUS_MEMORY.
 Status core_add_task(Core *core, const CoreTask *task, int64_t now_ms);

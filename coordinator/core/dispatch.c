@@ -5,7 +5,10 @@
 // and tasks that may be poison want workers without any other lease.
 #include <assert.h>
 
+#include "common/base/mem.h"
 #include "coordinator/core/state.h"
+
+enum { HOLDER_MORE = 2 }; // leases that who holds what a task reads may have more than another
 
 // ---- who is willing ----
 
@@ -240,6 +243,34 @@ static void dispatch_stranded(Core *core, int64_t now_ms) {
 
 // ---- all others ----
 
+void dispatch_note_holder(Core *core, TaskTag tag, const Session *session) {
+    uint32_t place = core->tasks[tag].place;
+    while (core->holder_count < place) {
+        if (!mem_grow(&core->holders, core->holder_count, &core->holder_capacity, sizeof(Holder))) {
+            return; // it would only have saved time
+        }
+        core->holders[core->holder_count++] = (Holder){0};
+    }
+    if (place > 0) {
+        core->holders[place - 1] = (Holder){session->worker->serial, session->position};
+    }
+}
+
+// Who may hold what the task reads, if it is willing and little busier than the least busy.
+static Session *holder_of(const Core *core, TaskTag tag, uint32_t least) {
+    uint32_t place = core->tasks[tag].place;
+    if (place == 0 || place > core->holder_count) {
+        return NULL;
+    }
+    Holder holder = core->holders[place - 1];
+    Session *session =
+        holder.position < core->session_count ? core->sessions[holder.position] : NULL;
+    bool is_willing = session != NULL && session->worker->serial == holder.serial &&
+                      session->bucket != NO_BUCKET && session->bucket <= least + HOLDER_MORE &&
+                      session->bucket <= leases_allowed(core);
+    return is_willing ? session : NULL;
+}
+
 static void dispatch_batches(Core *core, int64_t now_ms) {
     uint32_t most = leases_allowed(core);
     while (core->queues[QUEUE_BATCHES].count > 0 && core->counts.answered < ANSWERED_MOST) {
@@ -248,8 +279,10 @@ static void dispatch_batches(Core *core, int64_t now_ms) {
             return; // NO_BUCKET is
         }
         TaskTag tag = core->queues[QUEUE_BATCHES].first;
+        Session *session = holder_of(core, tag, bucket);
         queue_remove(core, tag);
-        lease_give(core, core->willing[bucket], &(LeaseOffer){.tag = tag}, now_ms);
+        lease_give(core, session != NULL ? session : core->willing[bucket],
+                   &(LeaseOffer){.tag = tag}, now_ms);
     }
 }
 

@@ -180,6 +180,7 @@ void lease_answered(Core *core, Lease *lease, int64_t now_ms) {
         note_time(core, (TaskKind)core->tasks[lease->tag].kind, now_ms - session->started_ms);
     }
     session->tasks_done++;
+    dispatch_note_holder(core, lease->tag, session);
     lease_not_doubled(core, lease);
     leave_session(core, lease, now_ms);
     lease->state = LEASE_ANSWERED;

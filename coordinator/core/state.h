@@ -66,7 +66,7 @@ typedef enum QueueName {
     QUEUE_COUNT,
 } QueueName;
 
-// 32 bytes, and nothing else while it waits.
+// 40 bytes, and nothing else while it waits.
 typedef struct Task {
     Lease *leases;         // of it, those of members first to last
     uint32_t before, next; // in its queue, NO_TASK at the ends
@@ -77,6 +77,7 @@ typedef struct Task {
     uint8_t queue;         // QueueName, while it is in one
     uint8_t shards;        // TRAIN: of the model, else 0
     uint8_t owing;         // TRAIN: members whose result has not been taken
+    uint32_t place;        // see CoreTask
 } Task;
 
 typedef struct Queue {
@@ -174,6 +175,12 @@ typedef struct Usual {
     bool is_known;
 } Usual;
 
+// Who last did a task of a place. The session is where it was, or somebody else is: then nobody.
+typedef struct Holder {
+    uint32_t serial;   // of the worker
+    uint32_t position; // of its session among all
+} Holder;
+
 // The first answer to a task, for comparing later ones.
 typedef struct Remembered {
     TaskTag tag;
@@ -218,6 +225,8 @@ struct Core {
     uint64_t willing_words[BUCKET_WORDS]; // which of these are not empty
     uint32_t idle_willing;                // how many are in the first
     uint32_t trains_running;
+    Holder *holders; // (holder_count) by place
+    uint32_t holder_count, holder_capacity;
     bool is_winding_up;       // nothing is given out any more
     int64_t stranded_look_ms; // when to look for somebody who may be given stranded tasks
     // action.c
@@ -324,6 +333,7 @@ void group_blob(Core *core, Session *session, const Message *header, const void 
 void group_broken(Core *core, TaskTag tag, int64_t now_ms);
 
 // dispatch.c: who gets the next task
+void dispatch_note_holder(Core *core, TaskTag tag, const Session *session); // it did the task
 void dispatch_place(Core *core, Session *session); // after any change of what makes it willing
 void dispatch_run(Core *core, int64_t now_ms);
 int64_t dispatch_due_ms(const Core *core, int64_t now_ms);

@@ -144,6 +144,39 @@ TEST(work_is_shared_out_evenly) {
     end();
 }
 
+static void add_at(TaskTag tag, uint32_t place) {
+    CoreTask task = {.kind = TASK_SCORE, .tag = tag, .place = place};
+    CHECK_OK(core_add_task(core, &task, now_ms));
+}
+
+TEST(who_holds_what_a_task_reads_is_given_it_unless_others_have_less_to_do) {
+    begin(4);
+    join(1, 1);
+    add_at(0, 7);
+    after(0);
+    answer(1, 0, given(1, 0));
+    join(2, 8);
+    after(0);
+    ask(1, 8);
+    for (TaskTag tag = 1; tag <= 4; tag++) {
+        add_at(tag, 7);
+    }
+    after(0);
+    // Two more than the other, but no further.
+    CHECK_INT(count_given(1), 3);
+    CHECK(given(1, 1) != 0 && given(1, 2) != 0 && given(1, 3) != 0 && given(2, 4) != 0);
+    answer(2, 4, given(2, 4));
+    after(0);
+    add_at(5, 7); // the other did the last one of it
+    add_at(6, 9); // nobody has done any of this
+    after(0);
+    CHECK(given(2, 5) != 0 && given(2, 6) != 0);
+    lose(2);
+    after(0);
+    CHECK(given(1, 5) != 0 && given(1, 6) != 0);
+    end();
+}
+
 TEST(an_answer_is_acknowledged_only_once_it_is_durable) {
     begin(4);
     join(1, 1);
@@ -398,9 +431,10 @@ TEST(a_core_without_memory_is_none) {
 }
 
 TEST_MAIN_LIST(
-    T(nobody_is_sent_more_than_it_asked_for) T(tasks_of_one_turn_come_in_bundles)
-        T(a_bundle_fits_its_message) T(acknowledgements_of_one_turn_come_in_bundles) T(
-            who_winds_up_gives_nothing_out_and_takes_what_comes) T(work_is_shared_out_evenly)
+    T(nobody_is_sent_more_than_it_asked_for) T(tasks_of_one_turn_come_in_bundles) T(
+        a_bundle_fits_its_message) T(acknowledgements_of_one_turn_come_in_bundles)
+        T(who_winds_up_gives_nothing_out_and_takes_what_comes) T(work_is_shared_out_evenly) T(
+            who_holds_what_a_task_reads_is_given_it_unless_others_have_less_to_do)
             T(an_answer_is_acknowledged_only_once_it_is_durable) T(who_has_left_is_not_acknowledged)
                 T(no_more_is_given_out_than_the_disk_can_follow)
                     T(a_dead_worker_returns_its_leases_in_their_order)
