@@ -479,6 +479,16 @@ Status message_decode(Decoded *decoded, const void *bytes, size_t size, const Me
     return status;
 }
 
+Digest message_clip_name(uint32_t root, const char *path) {
+    unsigned char bytes[4 + LIMIT_PATH_BYTES];
+    size_t size = strnlen(path, LIMIT_PATH_BYTES);
+    for (int i = 0; i < 4; i++) {
+        bytes[i] = (unsigned char)(root >> 8 * i);
+    }
+    memcpy(bytes + 4, path, size);
+    return digest_of(bytes, 4 + size);
+}
+
 const char *message_type_name(MessageType type) {
     const Schema *schema = schema_of_message(type);
     return schema != NULL ? schema->name : "unknown";

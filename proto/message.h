@@ -31,6 +31,7 @@
                            // together must stay within PROTO_BODY_BYTES
 #define PROTO_BUNDLE  256  // tasks, results or acknowledgements in one message
 #define PROTO_CREDITS 1024 // tasks that a worker may have asked for
+#define PROTO_PARTS   4    // of clips that a worker may have asked for: 1 MiB on its way to each
 
 typedef enum MessageType {
     MESSAGE_HELLO = 1,
@@ -52,6 +53,9 @@ typedef enum MessageType {
     MESSAGE_BLOB = 36,
     MESSAGE_PIECE = 37,
     MESSAGE_MISSING = 38,
+    MESSAGE_FETCH = 39,
+    MESSAGE_PART = 40,
+    MESSAGE_NOT_HERE = 41,
 } MessageType;
 
 typedef enum RefusedCode {
@@ -79,6 +83,12 @@ typedef enum ResultOutcome {
     RESULT_IMPOSSIBLE = 2, // nobody can: a fact of the task
 } ResultOutcome;
 typedef enum ClipOutcome { CLIP_USABLE = 0, CLIP_LEFT_OUT = 1, CLIP_UNREADABLE = 2 } ClipOutcome;
+
+// What a bulk connection is for. A session has one of each at most.
+typedef enum BulkLine {
+    BULK_WORK = 0,  // what tasks need and give
+    BULK_CLIPS = 1, // clips' files, for workers that do not see the data
+} BulkLine;
 
 typedef enum BlobKind {
     BLOB_OBJECT = 1,
@@ -161,6 +171,7 @@ typedef struct Message {
         WireLease cancel;
         struct {
             Digest token;
+            BulkLine line;
         } attach;
         struct {
             Digest digest;
@@ -175,6 +186,13 @@ typedef struct Message {
         struct {
             uint64_t offset;
         } piece;
+        struct {
+            Digest clip;         // message_clip_name of root and path
+            const char *reason;  // NOT_HERE
+            uint64_t offset;     // FETCH, PART
+            uint64_t size_bytes; // PART: of the whole file
+            uint64_t version;    // PART: changes when the file does
+        } fetch, part, not_here;
     };
 } Message;
 
@@ -197,6 +215,10 @@ void decoded_free(Decoded *decoded);
 // of a message before is gone in either case. A HELLO none of whose versions is ours has only
 // protocol_least and protocol_most (see PROTOCOL.md); its texts are "".
 Status message_decode(Decoded *decoded, const void *bytes, size_t size, const Message **ret);
+
+// How FETCH names a clip: XXH3-128 of its root, 4 bytes little-endian, and its path. A path never
+// travels from a worker to the coordinator.
+Digest message_clip_name(uint32_t root, const char *path);
 
 // For people: "TASKS", "HELLO", ...
 const char *message_type_name(MessageType type);

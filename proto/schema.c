@@ -5,7 +5,7 @@
 
 // Enumerations travel as FIELD_U32 and are stored through a uint32_t.
 _Static_assert(sizeof(RefusedCode) == 4 && sizeof(TaskKind) == 4 && sizeof(ResultOutcome) == 4 &&
-                   sizeof(ClipOutcome) == 4 && sizeof(BlobKind) == 4,
+                   sizeof(ClipOutcome) == 4 && sizeof(BlobKind) == 4 && sizeof(BulkLine) == 4,
                "enumerations have the size of an uint32_t");
 
 #define NAME_BYTES      64
@@ -104,7 +104,8 @@ static const Schema ACK = ROW("an acknowledgement", WireLease, ACK_FIELDS);
 static const Field ACKS_FIELDS[] = {ROWS(Message, acks.items, acks.count, PROTO_BUNDLE, &ACK)};
 static const Field CANCEL_FIELDS[] = {U64(Message, cancel.task), U64(Message, cancel.attempt)};
 static const Field END_FIELDS[] = {REASON(Message, end.text, TEXT_BYTES)};
-static const Field ATTACH_FIELDS[] = {DIGEST(Message, attach.token)};
+static const Field ATTACH_FIELDS[] = {DIGEST(Message, attach.token),
+                                      U32(Message, attach.line, BULK_WORK, BULK_CLIPS)};
 static const Field GET_FIELDS[] = {DIGEST(Message, get.digest)};
 static const Field BLOB_FIELDS[] = {
     U32(Message, blob.kind, BLOB_OBJECT, BLOB_VALIDATION_TOTAL),
@@ -119,6 +120,16 @@ static const Field BLOB_FIELDS[] = {
 };
 static const Field PIECE_FIELDS[] = {FIELD(U64, Message, piece.offset, 0, PROTO_BLOB_BYTES)};
 static const Field MISSING_FIELDS[] = {DIGEST(Message, missing.digest)};
+static const Field FETCH_FIELDS[] = {DIGEST(Message, fetch.clip),
+                                     FIELD(U64, Message, fetch.offset, 0, LIMIT_CLIP_BYTES)};
+static const Field PART_FIELDS[] = {
+    DIGEST(Message, part.clip),
+    FIELD(U64, Message, part.offset, 0, LIMIT_CLIP_BYTES),
+    FIELD(U64, Message, part.size_bytes, 0, LIMIT_CLIP_BYTES),
+    U64(Message, part.version),
+};
+static const Field NOT_HERE_FIELDS[] = {DIGEST(Message, not_here.clip),
+                                        REASON(Message, not_here.reason, REASON_BYTES)};
 
 static const char BEYOND_SHARDS[] = "first + count is beyond the shards there can be";
 
@@ -192,6 +203,9 @@ static const Schema MESSAGES[] = {
     [MESSAGE_BLOB] = BULK("BLOB", BLOB_FIELDS, .check = check_blob),
     [MESSAGE_PIECE] = BULK("PIECE", PIECE_FIELDS, .check = NULL),
     [MESSAGE_MISSING] = BULK("MISSING", MISSING_FIELDS, .check = NULL),
+    [MESSAGE_FETCH] = BULK("FETCH", FETCH_FIELDS, .check = NULL),
+    [MESSAGE_PART] = BULK("PART", PART_FIELDS, .check = NULL),
+    [MESSAGE_NOT_HERE] = BULK("NOT_HERE", NOT_HERE_FIELDS, .check = NULL),
 };
 
 const Schema *schema_of_message(uint64_t type) {

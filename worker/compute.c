@@ -5,13 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 
 struct Compute {
     Desk *desk;
     Bulk *bulk;
+    ClipFiles *files;
     TaskProbe *probe;
     TaskScore *score;
     TaskTrain *train;
@@ -19,15 +19,6 @@ struct Compute {
     Share *share; // of train and shard
     pthread_t thread;
 };
-
-Status compute_clip_path(const Desk *desk, const WireClip *clip, char *out, size_t size) {
-    const DeskSession *session = desk_session(desk);
-    if (clip->root >= session->root_count) {
-        return status_set(STATUS_INVALID, "data root %u: this worker has %u (--data)", clip->root,
-                          session->root_count);
-    }
-    return file_join(out, size, session->roots[clip->root], clip->path);
-}
 
 static Status run(Compute *compute, const DeskTask *task, Buffer *answer,
                   ResultOutcome *ret_outcome) {
@@ -87,23 +78,28 @@ static void free_compute(Compute *compute) {
     task_train_free(compute->train);
     task_shard_free(compute->shard);
     share_free(compute->share);
+    clip_files_free(compute->files);
     bulk_free(compute->bulk);
     mem_free(compute);
 }
 
-Status compute_start(ZmqContext *context, Desk *desk, Compute **ret) {
+Status compute_start(ZmqContext *context, Desk *desk, const ClipFilesConfig *files, Compute **ret) {
     Compute *compute = mem_new(1, sizeof *compute);
     if (compute == NULL) {
         return STATUS_MEMORY;
     }
     compute->desk = desk;
+    Status status = clip_files_new(context, desk, files, &compute->files);
+    if (status != STATUS_OK) {
+        mem_free(compute);
+        return status;
+    }
     compute->bulk = bulk_new(context, desk);
-    compute->probe = task_probe_new(desk);
-    compute->score = task_score_new(desk, compute->bulk);
-    compute->share = share_new(desk, compute->bulk);
+    compute->probe = task_probe_new(desk, compute->files);
+    compute->score = task_score_new(desk, compute->bulk, compute->files);
+    compute->share = share_new(desk, compute->bulk, compute->files);
     compute->train = task_train_new(desk, compute->bulk, compute->share);
     compute->shard = task_shard_new(desk, compute->bulk, compute->share);
-    Status status = STATUS_OK;
     if (compute->bulk == NULL || compute->probe == NULL || compute->score == NULL ||
         compute->share == NULL || compute->train == NULL || compute->shard == NULL) {
         status = STATUS_MEMORY;

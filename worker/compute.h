@@ -7,22 +7,20 @@
 #define AUSCULT_WORKER_COMPUTE_H
 
 #include "worker/bulk.h"
+#include "worker/clip_files.h"
 #include "worker/desk.h"
 #include "worker/share.h"
 
 typedef struct Compute Compute;
 // Starts the thread. STATUS_MEMORY, STATUS_IO.
-Status compute_start(ZmqContext *context, Desk *desk, Compute **ret);
+Status compute_start(ZmqContext *context, Desk *desk, const ClipFilesConfig *files, Compute **ret);
 // desk_stop must have been called; waits for the thread.
 void compute_join(Compute *compute);
 
 // ---- for the files of the single kinds of task ----
 
-// Where this worker sees a clip. STATUS_LIMIT, STATUS_INVALID for a root that there is not.
-Status compute_clip_path(const Desk *desk, const WireClip *clip, char *out, size_t size);
-
 typedef struct TaskProbe TaskProbe;
-TaskProbe *task_probe_new(Desk *desk);
+TaskProbe *task_probe_new(Desk *desk, ClipFiles *files);
 void task_probe_free(TaskProbe *probe);
 // Each appends the body of a RESULT and says its outcome. STATUS_STOPPED: cancelled, no
 // answer; any other failure: this worker cannot, status_message says why.
@@ -30,7 +28,7 @@ Status task_probe_run(TaskProbe *probe, const DeskTask *task, Buffer *answer,
                       ResultOutcome *ret_outcome);
 
 typedef struct TaskScore TaskScore;
-TaskScore *task_score_new(Desk *desk, Bulk *bulk);
+TaskScore *task_score_new(Desk *desk, Bulk *bulk, ClipFiles *files);
 void task_score_free(TaskScore *score);
 Status task_score_run(TaskScore *score, const DeskTask *task, Buffer *answer,
                       ResultOutcome *ret_outcome);

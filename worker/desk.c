@@ -337,6 +337,23 @@ bool desk_next_task(Desk *desk, DeskTask *ret_task) {
     return has;
 }
 
+bool desk_peek(Desk *desk, DeskTask *ret_task) {
+    pthread_mutex_lock(&desk->lock);
+    bool is_there = desk->waiting_ring.count > 0;
+    if (is_there) {
+        const DeskTask *next = &desk->waiting[desk->waiting_ring.first];
+        *ret_task = *next;
+        ret_task->body = BUFFER_EMPTY;
+        buffer_append(&ret_task->body, next->body.bytes, next->body.size);
+    }
+    pthread_mutex_unlock(&desk->lock);
+    if (is_there && ret_task->body.status != STATUS_OK) {
+        buffer_done(&ret_task->body);
+        return false;
+    }
+    return is_there;
+}
+
 const DeskSession *desk_session(const Desk *desk) {
     return &desk->task_session;
 }

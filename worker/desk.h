@@ -72,6 +72,8 @@ bool desk_is_idle(Desk *desk); // nothing waits and nothing is worked on
 // ---- the computing thread ----
 // Waits for a task; false: stop.
 bool desk_next_task(Desk *desk, DeskTask *ret_task);
+// A copy of the task that waits behind the one under work, its body the caller's. False: none does.
+bool desk_peek(Desk *desk, DeskTask *ret_task);
 // The session of the task under work; borrowed until the task is answered.
 const DeskSession *desk_session(const Desk *desk);
 // Whether the task under work is no longer wanted.

@@ -35,7 +35,13 @@ static const char HELP[] =
     "  --connect ENDPOINT   tcp://HOST:PORT or ipc://PATH, as `auscult run --bind` prints it\n"
     "  --run RUN            read the endpoint from the run folder (on a shared disk)\n"
     "  --data DIR           where this machine has the run's data, once for each of its data\n"
-    "                       folders, in their order; without it, where the coordinator has them\n"
+    "                       folders, in their order; without it, where the coordinator has them.\n"
+    "                       Clips that are not there come from the coordinator\n"
+    "  --cache DIR          keep clips that the coordinator sends there, by their contents; they\n"
+    "                       outlive this worker, and several may share the folder\n"
+    "  --cache-bytes N      most of it, with K, M, G or T behind N for powers of 1024 (default\n"
+    "                       4G); without --cache, of the files that go with this worker\n"
+    "  --no-fetch           never ask the coordinator for clips that are not here\n"
     "  --kernel NAME        BLAS kernel to run: prescott, haswell or skylakex (by default the\n"
     "                       best one, or the run's if that is another that can run here)\n"
     "  --give-up-after S    seconds without a coordinator after which to leave (default 60)\n"
@@ -57,7 +63,7 @@ typedef struct Options {
     uint32_t root_count;
     Kernel kernel;
     double give_up_seconds, leave_seconds;
-    bool is_local;
+    ClipFilesConfig files;
 } Options;
 
 static atomic_int stop_asked; // signals so far
@@ -112,6 +118,25 @@ static bool parse_seconds(const char *text, double *ret_seconds) {
     return good;
 }
 
+// "500M": bytes.
+static bool parse_bytes(const char *text, uint64_t *ret_bytes) {
+    static const char UNITS[] = "KMGT";
+    char *end;
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    if (errno != 0 || text[0] < '0' || text[0] > '9') {
+        return false;
+    }
+    const char *unit = *end != '\0' ? strchr(UNITS, *end) : NULL;
+    unsigned shift = unit != NULL ? 10u * (unsigned)(unit - UNITS + 1) : 0;
+    end += unit != NULL;
+    if (*end != '\0' || number > UINT64_MAX >> shift) {
+        return false;
+    }
+    *ret_bytes = (uint64_t)number << shift;
+    return true;
+}
+
 static int usage_error(const char *what, const char *value) {
     fprintf(stderr, "auscult-worker: %s%s; see auscult-worker --help\n", what, value);
     return EXIT_USAGE;
@@ -119,10 +144,25 @@ static int usage_error(const char *what, const char *value) {
 
 // Returns -1 to go on, else the exit status.
 static int parse_options(int argc, char **argv, Options *options) {
-    enum { CONNECT = 256, RUN, DATA, KERNEL, GIVE_UP, LEAVE, LOCAL, VERSION };
+    enum {
+        CONNECT = 256,
+        RUN,
+        DATA,
+        CACHE,
+        CACHE_BYTES,
+        NO_FETCH,
+        KERNEL,
+        GIVE_UP,
+        LEAVE,
+        LOCAL,
+        VERSION
+    };
     static const struct option LONG[] = {{"connect", required_argument, NULL, CONNECT},
                                          {"run", required_argument, NULL, RUN},
                                          {"data", required_argument, NULL, DATA},
+                                         {"cache", required_argument, NULL, CACHE},
+                                         {"cache-bytes", required_argument, NULL, CACHE_BYTES},
+                                         {"no-fetch", no_argument, NULL, NO_FETCH},
                                          {"kernel", required_argument, NULL, KERNEL},
                                          {"give-up-after", required_argument, NULL, GIVE_UP},
                                          {"leave-after", required_argument, NULL, LEAVE},
@@ -154,6 +194,19 @@ static int parse_options(int argc, char **argv, Options *options) {
             }
             options->roots[options->root_count++] = optarg;
             break;
+        case CACHE:
+            options->files.cache_folder = optarg;
+            break;
+        case CACHE_BYTES:
+            if (!parse_bytes(optarg, &options->files.cache_bytes)) {
+                return usage_error("--cache-bytes accepts a whole number, with K, M, G or T behind "
+                                   "it or not: not ",
+                                   optarg);
+            }
+            break;
+        case NO_FETCH:
+            options->files.may_fetch = false;
+            break;
         case KERNEL:
             if (!parse_kernel(optarg, &options->kernel)) {
                 return usage_error("--kernel accepts prescott, haswell or skylakex, not ", optarg);
@@ -169,8 +222,8 @@ static int parse_options(int argc, char **argv, Options *options) {
                 return usage_error("--leave-after accepts seconds, 0 or more, not ", optarg);
             }
             break;
-        case LOCAL:
-            options->is_local = true;
+        case LOCAL: // of the coordinator's own machine: it sees what the coordinator sees
+            options->files.may_fetch = false;
             break;
         case 'v':
             log_set_level(LOG_DEBUG);
@@ -323,7 +376,7 @@ static int work(Options *options, int argc, char **argv) {
         status = random_digest(&config.worker_id);
     }
     if (status == STATUS_OK) {
-        status = compute_start(context, desk, &compute);
+        status = compute_start(context, desk, &options->files, &compute);
     }
     int exit_status = EXIT_FAILED;
     if (status == STATUS_OK) {
@@ -339,7 +392,9 @@ static int work(Options *options, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    Options options = {.give_up_seconds = 60, .leave_seconds = 30};
+    Options options = {.give_up_seconds = 60,
+                       .leave_seconds = 30,
+                       .files = {.may_fetch = true, .cache_bytes = 4ull << 30}};
     mem_start();
     log_set_program("auscult-worker");
     int parsed = parse_options(argc, argv, &options);

@@ -12,6 +12,7 @@
 struct Share {
     Desk *desk;
     Bulk *bulk;
+    ClipFiles *files;
     // The plan:
     bool has_plan;
     Digest plan_digest;
@@ -27,13 +28,14 @@ struct Share {
     uint32_t feature_count;
 };
 
-Share *share_new(Desk *desk, Bulk *bulk) {
+Share *share_new(Desk *desk, Bulk *bulk, ClipFiles *files) {
     Share *share = mem_new(1, sizeof *share);
     if (share == NULL) {
         return NULL;
     }
     share->desk = desk;
     share->bulk = bulk;
+    share->files = files;
     share->decoded = decoded_new();
     if (share->decoded == NULL) {
         mem_free(share);
@@ -153,7 +155,7 @@ static bool owns(const Share *share, const WireClip *clip) {
 static Status load_clip(Share *share, ClipExtractor *extractor, const WireClip *clip) {
     char path[LIMIT_PATH_BYTES];
     ClipFeatures *features = &share->features[share->feature_count];
-    Status status = compute_clip_path(share->desk, clip, path, sizeof path);
+    Status status = clip_files_path(share->files, clip, path, sizeof path);
     if (status == STATUS_OK) {
         status =
             source_features(extractor, path, clip->path, clip->size_bytes, &clip->digest, features);
@@ -188,13 +190,30 @@ static void note_cannot(CannotList *list, const WireClip *clip) {
     }
 }
 
+// Tells where the clips of the shards will be looked for.
+static Status expect_clips(const Share *share) {
+    WireClip *clips = mem_new(share->plan.clip_count, sizeof *clips);
+    if (clips == NULL) {
+        return STATUS_MEMORY;
+    }
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < share->plan.clip_count; i++) {
+        if (owns(share, &share->plan.clips[i])) {
+            clips[count++] = share->plan.clips[i];
+        }
+    }
+    clip_files_expect(share->files, clips, count);
+    mem_free(clips);
+    return STATUS_OK;
+}
+
 static Status load_clips(Share *share, ShareStep *step, void *context, CannotList *cannot) {
     ClipExtractor *extractor = clip_extractor_new(&share->settings);
     if (extractor == NULL) {
         return STATUS_MEMORY;
     }
-    Status status = STATUS_OK;
-    for (uint32_t i = 0; i < share->plan.clip_count; i++) {
+    Status status = expect_clips(share);
+    for (uint32_t i = 0; status == STATUS_OK && i < share->plan.clip_count; i++) {
         const WireClip *clip = &share->plan.clips[i];
         if (!owns(share, clip)) {
             continue;

@@ -8,6 +8,7 @@
 
 #include "common/model/trainer.h"
 #include "worker/bulk.h"
+#include "worker/clip_files.h"
 #include "worker/desk.h"
 
 typedef struct Share Share;
@@ -15,7 +16,8 @@ typedef struct Share Share;
 // What a loader calls before each clip: anything but STATUS_OK ends the loading and is returned.
 typedef Status ShareStep(void *context);
 
-Share *share_new(Desk *desk, Bulk *bulk); // NULL when out of memory
+// All are borrowed for its life. NULL when out of memory.
+Share *share_new(Desk *desk, Bulk *bulk, ClipFiles *files);
 void share_free(Share *share);
 
 // Fetches the plan of this digest unless it is held. STATUS_FORMAT for one that cannot be, and what

@@ -11,15 +11,17 @@
 
 struct TaskProbe {
     Desk *desk;
+    ClipFiles *files;
     Decoded *decoded;
     ClipExtractor *extractor;
     Digest settings; // of the text that the extractor was made from
 };
 
-TaskProbe *task_probe_new(Desk *desk) {
+TaskProbe *task_probe_new(Desk *desk, ClipFiles *files) {
     TaskProbe *probe = mem_new(1, sizeof *probe);
     if (probe != NULL) {
         probe->desk = desk;
+        probe->files = files;
         probe->decoded = decoded_new();
         if (probe->decoded == NULL) {
             mem_free(probe);
@@ -70,7 +72,7 @@ static ClipOutcome probe_clip(void *context, uint32_t index, ClipReason reason) 
     const WireClip *clip = &work->body->clips[index];
     char path[LIMIT_PATH_BYTES];
     SourceFacts facts = {0};
-    Status status = compute_clip_path(work->probe->desk, clip, path, sizeof path);
+    Status status = clip_files_path(work->probe->files, clip, path, sizeof path);
     if (status == STATUS_OK) {
         status = source_probe(work->probe->extractor, path, clip->path, clip->size_bytes, &facts);
     }
@@ -92,6 +94,7 @@ static Status probe_all(TaskProbe *probe, const ProbeBody *body, Buffer *answer,
     ProbeAnswer *answers = mem_new(body->clip_count, sizeof *answers);
     ClipReason *reasons = mem_new(body->clip_count, sizeof *reasons);
     ProbeWork work = {probe, body, answers};
+    clip_files_expect(probe->files, body->clips, body->clip_count);
     ClipLoop loop = {probe->desk, body->clip_count, probe_clip, &work, reasons};
     Status status = answers != NULL && reasons != NULL ? clip_loop_run(&loop, answer, ret_outcome)
                                                        : STATUS_MEMORY;

@@ -12,16 +12,18 @@
 struct TaskScore {
     Desk *desk;
     Bulk *bulk;
+    ClipFiles *files;
     Decoded *decoded;
     SourceScorer *scorer;
     Digest model; // that the scorer was made from
 };
 
-TaskScore *task_score_new(Desk *desk, Bulk *bulk) {
+TaskScore *task_score_new(Desk *desk, Bulk *bulk, ClipFiles *files) {
     TaskScore *score = mem_new(1, sizeof *score);
     if (score != NULL) {
         score->desk = desk;
         score->bulk = bulk;
+        score->files = files;
         score->decoded = decoded_new();
         if (score->decoded == NULL) {
             mem_free(score);
@@ -69,7 +71,7 @@ static ClipOutcome score_clip(void *context, uint32_t index, ClipReason reason) 
     char path[LIMIT_PATH_BYTES];
     double *row = work->rows + index * work->n_mels;
     ClipMeasure measure = {0};
-    Status status = compute_clip_path(work->score->desk, clip, path, sizeof path);
+    Status status = clip_files_path(work->score->files, clip, path, sizeof path);
     if (status == STATUS_OK) {
         status = source_measure(work->score->scorer, path, clip->path, clip->size_bytes,
                                 &clip->digest, row, &measure);
@@ -91,6 +93,7 @@ static Status score_all(TaskScore *score, const ScoreBody *body, Buffer *answer,
     size_t n_mels = (size_t)source_scorer_model(score->scorer)->settings.n_mels;
     double *rows = mem_new(body->clip_count * n_mels, sizeof *rows);
     ScoreWork work = {score, body, answers, rows, n_mels};
+    clip_files_expect(score->files, body->clips, body->clip_count);
     ClipLoop loop = {score->desk, body->clip_count, score_clip, &work, reasons};
     bool ok = answers != NULL && reasons != NULL && rows != NULL;
     Status status = ok ? clip_loop_run(&loop, answer, ret_outcome) : STATUS_MEMORY;

@@ -49,6 +49,10 @@ uint32_t plan_task_clips(const Plan *plan, const PlanTask *task,
     return count;
 }
 
+uint32_t plan_place(const Plan *plan, const PlanTask *task) {
+    return 1 + clip_at(plan, task, task->first) / 16;
+}
+
 uint32_t plan_count_clips(const Plan *plan, const PlanTask *task) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < task->count; i++) {

@@ -118,6 +118,19 @@ static void tell(void *context, const CoreCounts *core, Status ended) {
     (void)status_file_write(plan->config.run_folder, &facts);
 }
 
+static Status clip_path(void *context, Digest clip, char *out, size_t size) {
+    Plan *plan = context;
+    uint32_t index;
+    if (plan->clip_names == NULL) {
+        plan->clip_names = clip_names_new(plan->config.dataset);
+        if (plan->clip_names == NULL) {
+            return STATUS_MEMORY;
+        }
+    }
+    Status status = clip_names_find(plan->clip_names, clip, &index);
+    return status == STATUS_OK ? plan_clip_path(plan, index, out, size) : status;
+}
+
 static bool pace(void *context, TaskTag tag, OwnerPace *ret_pace) {
     return plan_pace(context, tag, ret_pace);
 }
@@ -134,6 +147,7 @@ Owner plan_owner(Plan *plan) {
                    .on_cannot = on_cannot,
                    .on_impossible = on_impossible,
                    .on_poison = on_poison,
+                   .clip_path = clip_path,
                    .describe = describe,
                    .catch_up = catch_up,
                    .progress = progress,

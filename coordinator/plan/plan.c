@@ -114,6 +114,7 @@ void plan_free(Plan *plan) {
     for (uint32_t w = 0; w < plan->warning_count; w++) {
         mem_free(plan->warnings[w]);
     }
+    clip_names_free(plan->clip_names);
     buffer_done(&plan->refusal);
     models_done(&plan->models);
     mem_free(plan->model_states);

@@ -65,6 +65,9 @@ Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms) {
     if (task->kind != TASK_TRAIN) {
         journal_failures(plan->config.journal, copy.key, &added.deaths, &added.cannots);
     }
+    if (task->kind == TASK_PROBE || task->kind == TASK_SCORE) {
+        added.place = plan_place(plan, task);
+    }
     Status status = STATUS_OK;
     if (plan->config.retries && added.deaths + added.cannots > 0) {
         added.deaths = added.cannots = 0;

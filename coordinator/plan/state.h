@@ -4,6 +4,7 @@
 #ifndef AUSCULT_COORDINATOR_PLAN_STATE_H
 #define AUSCULT_COORDINATOR_PLAN_STATE_H
 
+#include "coordinator/plan/clip_names.h"
 #include "coordinator/plan/plan.h"
 #include "coordinator/plan/training.h"
 
@@ -75,12 +76,13 @@ struct Plan {
     uint32_t models_left; // not yet where config.until ends
     uint32_t *ready;      // (models) that wait to be trained: from ready_first to ready_count
     uint32_t ready_first, ready_count;
-    uint32_t open_count; // models that are open
-    uint32_t sites_left; // not yet judged
-    Buffer refusal;      // see plan_refusal
-    bool is_survey;      // nothing is begun: what is finished is counted
-    bool forgets;        // and what left clips out is dropped from the journal
-    bool looks_itself;   // the answer that is being taken is the coordinator's own
+    uint32_t open_count;   // models that are open
+    uint32_t sites_left;   // not yet judged
+    ClipNames *clip_names; // once a worker has asked for a clip
+    Buffer refusal;        // see plan_refusal
+    bool is_survey;        // nothing is begun: what is finished is counted
+    bool forgets;          // and what left clips out is dropped from the journal
+    bool looks_itself;     // the answer that is being taken is the coordinator's own
 };
 
 // plan.c
@@ -117,6 +119,8 @@ Status plan_key_training(const Plan *plan, uint32_t model, Digest *ret_key);
 uint32_t plan_task_clip(const Plan *plan, const PlanTask *task, uint32_t place);
 // All of a task that plan_cut made; returns how many.
 uint32_t plan_task_clips(const Plan *plan, const PlanTask *task, uint32_t out[CLIPS_PER_TASK_MOST]);
+// See CoreTask: tasks that begin with neighbours of the same clips are of one place.
+uint32_t plan_place(const Plan *plan, const PlanTask *task);
 uint32_t plan_count_clips(const Plan *plan, const PlanTask *task);
 // Adds the tasks for all the places of `whole`.
 Status plan_cut(Plan *plan, Core *core, const PlanTask *whole, int64_t now_ms);

@@ -3,19 +3,24 @@
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "coordinator/server/clip_reader.h"
 #include "proto/blob.h"
 
 // A connection: whose it is, and the blob that it is sending.
 typedef struct BulkPeer {
     PeerId peer;
     Digest token;
+    BulkLine line;
     BlobAssembler assembler;
+    uint32_t parts; // of clips that it has asked for and was not yet sent
 } BulkPeer;
 
 struct BulkLane {
     Listener *listener;
     Core *core;
     Blobs *blobs;
+    const Owner *owner;
+    ClipReader *clips;
     Decoded *decoded;
     BulkPeer *peers; // (count)
     uint32_t count, capacity;
@@ -23,7 +28,7 @@ struct BulkLane {
     SharedPayload *total; // sent last, for the other members of its group
 };
 
-BulkLane *bulk_lane_new(Listener *listener, Core *core, Blobs *blobs) {
+BulkLane *bulk_lane_new(Listener *listener, Core *core, Blobs *blobs, const Owner *owner) {
     BulkLane *lane = mem_new(1, sizeof *lane);
     if (lane == NULL) {
         return NULL;
@@ -31,9 +36,11 @@ BulkLane *bulk_lane_new(Listener *listener, Core *core, Blobs *blobs) {
     lane->listener = listener;
     lane->core = core;
     lane->blobs = blobs;
+    lane->owner = owner;
     lane->decoded = decoded_new();
-    if (lane->decoded == NULL) {
-        mem_free(lane);
+    lane->clips = clip_reader_new();
+    if (lane->decoded == NULL || lane->clips == NULL) {
+        bulk_lane_free(lane);
         return NULL;
     }
     return lane;
@@ -55,9 +62,9 @@ static BulkPeer *find_peer(BulkLane *lane, PeerId peer) {
     return NULL;
 }
 
-static BulkPeer *find_token(BulkLane *lane, Digest token) {
+static BulkPeer *find_token(BulkLane *lane, Digest token, BulkLine line) {
     for (uint32_t i = 0; i < lane->count; i++) {
-        if (digest_equal(lane->peers[i].token, token)) {
+        if (lane->peers[i].line == line && digest_equal(lane->peers[i].token, token)) {
             return &lane->peers[i];
         }
     }
@@ -80,6 +87,7 @@ void bulk_lane_free(BulkLane *lane) {
         detach(lane, lane->peers[0].peer);
     }
     release_total(lane);
+    clip_reader_free(lane->clips);
     mem_free(lane->peers);
     decoded_free(lane->decoded);
     buffer_done(&lane->bytes);
@@ -90,8 +98,11 @@ void bulk_lane_closed(BulkLane *lane, PeerId peer, int64_t now_ms) {
     const BulkPeer *gone = find_peer(lane, peer);
     if (gone != NULL) {
         Digest token = gone->token;
+        bool is_of_work = gone->line == BULK_WORK;
         detach(lane, peer);
-        core_on_bulk_closed(lane->core, token, now_ms);
+        if (is_of_work) {
+            core_on_bulk_closed(lane->core, token, now_ms);
+        }
     }
 }
 
@@ -148,7 +159,7 @@ void bulk_lane_total(BulkLane *lane, CoreAction *action, int64_t now_ms) {
     if (!core_session(lane->core, action->peer, &session)) {
         return; // the member has gone
     }
-    const BulkPeer *peer = find_token(lane, session.token);
+    const BulkPeer *peer = find_token(lane, session.token, BULK_WORK);
     if (peer == NULL || lane->total == NULL) {
         core_on_bulk_closed(lane->core, session.token, now_ms);
         return;
@@ -163,6 +174,70 @@ void bulk_lane_total(BulkLane *lane, CoreAction *action, int64_t now_ms) {
     }
 }
 
+// ---- clips ----
+
+static void send_not_here(BulkLane *lane, PeerId peer, Digest clip, const char *reason) {
+    Message message = {.type = MESSAGE_NOT_HERE};
+    message.not_here.clip = clip;
+    message.not_here.reason = reason;
+    send_message(lane, peer, &message);
+}
+
+static void send_part(BulkLane *lane, PeerId peer, const ClipPart *part) {
+    Message message = {.type = MESSAGE_PART};
+    message.part.clip = part->clip;
+    message.part.offset = part->offset;
+    message.part.size_bytes = part->size_bytes;
+    message.part.version = part->version;
+    buffer_clear(&lane->bytes);
+    message_encode(&message, &lane->bytes);
+    if (lane->bytes.status != STATUS_OK ||
+        listener_send(lane->listener, LANE_BULK, peer, lane->bytes.bytes, lane->bytes.size,
+                      part->bytes.bytes, part->bytes.size) != STATUS_OK) {
+        log_debug("bulk lane: %s", status_message());
+    }
+}
+
+int bulk_lane_fd(const BulkLane *lane) {
+    return clip_reader_fd(lane->clips);
+}
+
+void bulk_lane_send_parts(BulkLane *lane) {
+    ClipPart part;
+    while (clip_reader_take(lane->clips, &part)) {
+        BulkPeer *peer = find_peer(lane, part.peer);
+        if (peer != NULL) {
+            peer->parts--;
+            if (part.reason[0] == '\0') {
+                send_part(lane, part.peer, &part);
+            } else {
+                send_not_here(lane, part.peer, part.clip, part.reason);
+            }
+        }
+        buffer_done(&part.bytes);
+    }
+}
+
+// Only clips of the run are found by their names, and no path ever comes from a worker.
+static void fetch(BulkLane *lane, BulkPeer *peer, const Message *message) {
+    const Owner *owner = lane->owner;
+    Digest clip = message->fetch.clip;
+    char path[LIMIT_PATH_BYTES];
+    Status status = owner->clip_path != NULL
+                        ? owner->clip_path(owner->context, clip, path, sizeof path)
+                        : STATUS_NOT_FOUND;
+    if (status == STATUS_OK) {
+        status = clip_reader_ask(lane->clips, peer->peer, clip, path, message->fetch.offset);
+    } else {
+        status_set(status, "it is no clip of this run");
+    }
+    if (status == STATUS_OK) {
+        peer->parts++;
+    } else {
+        send_not_here(lane, peer->peer, clip, status_message());
+    }
+}
+
 // ---- receiving ----
 
 static void refuse(BulkLane *lane, PeerId peer) {
@@ -174,19 +249,19 @@ static void refuse(BulkLane *lane, PeerId peer) {
     listener_drop(lane->listener, LANE_BULK, peer);
 }
 
-static void attach(BulkLane *lane, PeerId peer, Digest token, int64_t now_ms) {
+static void attach(BulkLane *lane, PeerId peer, Digest token, BulkLine line, int64_t now_ms) {
     CorePeer control;
     if (!core_peer_of_token(lane->core, token, &control) ||
         !mem_grow(&lane->peers, lane->count, &lane->capacity, sizeof *lane->peers)) {
         refuse(lane, peer);
         return;
     }
-    BulkPeer *old = find_token(lane, token);
+    BulkPeer *old = find_token(lane, token, line);
     if (old != NULL) { // its end was not noticed yet, and a total may have been lost with it
         bulk_lane_closed(lane, old->peer, now_ms);
     }
     detach(lane, peer); // attached before, under another token
-    lane->peers[lane->count++] = (BulkPeer){.peer = peer, .token = token};
+    lane->peers[lane->count++] = (BulkPeer){.peer = peer, .token = token, .line = line};
     send_message(lane, peer, &(Message){.type = MESSAGE_ATTACHED});
 }
 
@@ -215,12 +290,15 @@ void bulk_lane_message(BulkLane *lane, const ListenerEvent *event, int64_t now_m
         return;
     }
     if (message->type == MESSAGE_ATTACH) {
-        attach(lane, event->peer, message->attach.token, now_ms);
+        attach(lane, event->peer, message->attach.token, message->attach.line, now_ms);
         return;
     }
     BulkPeer *peer = find_peer(lane, event->peer);
-    if (peer == NULL) {
+    bool asks_for_clip = message->type == MESSAGE_FETCH;
+    if (peer == NULL || asks_for_clip != (peer->line == BULK_CLIPS) || peer->parts >= PROTO_PARTS) {
         refuse(lane, event->peer);
+    } else if (asks_for_clip) {
+        fetch(lane, peer, message);
     } else if (message->type == MESSAGE_GET) {
         send_object(lane, event->peer, message->get.digest);
     } else {

@@ -43,6 +43,9 @@ typedef struct Owner {
                         int64_t now_ms);
     Status (*on_impossible)(void *context, Core *core, TaskTag tag, const void *bytes, size_t size);
     Status (*on_poison)(void *context, Core *core, TaskTag tag, int64_t now_ms);
+    // Where this machine has the clip that FETCH names (message_clip_name), if it is the run's.
+    // STATUS_NOT_FOUND. Or NULL: there are no clips.
+    Status (*clip_path)(void *context, Digest clip, char *out, size_t size);
     // What the task is, for people: "the training of fan".
     void (*describe)(void *context, TaskTag tag, Buffer *out);
     // Work that could wait until the core's actions were carried out: called after them.

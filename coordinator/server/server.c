@@ -356,7 +356,7 @@ static Status open_core(Server *server) {
     if (server->core == NULL) {
         return STATUS_MEMORY;
     }
-    server->bulk = bulk_lane_new(server->listener, server->core, config->blobs);
+    server->bulk = bulk_lane_new(server->listener, server->core, config->blobs, config->owner);
     return server->bulk != NULL ? STATUS_OK : STATUS_MEMORY;
 }
 
@@ -394,6 +394,9 @@ static Status open_server(Server *server) {
     }
     if (status == STATUS_OK) {
         status = listener_watch(server->listener, journal_fd(server->config->journal));
+    }
+    if (status == STATUS_OK) {
+        status = listener_watch(server->listener, bulk_lane_fd(server->bulk));
     }
     if (status == STATUS_OK) {
         status = catch_signals(server);
@@ -460,6 +463,7 @@ static void turn(Server *server) {
         }
     }
     drain_journal(server);
+    bulk_lane_send_parts(server->bulk);
     do_actions(server);
     server->stops += signals_stops(server->signal_fd);
     now_ms = clock_ms();

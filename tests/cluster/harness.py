@@ -21,6 +21,8 @@ import traceback
 import uuid
 import wave
 
+import zmtp
+
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = os.environ.get("AUSCULT_BIN_DIR", os.path.join(SOURCE, "build", "ci", "bin"))
 AUSCULT = os.path.join(BIN, "auscult")
@@ -137,6 +139,19 @@ def wait_until(condition, what, seconds=60):
             return value
         check(time.monotonic() < end, f"after {seconds} s still not: {what}")
         time.sleep(0.02)
+
+
+def true_hello():
+    """What a worker of this build says, to a coordinator that only wants to know."""
+    server = zmtp.listen()
+    worker = Process(WORKER, "--connect", f"tcp://127.0.0.1:{server.getsockname()[1]}")
+    connection, _ = server.accept()
+    hello = zmtp.Peer(connection, "ROUTER").receive()
+    worker.signal(signal.SIGTERM)
+    worker.wait(10)
+    connection.close()
+    server.close()
+    return hello
 
 
 def wait_for_endpoint(coordinator, out):

@@ -26,6 +26,7 @@ from harness import (
     check_same_results,
     main,
     make_data,
+    true_hello,
     wait_for_endpoint,
     wait_until,
     workers_of,
@@ -161,7 +162,7 @@ def test_a_worker_with_wrong_data_ends_no_run(folder):
     pattern = r"worker (\S+) cannot use fan/train/\S+\.wav \(.*\), which can be read here"
     coordinator = start_on_tcp(folder, settings=settings)
     os.makedirs(f"{folder}/empty")
-    blind = start_worker(folder, coordinator, "--data", f"{folder}/empty")
+    blind = start_worker(folder, coordinator, "--data", f"{folder}/empty", "--no-fetch")
     name, = wait_for_text(coordinator, pattern)
     check(name.endswith(f":{blind.process.pid}"), name)
     wait_for_text(coordinator, "1 model waits for a worker that can read the data")
@@ -171,7 +172,7 @@ def test_a_worker_with_wrong_data_ends_no_run(folder):
     coordinator = start_on_tcp(folder, settings=settings)
     wait_for_text(coordinator, pattern)
     make_data(f"{folder}/other", ("fan",), seed=7)
-    other = start_worker(folder, coordinator, "--data", f"{folder}/other")
+    other = start_worker(folder, coordinator, "--data", f"{folder}/other", "--no-fetch")
     names = wait_for_text(coordinator, pattern, 2)
     check(names[1].endswith(f":{other.process.pid}"), str(names))
     good = start_worker(folder, coordinator)
@@ -217,19 +218,6 @@ def test_killed_and_stopped_workers_are_noticed_on_ipc(folder):
     wait_for_text(coordinator, "worker .* joined", 2)
     check_noticed(coordinator, workers_of(coordinator.process.pid))
     stop(coordinator)
-
-
-def true_hello():
-    """What a worker of this build says, to a coordinator that only wants to know."""
-    server = zmtp.listen()
-    worker = Process(WORKER, "--connect", f"tcp://127.0.0.1:{server.getsockname()[1]}")
-    connection, _ = server.accept()
-    hello = zmtp.Peer(connection, "ROUTER").receive()
-    worker.signal(signal.SIGTERM)
-    worker.wait(10)
-    connection.close()
-    server.close()
-    return hello
 
 
 def resident_kib(process):

@@ -6,7 +6,8 @@ import socket
 import struct
 
 # Message numbers of proto/PROTOCOL.md.
-HELLO, CREDIT, WELCOME, REFUSED, END = 1, 2, 17, 18, 22
+HELLO, CREDIT, WELCOME, REFUSED, END, ECHO = 1, 2, 17, 18, 22, 23
+ATTACH, ATTACHED, GET, FETCH, NOT_HERE = 33, 34, 35, 39, 41
 
 
 def pack(value):
