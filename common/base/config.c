@@ -248,7 +248,8 @@ static Status take_entry(Reader *reader, const YamlNode *entry) {
     if (type == SETTING_MATRIX && entry->kind == YAML_IS_MAPPING) {
         return take_matrix(reader, entry);
     }
-    bool takes_list = key.foreign != NULL || type == SETTING_SEEDS || type == SETTING_SCORES;
+    bool takes_list = key.foreign != NULL || type == SETTING_SEEDS || type == SETTING_SCORES ||
+                      type == SETTING_WIDTHS;
     Buffer value = BUFFER_EMPTY;
     status = write_value(reader, key.text, entry, takes_list, &value);
     if (status == STATUS_OK) {

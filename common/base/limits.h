@@ -27,13 +27,15 @@
 #define LIMIT_CHANNELS     64           // channels of one clip
 #define LIMIT_RATE_HZ      384000       // the fastest converter sold
 
-#define LIMIT_MELS            1024  // mel bands
-#define LIMIT_FFT             65536 // samples of one transform
-#define LIMIT_COVARIANCE_MELS 352   // of MAHALA: a shard's sums fit half a message (523 kB)
-#define LIMIT_FRAMES          64    // frames stacked in one vector
-#define LIMIT_VECTOR          16384 // floats of one vector
-#define LIMIT_BATCH           65536 // vectors of one optimiser step
-#define LIMIT_SHARDS          64    // logical shards of one model
+#define LIMIT_MELS            1024       // mel bands
+#define LIMIT_FFT             65536      // samples of one transform
+#define LIMIT_COVARIANCE_MELS 352        // of MAHALA: a shard's sums fit half a message (523 kB)
+#define LIMIT_FRAMES          64         // frames stacked in one vector
+#define LIMIT_VECTOR          16384      // floats of one vector
+#define LIMIT_HIDDEN          15         // hidden layers of a network; the official one has 9
+#define LIMIT_PARAMETERS      (1u << 27) // of a network: 512 MiB of float, four blocks of it
+#define LIMIT_BATCH           65536      // vectors of one optimiser step
+#define LIMIT_SHARDS          64         // logical shards of one model
 #define LIMIT_EPOCHS          1000000
 #define LIMIT_SEEDS           100 // seeds of one run: deviations over them are known to a tenth long before
 #define LIMIT_AXES            8 // settings that vary in one run: a folder is named after all of them

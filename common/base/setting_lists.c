@@ -152,6 +152,38 @@ void setting_scores_value(const Settings *settings, const SettingRow *row, Buffe
     buffer_text(out, "]");
 }
 
+// ---- widths ----
+
+Status setting_set_widths(WidthList *list, const SettingRow *row, const char *value) {
+    WidthList widths = {0};
+    char item[ITEM_BYTES];
+    for (Items items = items_of(value); next_item(&items, item);) {
+        int64_t width;
+        if (text_to_int(item, &width) != STATUS_OK ||
+            !((double)width >= row->least && (double)width <= row->most)) {
+            return setting_out_of_range(row, value);
+        }
+        if (widths.count == LIMIT_HIDDEN) {
+            return status_set(STATUS_INVALID, "%s: accepted are at most %d layers", row->key,
+                              LIMIT_HIDDEN);
+        }
+        widths.widths[widths.count++] = (int32_t)width;
+    }
+    if (widths.count == 0) {
+        return setting_out_of_range(row, value);
+    }
+    *list = widths;
+    return STATUS_OK;
+}
+
+void setting_widths_value(const WidthList *list, Buffer *out) {
+    buffer_text(out, "[");
+    for (int32_t i = 0; i < list->count; i++) {
+        buffer_format(out, "%s%d", i > 0 ? ", " : "", list->widths[i]);
+    }
+    buffer_text(out, "]");
+}
+
 // ---- the matrix ----
 
 static size_t field_bytes(const SettingRow *row) {
@@ -189,6 +221,9 @@ static const char *why_fixed(const SettingRow *row) {
     }
     if (strcmp(row->key, "model_per") == 0) {
         return "it says which models there are";
+    }
+    if (row->type == SETTING_WIDTHS) {
+        return "a list of lists has no place in a matrix; make a run for each";
     }
     bool is_of_systems = row->type == SETTING_MATRIX || row->type == SETTING_NAME;
     return is_of_systems || strcmp(row->key, "ensemble") == 0 ? "it speaks of all systems" : NULL;
@@ -445,6 +480,8 @@ bool settings_extends(const Settings *old, const Settings *now, const SettingRow
         return keeps_matrix(old, now);
     case SETTING_NAME: // moves results, and computes none
         return true;
+    case SETTING_WIDTHS:
+        return memcmp(&old->hidden, &now->hidden, sizeof old->hidden) == 0;
     case SETTING_INT:
     case SETTING_REAL:
     case SETTING_CHOICE:

@@ -11,11 +11,13 @@
 // same bytes whichever way it was given.
 Status setting_set_seeds(Settings *settings, const SettingRow *row, const char *value);
 Status setting_set_scores(Settings *settings, const SettingRow *row, const char *value);
+Status setting_set_widths(WidthList *list, const SettingRow *row, const char *value);
 Status setting_set_matrix(Settings *settings, const SettingRow *row, const char *value);
 
 // settings_value for such a row.
 void setting_seeds_value(const Settings *settings, Buffer *out);
 void setting_scores_value(const Settings *settings, const SettingRow *row, Buffer *out);
+void setting_widths_value(const WidthList *list, Buffer *out);
 void setting_matrix_value(const Settings *settings, Buffer *out);
 
 // Whether each setting of the matrix still has its first value. STATUS_INVALID names one that was

@@ -7,9 +7,11 @@
 
 #include "common/base/limits.h"
 #include "common/base/setting_lists.h"
+#include "common/base/setting_model.h"
 #include "common/base/text.h"
 #include "common/base/variants.h"
 
+static const char *const FEATURES_CHOICES[] = {"logmel", "notebook", NULL};
 static const char *const PAD_CHOICES[] = {"zeros", "reflect", NULL};
 static const char *const MODEL_PER_CHOICES[] = {"machine", "section", NULL};
 static const char *const SCALER_CHOICES[] = {"none", "standard", NULL};
@@ -23,12 +25,19 @@ static const char *const ENSEMBLE_CHOICES[] = {"none", "zmean", NULL};
 static const char *const NUMERICS_CHOICES[] = {"auto", "prescott", "haswell", "skylakex", NULL};
 
 #define ROW(name, type, stage, least, most, choices, help)                                         \
-    { #name, type, stage, offsetof(Settings, name), least, most, choices, help }
+    { #name, type, stage, offsetof(Settings, name), least, most, choices, help, false }
+// A key that came later: runs that were begun without it keep their bytes and keys.
+#define LATER(name, type, stage, least, most, choices, help)                                       \
+    { #name, type, stage, offsetof(Settings, name), least, most, choices, help, true }
 #define INT(name, stage, least, most, help)  ROW(name, SETTING_INT, stage, least, most, NULL, help)
 #define REAL(name, stage, least, most, help) ROW(name, SETTING_REAL, stage, least, most, NULL, help)
 #define CHOICE(name, stage, choices, help)   ROW(name, SETTING_CHOICE, stage, 0, 0, choices, help)
 
 const SettingRow SETTING_TABLE[] = {
+    LATER(
+        features, SETTING_CHOICE, SETTING_FEATURES, 0, 0, FEATURES_CHOICES,
+        "logmel: log-mel frames; notebook: one vector a clip, averages of log-mel, MFCCs, chroma, "
+        "contrast and others over time"),
     INT(channel, SETTING_FEATURES, 0, LIMIT_CHANNELS - 1, "channel of each clip, 0 = first"),
     INT(n_fft, SETTING_FEATURES, 16, LIMIT_FFT, "samples of one Fourier transform"),
     INT(hop_length, SETTING_FEATURES, 1, LIMIT_FFT, "samples from frame to frame"),
@@ -46,6 +55,10 @@ const SettingRow SETTING_TABLE[] = {
            "one model for each machine, or for each section of it"),
     CHOICE(scaler, SETTING_TRAINING, SCALER_CHOICES,
            "standard: every feature to mean 0 and deviation 1 over the training vectors"),
+    LATER(hidden, SETTING_WIDTHS, SETTING_TRAINING, 1, LIMIT_VECTOR, NULL,
+          "widths of the network's hidden layers; its ends are as wide as a vector"),
+    LATER(batch_norm, SETTING_CHOICE, SETTING_TRAINING, 0, 0, BOOL_CHOICES,
+          "batch normalisation before the ReLU of every hidden layer"),
     INT(shards, SETTING_TRAINING, 1, LIMIT_SHARDS,
         "logical shards of one model, a power of two; the unit of data parallelism"),
     INT(batch_size, SETTING_TRAINING, 2, LIMIT_BATCH, "vectors of one step, over all shards"),
@@ -53,9 +66,9 @@ const SettingRow SETTING_TABLE[] = {
     REAL(learning_rate, SETTING_TRAINING, 1e-12, 10, "Adam's step size"),
     REAL(validation_split, SETTING_TRAINING, 0, 0.9, "share of the vectors held out"),
     {"seed", SETTING_INT64, SETTING_TRAINING, offsetof(Settings, seed), 0, 9007199254740992.0, NULL,
-     "seed of initial weights, validation draw and permutations"},
+     "seed of initial weights, validation draw and permutations", false},
     {"seeds", SETTING_SEEDS, SETTING_TRAINING, offsetof(Settings, seeds), 0, 9007199254740992.0,
-     NULL, "several seeds, [1, 2]: models and outputs for each; the first is `seed`"},
+     NULL, "several seeds, [1, 2]: models and outputs for each; the first is `seed`", false},
     CHOICE(numerics, SETTING_TRAINING, NUMERICS_CHOICES,
            "BLAS kernel, part of the result; auto takes this machine's best and writes it down"),
     ROW(score, SETTING_SCORES, SETTING_SCORING, 0, 0, SCORE_CHOICES,
@@ -102,6 +115,8 @@ static const Settings DEFAULTS = {
     .frame_hop_length = 1,
     .model_per = MODEL_PER_MACHINE,
     .scaler = SCALER_STANDARD,
+    .hidden = {.count = 9, .widths = {128, 128, 128, 128, 8, 128, 128, 128, 128}},
+    .batch_norm = 1,
     .shards = 4,
     .batch_size = 256,
     .epochs = 100,
@@ -117,10 +132,26 @@ static const Settings DEFAULTS = {
     .max_fpr = 0.1,
 };
 
-static const char *const PRESET_NAMES[] = {"default", "dcase-baseline", NULL};
+static const char *const PRESET_NAMES[] = {"default", "dcase-baseline", "notebook", NULL};
 
 const char *const *settings_preset_names(void) {
     return PRESET_NAMES;
+}
+
+// The pipeline of the notebooks that this system supersedes: one vector a clip, a network with one
+// hidden layer, the 95th percentile of its errors.
+static void set_notebook(Settings *settings) {
+    settings->features = FEATURES_NOTEBOOK;
+    settings->n_fft = 512;
+    settings->hop_length = 466;
+    settings->win_length = 512;
+    settings->n_mels = 64;
+    settings->frames = 1;
+    settings->hidden = (WidthList){.count = 1, .widths = {64}};
+    settings->batch_norm = 0;
+    settings->shards = 1;
+    settings->validation_split = 0.2;
+    settings->threshold = THRESHOLD_PERCENTILE;
 }
 
 Status settings_preset(const char *name, Settings *ret_settings) {
@@ -133,9 +164,11 @@ Status settings_preset(const char *name, Settings *ret_settings) {
         settings.scores = (ScoreList){.count = 2, .kinds = {SCORE_MSE, SCORE_MAHALA}};
         settings.threshold = THRESHOLD_GAMMA_BATCH;
         settings.compat = 1;
+    } else if (strcmp(name, "notebook") == 0) {
+        set_notebook(&settings);
     } else if (strcmp(name, "default") != 0) {
-        return status_set(STATUS_INVALID, "unknown preset '%s': there are default, dcase-baseline",
-                          name);
+        return status_set(STATUS_INVALID,
+                          "unknown preset '%s': there are default, dcase-baseline, notebook", name);
     }
     *ret_settings = settings;
     return STATUS_OK;
@@ -223,9 +256,10 @@ Status setting_out_of_range(const SettingRow *row, const char *value) {
     char least[TEXT_NUMBER_BYTES], most[TEXT_NUMBER_BYTES];
     text_number(least, row->least);
     text_number(most, row->most);
-    const char *kind = row->type == SETTING_REAL    ? "a number"
-                       : row->type == SETTING_SEEDS ? "a list of whole numbers, each once,"
-                                                    : "a whole number";
+    const char *kind = row->type == SETTING_REAL     ? "a number"
+                       : row->type == SETTING_SEEDS  ? "a list of whole numbers, each once,"
+                       : row->type == SETTING_WIDTHS ? "a list of whole numbers"
+                                                     : "a whole number";
     return status_set(STATUS_INVALID, "%s is '%s': accepted is %s from %s to %s", row->key, value,
                       kind, least, most);
 }
@@ -309,6 +343,9 @@ Status settings_set(Settings *settings, const char *key, const char *value) {
     case SETTING_SCORES:
         status = setting_set_scores(settings, row, value);
         break;
+    case SETTING_WIDTHS:
+        status = setting_set_widths((WidthList *)(void *)field, row, value);
+        break;
     case SETTING_MATRIX:
         status = setting_set_matrix(settings, row, value);
         break;
@@ -346,22 +383,23 @@ static Status check_one(const Settings *s) {
         return status_set(STATUS_INVALID, "win_length is %d: accepted is 2 to n_fft (%d)",
                           s->win_length, s->n_fft);
     }
-    if (settings_wants(s, SCORE_MAHALA) && s->n_mels > LIMIT_COVARIANCE_MELS) {
+    int32_t mels_most = LIMIT_COVARIANCE_MELS - (settings_width(s) - s->n_mels);
+    if (settings_wants(s, SCORE_MAHALA) && s->n_mels > mels_most) {
         return status_set(STATUS_INVALID,
                           "score is MAHALA and n_mels is %d: its covariances are for at most %d; "
                           "CLIPMAHALA has no such limit",
-                          s->n_mels, LIMIT_COVARIANCE_MELS);
+                          s->n_mels, mels_most);
     }
     if (s->fmax != 0 && !(s->fmin < s->fmax)) {
         return status_set(STATUS_INVALID, "fmin is %g and fmax is %g: fmin must be below fmax",
                           s->fmin, s->fmax);
     }
-    if (s->n_mels * s->frames > LIMIT_VECTOR) {
+    if (settings_width(s) * s->frames > LIMIT_VECTOR) {
         return status_set(STATUS_INVALID,
                           "n_mels is %d and frames is %d: a vector of %d floats, accepted are %d",
-                          s->n_mels, s->frames, s->n_mels * s->frames, LIMIT_VECTOR);
+                          s->n_mels, s->frames, settings_width(s) * s->frames, LIMIT_VECTOR);
     }
-    return STATUS_OK;
+    return setting_check_model(s);
 }
 
 static Status check_variants(const Settings *settings) {
@@ -426,6 +464,9 @@ void settings_value(const Settings *settings, const SettingRow *row, Buffer *out
     case SETTING_SCORES:
         setting_scores_value(settings, row, out);
         break;
+    case SETTING_WIDTHS:
+        setting_widths_value((const WidthList *)(const void *)field, out);
+        break;
     case SETTING_MATRIX:
         setting_matrix_value(settings, out);
         break;
@@ -435,15 +476,22 @@ void settings_value(const Settings *settings, const SettingRow *row, Buffer *out
     }
 }
 
-static bool is_empty(const Settings *settings, const SettingRow *row) {
-    return (row->type == SETTING_SEEDS && settings->seeds.count == 0) ||
+static bool has_default(const Settings *settings, const SettingRow *row) {
+    size_t bytes = row->type == SETTING_WIDTHS ? sizeof(WidthList) : sizeof(int32_t);
+    return memcmp((const char *)settings + row->offset, (const char *)&DEFAULTS + row->offset,
+                  bytes) == 0;
+}
+
+static bool is_left_out(const Settings *settings, const SettingRow *row) {
+    return (row->is_quiet && has_default(settings, row)) ||
+           (row->type == SETTING_SEEDS && settings->seeds.count == 0) ||
            (row->type == SETTING_MATRIX && settings->matrix.count == 0) ||
            (row->type == SETTING_NAME && settings->primary[0] == '\0');
 }
 
 void settings_write(const Settings *settings, SettingStage last, Buffer *out) {
     for (const SettingRow *row = SETTING_TABLE; row->key != NULL; row++) {
-        if (row->stage <= last && !is_empty(settings, row)) {
+        if (row->stage <= last && !is_left_out(settings, row)) {
             buffer_format(out, "%s: ", row->key);
             settings_value(settings, row, out);
             buffer_text(out, "\n");

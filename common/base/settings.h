@@ -16,6 +16,7 @@
 #include "common/base/limits.h"
 #include "common/base/status.h"
 
+typedef enum FeatureKind { FEATURES_LOGMEL, FEATURES_NOTEBOOK } FeatureKind;
 typedef enum PadMode { PAD_ZEROS, PAD_REFLECT } PadMode;
 typedef enum ModelPer { MODEL_PER_MACHINE, MODEL_PER_SECTION } ModelPer;
 typedef enum ScalerKind { SCALER_NONE, SCALER_STANDARD } ScalerKind;
@@ -31,6 +32,9 @@ typedef enum ThresholdKind {
 
 typedef enum EnsembleKind { ENSEMBLE_NONE, ENSEMBLE_ZMEAN } EnsembleKind;
 
+// Of a notebook vector (common/dsp/notebook.h): its MFCCs, and its floats beside the mel bands.
+enum { SETTINGS_NOTEBOOK_MFCC = 14, SETTINGS_NOTEBOOK_BESIDE_MELS = 83 };
+
 typedef struct SettingRow SettingRow;
 
 typedef struct SeedList {
@@ -42,6 +46,12 @@ typedef struct ScoreList {
     int32_t count;
     int32_t kinds[SCORE_KINDS]; // (count) ScoreKind, each once
 } ScoreList;
+
+// Widths of a network's hidden layers.
+typedef struct WidthList {
+    int32_t count;                // 1 or more
+    int32_t widths[LIMIT_HIDDEN]; // (count) 0 behind them
+} WidthList;
 
 // A value as the field of Settings holds it; the rest of its bytes are 0.
 typedef union SettingNumber {
@@ -65,6 +75,7 @@ typedef struct Matrix {
 
 typedef struct Settings {
     // Features (librosa.feature.melspectrogram's names)
+    int32_t features;         // FeatureKind
     int32_t channel;          // which channel of a clip, 0 = first
     int32_t n_fft;            // samples of one transform
     int32_t hop_length;       // samples from frame to frame
@@ -79,6 +90,8 @@ typedef struct Settings {
     // Training
     int32_t model_per;  // ModelPer
     int32_t scaler;     // ScalerKind
+    WidthList hidden;   // the network's layers between its two ends
+    int32_t batch_norm; // 1: batch normalisation before each ReLU, as the official network has it
     int32_t shards;     // logical shards S of one model, a power of two
     int32_t batch_size; // vectors of one optimiser step, over all shards
     int32_t epochs;
@@ -119,6 +132,7 @@ typedef enum SettingType {
     SETTING_CHOICE, // int32_t index into `choices`
     SETTING_SEEDS,  // SeedList
     SETTING_SCORES, // int32_t index into `choices`, and Settings.scores
+    SETTING_WIDTHS, // WidthList
     SETTING_MATRIX, // Matrix
     SETTING_NAME,   // char[LIMIT_SYSTEM_BYTES]
 } SettingType;
@@ -131,6 +145,7 @@ struct SettingRow {
     double least, most;         // accepted range of numbers, both ends in it
     const char *const *choices; // NULL-terminated, for SETTING_CHOICE
     const char *help;           // one line, with the unit
+    bool is_quiet;              // not written while it has its default: younger than others' runs
 };
 
 // Every key in the order of config.yaml; ends with key == NULL.
@@ -141,7 +156,8 @@ Status settings_row(const char *key, const SettingRow **ret_row);
 // "MSE"; borrowed for good.
 const char *settings_score_name(ScoreKind kind);
 
-// The preset's values: "default" or "dcase-baseline". STATUS_INVALID names the presets there are.
+// The preset's values: "default", "dcase-baseline" or "notebook". STATUS_INVALID names the presets
+// there are.
 Status settings_preset(const char *name, Settings *ret_settings);
 // Names of the presets, NULL-terminated.
 const char *const *settings_preset_names(void);
@@ -149,8 +165,8 @@ const char *const *settings_preset_names(void);
 // Sets one key from text. STATUS_INVALID for an unknown key (suggesting the nearest known one) or
 // a value outside the accepted range (naming the range). "null" is accepted for fmax (half the
 // rate) and for win_length (the present n_fft). Seeds are listed as "[1, 2]" or "1,2": the first
-// becomes `seed`, and a single one is `seed` and no list; scores likewise. The matrix is written
-// "{n_mels: [64, 128], score: [MSE, MAHALA]}".
+// becomes `seed`, and a single one is `seed` and no list; scores likewise, and widths, of which
+// each may stand several times. The matrix is written "{n_mels: [64, 128], score: [MSE, MAHALA]}".
 Status settings_set(Settings *settings, const char *key, const char *value);
 // Has one setting vary over a list as above, as the matrix does with each of its own: the first
 // becomes its value; of a list of one nothing else stays. STATUS_INVALID also for a setting that
@@ -165,9 +181,12 @@ Status settings_check(const Settings *settings);
 // One key's value as text.
 void settings_value(const Settings *settings, const SettingRow *row, Buffer *out);
 // Appends "key: value\n" for every key whose stage is at most `last`, in table order, but for an
-// empty list of seeds, matrix or name; this is config.yaml's body, what workers are sent, and what
-// digests cover.
+// empty list of seeds, matrix or name, and quiet ones that have their default; this is
+// config.yaml's body, what workers are sent, and what digests cover.
 void settings_write(const Settings *settings, SettingStage last, Buffer *out);
+// Floats of one row of a clip's features, of which `frames` make a vector: n_mels, or all of a
+// notebook vector.
+int32_t settings_width(const Settings *settings);
 // Whether a score is the one, or one of those, that are asked for.
 bool settings_wants(const Settings *settings, ScoreKind kind);
 // How many seeds there are, 1 or more; and the settings of one of them: that seed and no list, as

@@ -127,7 +127,7 @@ static void fill_edge(const Stft *stft, const float *samples, int64_t count, int
     }
 }
 
-// Where frame t's n_fft samples stand: in the clip itself, or padded in edge[side].
+// In the clip itself, or padded in edge[side].
 static const float *frame_at(Stft *stft, const float *samples, int64_t count, int64_t t, int side) {
     int64_t n = stft->config.n_fft;
     int64_t start = t * stft->config.hop_length - n / 2;
@@ -139,6 +139,16 @@ static const float *frame_at(Stft *stft, const float *samples, int64_t count, in
     }
     fill_edge(stft, samples, count, start, stft->edge[side]);
     return stft->edge[side];
+}
+
+const float *stft_samples(Stft *stft, const float *samples, int64_t count, int64_t t) {
+    return frame_at(stft, samples, count, t, 0);
+}
+
+bool stft_is_silent(Stft *stft, const float *samples, int64_t count, int64_t t) {
+    const float *frame = stft_samples(stft, samples, count, t);
+    int32_t start = (stft->config.n_fft - stft->config.win_length) / 2; // where the window is zero
+    return maths_largest(frame + start + 1, (size_t)stft->config.win_length - 1) == 0;
 }
 
 typedef float Four __attribute__((vector_size(16)));

@@ -7,6 +7,7 @@
 #ifndef AUSCULT_DSP_STFT_H
 #define AUSCULT_DSP_STFT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/base/settings.h"
@@ -36,6 +37,13 @@ int64_t stft_frames(const Stft *stft, int64_t samples);
 // t * hop_length. Reflection is numpy's, repeated as often as a short clip needs. Allocates
 // nothing.
 void stft_run(Stft *stft, const float *samples, int64_t count, int64_t first, float *out);
+
+// The n_fft samples of frame t, padded where they stick out of the clip, without the window.
+// Borrowed until the next call, or from the samples.
+const float *stft_samples(Stft *stft, const float *samples, int64_t count, int64_t t);
+// Whether frame t is zero under the window: its power then is 0, but stft_run may give what crossed
+// over from a loud neighbour, some 1e-30 of that.
+bool stft_is_silent(Stft *stft, const float *samples, int64_t count, int64_t t);
 
 // Nothing but `count` of the transforms that stft_run makes of two frames each, on whatever is in
 // memory: what the benchmark takes as the limit.

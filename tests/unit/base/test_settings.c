@@ -74,6 +74,12 @@ TEST(presets_are_those_of_the_design) {
     CHECK_TEXT(value_of(&official, row_of("score")), "[MSE, MAHALA]");
     CHECK_INT(ours.compat, 0);
     CHECK_TEXT(value_of(&ours, row_of("score")), "MSE");
+    Settings notebook = preset("notebook");
+    CHECK_INT(notebook.features, FEATURES_NOTEBOOK);
+    CHECK_INT(settings_width(&notebook), 147);
+    CHECK_INT(notebook.hop_length, 466);
+    CHECK_INT(notebook.batch_size, 256);
+    CHECK(notebook.validation_split == 0.2 && notebook.percentile == 95);
     CHECK_INT(settings_preset("defualt", &ours), STATUS_INVALID);
     CHECK_HAS(status_message(), "dcase-baseline");
 }
@@ -635,6 +641,70 @@ TEST(the_written_form_is_yaml_lines_in_table_order) {
     buffer_done(&text);
 }
 
+TEST(later_keys_are_written_only_when_they_are_set) {
+    Settings settings = preset("default");
+    Buffer text = BUFFER_EMPTY;
+    settings_write(&settings, SETTING_TRAINING, &text);
+    const char *behind = strstr(buffer_cstr(&text), "model_per");
+    CHECK(behind != NULL && strstr(buffer_cstr(&text), "features") == NULL);
+    CHECK_TEXT(behind, "model_per: machine\nscaler: standard\nshards: 4\nbatch_size: 256\n"
+                       "epochs: 100\nlearning_rate: 0.001\nvalidation_split: 0.1\n"
+                       "seed: 13711\nnumerics: auto\n");
+    buffer_clear(&text);
+    settings = preset("notebook");
+    settings_write(&settings, SETTING_EXECUTION, &text);
+    CHECK_HAS(buffer_cstr(&text), "features: notebook\nchannel: 0\n");
+    CHECK_HAS(buffer_cstr(&text), "scaler: standard\nhidden: [64]\nbatch_norm: false\nshards: 1\n");
+    buffer_done(&text);
+}
+
+TEST(widths_are_a_list_of_up_to_fifteen) {
+    Settings settings = preset("default");
+    const SettingRow *hidden = row_of("hidden");
+    CHECK_TEXT(value_of(&settings, hidden), "[128, 128, 128, 128, 8, 128, 128, 128, 128]");
+    CHECK_OK(settings_set(&settings, "hidden", "64"));
+    CHECK_TEXT(value_of(&settings, hidden), "[64]");
+    CHECK_OK(settings_set(&settings, "hidden", "32,8 , 32"));
+    CHECK_TEXT(value_of(&settings, hidden), "[32, 8, 32]");
+    static const char *const BAD[] = {"",         "[]",      "[0]",    "[8, x]",
+                                      "[8, 1.5]", "[16385]", "[8,,8]", "null"};
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        CHECK_INT(settings_set(&settings, "hidden", BAD[i]), STATUS_INVALID);
+        CHECK_HAS(status_message(), "accepted is a list of whole numbers from 1 to 16384");
+    }
+    CHECK_OK(settings_set(&settings, "hidden", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15"));
+    CHECK_OK(settings_check(&settings));
+    CHECK_INT(settings_set(&settings, "hidden", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16"),
+              STATUS_INVALID);
+    CHECK_HAS(status_message(), "at most 15 layers");
+    CHECK_OK(settings_set(&settings, "hidden", "[16384, 16384]"));
+    CHECK_INT(settings_check(&settings), STATUS_INVALID);
+    CHECK_HAS(status_message(), "hidden makes a network of");
+    CHECK_INT(settings_vary(&settings, "hidden", "[64, 32]"), STATUS_INVALID);
+    CHECK_HAS(status_message(), "hidden cannot vary within a run");
+}
+
+TEST(notebook_features_say_what_does_not_fit_them) {
+    static const char *const FAULTS[][3] = {
+        {"frames", "5", "features is notebook, one vector a clip: frames is 5"},
+        {"frame_hop_length", "2", "frame_hop_length is 2"},
+        {"power", "1", "features is notebook and power is 1"},
+        {"n_mels", "13", "features is notebook and n_mels is 13: accepted are 14 to 941"},
+        {"n_mels", "942", "accepted are 14 to 941"}};
+    for (size_t i = 0; i < sizeof FAULTS / sizeof FAULTS[0]; i++) {
+        Settings settings = preset("notebook");
+        CHECK_OK(settings_set(&settings, FAULTS[i][0], FAULTS[i][1]));
+        CHECK_INT(settings_check(&settings), STATUS_INVALID);
+        CHECK_HAS(status_message(), FAULTS[i][2]);
+    }
+    Settings settings = preset("notebook");
+    CHECK_OK(settings_set(&settings, "score", "[MSE, MAHALA]"));
+    CHECK_OK(settings_check(&settings));
+    settings.n_mels = LIMIT_COVARIANCE_MELS - 83 + 1;
+    CHECK_INT(settings_check(&settings), STATUS_INVALID);
+    CHECK_HAS(status_message(), "its covariances are for at most 269");
+}
+
 TEST(the_reference_tells_every_key) {
     Buffer text = BUFFER_EMPTY;
     settings_reference(&text);
@@ -647,27 +717,30 @@ TEST(the_reference_tells_every_key) {
 }
 
 TEST_MAIN_LIST(
-    T(every_preset_is_sound_and_reads_back) T(presets_are_those_of_the_design)
-        T(every_number_takes_its_range_and_no_more) T(every_choice_takes_its_words_and_no_more)
-            T(every_key_changes_the_digest_of_its_stage_and_later_ones) T(
-                scores_are_one_or_a_list_of_which_the_first_is_the_score)
-                T(a_matrix_is_written_in_one_form_however_it_was_given) T(
-                    seeds_and_scores_of_a_matrix_are_those_that_stand_alone)
-                    T(what_is_no_matrix_is_refused) T(a_matrix_has_limits) T(
-                        a_varying_setting_is_not_set_beside_the_matrix)
-                        T(every_combination_is_checked_and_named) T(
-                            systems_are_all_combinations_each_with_a_name)
-                            T(what_does_not_vary_is_no_part_of_a_name) T(
-                                only_what_a_system_may_be_called_is_its_name)
-                                T(the_primary_system_is_named_by_some_or_all_of_its_parts) T(
-                                    a_change_that_keeps_all_values_and_scores_only_adds)
-                                    T(a_mistyped_key_gets_the_nearest_suggested) T(
-                                        assignments_split_at_the_first_equals_sign)
-                                        T(null_stands_for_the_natural_length_and_edge) T(
-                                            settings_that_do_not_fit_together_are_refused)
-                                            T(seeds_are_a_list_whose_first_is_the_seed) T(
-                                                a_single_seed_is_the_same_in_a_list_or_without)
-                                                T(what_is_no_list_of_different_seeds_is_refused) T(
-                                                    a_change_that_keeps_all_seeds_only_adds)
-                                                    T(the_written_form_is_yaml_lines_in_table_order)
+    T(every_preset_is_sound_and_reads_back) T(presets_are_those_of_the_design) T(
+        every_number_takes_its_range_and_no_more) T(every_choice_takes_its_words_and_no_more)
+        T(every_key_changes_the_digest_of_its_stage_and_later_ones) T(
+            scores_are_one_or_a_list_of_which_the_first_is_the_score)
+            T(a_matrix_is_written_in_one_form_however_it_was_given) T(
+                seeds_and_scores_of_a_matrix_are_those_that_stand_alone)
+                T(what_is_no_matrix_is_refused) T(a_matrix_has_limits) T(
+                    a_varying_setting_is_not_set_beside_the_matrix)
+                    T(every_combination_is_checked_and_named) T(
+                        systems_are_all_combinations_each_with_a_name)
+                        T(what_does_not_vary_is_no_part_of_a_name) T(
+                            only_what_a_system_may_be_called_is_its_name)
+                            T(the_primary_system_is_named_by_some_or_all_of_its_parts) T(
+                                a_change_that_keeps_all_values_and_scores_only_adds)
+                                T(a_mistyped_key_gets_the_nearest_suggested) T(
+                                    assignments_split_at_the_first_equals_sign)
+                                    T(null_stands_for_the_natural_length_and_edge) T(
+                                        settings_that_do_not_fit_together_are_refused)
+                                        T(seeds_are_a_list_whose_first_is_the_seed) T(
+                                            a_single_seed_is_the_same_in_a_list_or_without)
+                                            T(what_is_no_list_of_different_seeds_is_refused) T(
+                                                a_change_that_keeps_all_seeds_only_adds)
+                                                T(the_written_form_is_yaml_lines_in_table_order) T(
+                                                    later_keys_are_written_only_when_they_are_set)
+                                                    T(widths_are_a_list_of_up_to_fifteen) T(
+                                                        notebook_features_say_what_does_not_fit_them)
                                                         T(the_reference_tells_every_key))

@@ -19,6 +19,8 @@
 #define stft_bins         plain_stft_bins
 #define stft_frames       plain_stft_frames
 #define stft_run          plain_stft_run
+#define stft_is_silent    plain_stft_is_silent
+#define stft_samples      plain_stft_samples
 #define stft_transforms   plain_stft_transforms
 #define stft_library      plain_stft_library
 #define logmel_new        plain_logmel_new
