@@ -31,7 +31,7 @@ static const char HELP[] =
     "  --insecure        allow tcp without keys: everybody who reaches the port can take part\n"
     "\n"
     "Settings (preset < file < --set)\n"
-    "  --preset NAME     default or dcase-baseline\n"
+    "  --preset NAME     default, dcase-baseline or notebook\n"
     "  --config FILE     YAML with flat keys; the official baseline's baseline.yaml will do\n"
     "  --set KEY=VALUE   one setting; may be given several times\n"
     "  --help-settings   every key with default, accepted range and meaning\n"

@@ -11,7 +11,7 @@ static double bytes_needed(const Run *run) {
     const Models *models = plan_models(run->plan);
     double bytes = 1024.0 * run->dataset->clip_count * models->system_count;
     for (uint32_t v = 0; v < models->variant_count; v++) {
-        Shape shape = shape_official(&models->variants[v].settings);
+        Shape shape = shape_of_settings(&models->variants[v].settings);
         Layout layout = shape_layout(&shape);
         double model = 4.0 * (double)(layout.parameters * 7 + layout.running * 3) + 65536;
         bytes += model * models->per_variant;

@@ -120,7 +120,7 @@ static Status read_plan(Share *share, const Buffer *bytes) {
                             share->plan.shards, share->settings.shards);
     }
     if (status == STATUS_OK) {
-        share->shape = shape_official(&share->settings);
+        share->shape = shape_of_settings(&share->settings);
         status = make_shard_plan(share);
     }
     return status;

@@ -90,7 +90,7 @@ static Status score_all(TaskScore *score, const ScoreBody *body, Buffer *answer,
                         ResultOutcome *ret_outcome) {
     ScoreAnswer *answers = mem_new(body->clip_count, sizeof *answers);
     ClipReason *reasons = mem_new(body->clip_count, sizeof *reasons);
-    size_t n_mels = (size_t)source_scorer_model(score->scorer)->settings.n_mels;
+    size_t n_mels = (size_t)settings_width(&source_scorer_model(score->scorer)->settings);
     double *rows = mem_new(body->clip_count * n_mels, sizeof *rows);
     ScoreWork work = {score, body, answers, rows, n_mels};
     clip_files_expect(score->files, body->clips, body->clip_count);

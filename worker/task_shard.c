@@ -85,8 +85,8 @@ static Status sum_residuals(TaskShard *shard, Trainer *trainer, const ModelFile 
                             Buffer *answer) {
     const Settings *settings = share_settings(shard->share);
     bool is_compat = settings->compat != 0;
-    SumWork work = {shard, residual_sums_new(settings->n_mels, is_compat),
-                    residual_sums_new(settings->n_mels, is_compat)};
+    SumWork work = {shard, residual_sums_new(settings_width(settings), is_compat),
+                    residual_sums_new(settings_width(settings), is_compat)};
     Status status = work.source != NULL && work.target != NULL
                         ? trainer_residuals(trainer, model->replica, shard->index, add_batch, &work)
                         : STATUS_MEMORY;
@@ -127,7 +127,7 @@ static Status score_batch(void *context, const ResidualBatch *batch) {
     BatchWork *work = context;
     const Settings *settings = share_settings(work->shard->share);
     double row[LIMIT_MELS];
-    mean_row(batch, settings->frames, settings->n_mels, row);
+    mean_row(batch, settings->frames, settings_width(settings), row);
     double score =
         mahala_of_row(&work->yardsticks->source, yardsticks_target(work->yardsticks), row);
     buffer_append(batch->is_held_out ? &work->held_out : &work->training, &score, sizeof score);

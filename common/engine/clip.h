@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One clip: the bytes of its file -> facts and log-mel. The only place that knows sound files and
-// .npy files alike. Pure: what comes out, errors included, depends on bytes and settings alone.
-// One ClipExtractor is used by one thread at a time.
+// One clip: the bytes of its file -> facts and features, log-mel frames or a notebook vector. The
+// only place that knows sound files and .npy files alike. Pure: what comes out, errors included,
+// depends on bytes and settings alone. One ClipExtractor is used by one thread at a time.
 #ifndef AUSCULT_ENGINE_CLIP_H
 #define AUSCULT_ENGINE_CLIP_H
 
@@ -13,8 +13,8 @@
 #include "common/base/settings.h"
 
 typedef struct ClipFeatures {
-    float *log_mel;   // (frames, n_mels), owned; NULL from clip_probe
-    int64_t frames;   // T, at least settings.frames
+    float *log_mel;   // (frames, settings_width), owned; NULL from clip_probe
+    int64_t frames;   // T, at least settings.frames; 1 of notebook features
     int64_t vectors;  // vector i is the settings.frames rows from row i * frame_hop_length; >= 1
     int32_t rate_hz;  // 0 for a .npy
     int32_t channels; // in the file; 1 for a .npy
@@ -28,8 +28,8 @@ typedef struct ClipExtractor ClipExtractor;
 ClipExtractor *clip_extractor_new(const Settings *settings);
 void clip_extractor_free(ClipExtractor *extractor);
 
-// Whether the name says .npy (letter case aside): float32 (frames, n_mels), a log-mel made
-// elsewhere and used as it is. Every other clip is sound.
+// Whether the name says .npy (letter case aside): float32 (frames, settings_width), a log-mel or
+// notebook vectors made elsewhere and used as they are. Every other clip is sound.
 bool clip_is_npy(const char *name);
 
 // STATUS_FORMAT when the clip cannot be used, saying why: what wav_read refuses; a .npy of another

@@ -225,8 +225,8 @@ static Status read_parts(const char *name, const unsigned char *start, const Par
     }
     start += parts->replica;
     if (status == STATUS_OK) {
-        status =
-            yardsticks_read(start, parts->yardsticks, file->settings.n_mels, &file->yardsticks);
+        status = yardsticks_read(start, parts->yardsticks, settings_width(&file->settings),
+                                 &file->yardsticks);
     }
     return status;
 }
@@ -241,7 +241,7 @@ Status model_file_read(const char *name, const void *bytes, size_t size, ModelFi
     ModelFile file = model_file_blank();
     status = read_parts(name, start + HEAD_BYTES, &parts, &file);
     if (status == STATUS_OK) {
-        Shape shape = shape_official(&file.settings);
+        Shape shape = shape_of_settings(&file.settings);
         if (!shape_equal(&shape, replica_shape(file.replica))) {
             status = status_set(STATUS_FORMAT, "%s: its network does not fit its settings", name);
         }

@@ -7,6 +7,9 @@
 // turns, and the last layer's gradient is made in place of its output. Padding rows are zero in
 // every a and g, so they add nothing to any product; z of padding rows is never read.
 //
+// Without normalisation, a = relu(z + bias): it is scaled by 1 about a mean of 0, bit for bit what
+// the sum alone gives.
+//
 // Batch normalisation: a = relu((z - mean) * inverse_deviation * gamma + beta) with the biased
 // variance and epsilon 1e-3 (PyTorch's BatchNorm1d as the official baseline sets it).
 #include "common/model/autoencoder.h"
@@ -130,6 +133,15 @@ static void measure_layer(Autoencoder *net, int l, const real *parameters, int c
     }
 }
 
+// z[l] goes on as it is: mean 0, scale 1.
+static void leave_layer(Autoencoder *net, int l) {
+    const LayerPlace *place = &net->layout.layer[l];
+    for (int j = 0; j < place->out; j++) {
+        net->mean[l][j] = 0;
+        net->scale[l][j] = 1;
+    }
+}
+
 static void forward(Autoencoder *net, const real *parameters, int count, real *statistics) {
     const Layout *layout = &net->layout;
     for (int l = 0; l < layout->layers; l++) {
@@ -138,8 +150,13 @@ static void forward(Autoencoder *net, const real *parameters, int count, real *s
                        net->z[l]);
         if (place->has_norm) {
             measure_layer(net, l, parameters, count, statistics);
-            pass_normalise_relu(net->z[l], net->mean[l], net->scale[l], parameters + place->beta,
-                                count, net->rows, place->out, net->a[l + 1]);
+        } else if (place->has_relu) {
+            leave_layer(net, l);
+        }
+        if (place->has_relu) {
+            size_t shift = place->has_norm ? place->beta : place->bias;
+            pass_normalise_relu(net->z[l], net->mean[l], net->scale[l], parameters + shift, count,
+                                net->rows, place->out, net->a[l + 1]);
         }
     }
 }
@@ -162,13 +179,24 @@ static void backward_norm(Autoencoder *net, int l, int count, real *g, real *gra
     memset(gradient + place->bias, 0, (size_t)place->out * sizeof *gradient);
 }
 
+// The same without normalisation: the gradient stops where the ReLU did, and its sum is the bias's.
+static void backward_relu(Autoencoder *net, int l, int count, real *g, real *gradient) {
+    const LayerPlace *place = &net->layout.layer[l];
+    size_t used = (size_t)count * (size_t)place->out;
+    pass_relu_backward(net->a[l + 1], net->z[l], net->mean[l], count, place->out, g,
+                       gradient + place->bias, net->column[0]);
+    memset(g + used, 0, (size_t)(net->rows - count) * (size_t)place->out * sizeof *g);
+}
+
 static void backward(Autoencoder *net, const real *parameters, int count, real *gradient) {
     int last = net->layout.layers - 1;
     real *g = net->z[last];
     for (int l = last; l >= 0; l--) {
         const LayerPlace *place = &net->layout.layer[l];
-        if (l < last) {
+        if (place->has_norm) {
             backward_norm(net, l, count, g, gradient);
+        } else if (place->has_relu) {
+            backward_relu(net, l, count, g, gradient);
         }
         linalg_backward_weight(net->rows, place->in, place->out, g, net->a[l],
                                gradient + place->weight);
@@ -198,6 +226,12 @@ void autoencoder_fold(Autoencoder *net, const real *parameters, const real *runn
     net->parameters = parameters;
     for (int l = 0; l + 1 < net->layout.layers; l++) {
         const LayerPlace *place = &net->layout.layer[l];
+        if (!place->has_norm) {
+            leave_layer(net, l);
+            memcpy(net->shift[l], parameters + place->bias,
+                   (size_t)place->out * sizeof *net->shift[l]);
+            continue;
+        }
         for (size_t j = 0; j < (size_t)place->out; j++) {
             double invdev = 1.0 / sqrt((double)running[place->variance + j] + NORM_EPSILON);
             double scale = (double)parameters[place->gamma + j] * invdev;
@@ -219,7 +253,7 @@ void autoencoder_evaluate(Autoencoder *net, int count, double *row_loss) {
         const LayerPlace *place = &layout->layer[l];
         linalg_forward(net->rows, place->in, place->out, input, net->parameters + place->weight,
                        net->z[l]);
-        if (place->has_norm) {
+        if (place->has_relu) {
             pass_affine_relu(net->scale[l], net->shift[l], net->rows, place->out, net->z[l]);
         }
         input = net->z[l];

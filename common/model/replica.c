@@ -18,7 +18,7 @@
 
 static const char MAGIC[4] = {'A', 'R', 'E', 'P'};
 
-_Static_assert(sizeof(ReplicaHead) == 16 + 8 + sizeof(Shape) + 4 + 24 + 48 + 32, "no holes");
+_Static_assert(sizeof(ReplicaHead) == 16 + 8 + sizeof(Shape) + 24 + 48 + 32, "no holes");
 _Static_assert(sizeof(EpochLosses) == 32, "no holes");
 
 typedef struct LossList {
@@ -400,14 +400,13 @@ static Status check_head(const ReplicaHead *head, size_t size) {
     if (status != STATUS_OK) {
         return status_prefix(status, "model");
     }
-    bool counts_are_sane = head->content <= REPLICA_MODEL && head->reserved == 0 &&
-                           head->step >= 0 && head->step <= SHAPE_VECTORS_MOST &&
-                           head->epoch >= 0 && head->epoch <= LIMIT_EPOCHS && head->round >= 0 &&
-                           head->round <= SHAPE_VECTORS_MOST &&
-                           head->history_count == head->epoch && head->scaler_count >= 0 &&
-                           head->scaler_count <= SHAPE_VECTORS_MOST &&
-                           losses_are_sane(head->batch_count, head->content) &&
-                           losses_are_sane(head->held_out_count, head->content);
+    bool counts_are_sane =
+        head->content <= REPLICA_MODEL && head->step >= 0 && head->step <= SHAPE_VECTORS_MOST &&
+        head->epoch >= 0 && head->epoch <= LIMIT_EPOCHS && head->round >= 0 &&
+        head->round <= SHAPE_VECTORS_MOST && head->history_count == head->epoch &&
+        head->scaler_count >= 0 && head->scaler_count <= SHAPE_VECTORS_MOST &&
+        losses_are_sane(head->batch_count, head->content) &&
+        losses_are_sane(head->held_out_count, head->content);
     if (!counts_are_sane || !sums_are_sane(&head->sums, head->round)) {
         return status_set(STATUS_FORMAT, "model with impossible counts in its head");
     }
@@ -493,9 +492,10 @@ static Status check_arrays(const Replica *replica) {
         doubles_are_sane((const double *)replica->history, 4 * (size_t)replica->epoch, true) &&
         doubles_are_sane(replica->batches.losses, (size_t)replica->batches.count, false) &&
         doubles_are_sane(replica->held_out.losses, (size_t)replica->held_out.count, false);
-    for (int l = 0; l + 1 < layout->layers && sane; l++) {
+    for (int l = 0; l < layout->layers && sane; l++) {
         const LayerPlace *place = &layout->layer[l];
-        sane = none_negative(replica->running + place->variance, (size_t)place->out);
+        sane = !place->has_norm ||
+               none_negative(replica->running + place->variance, (size_t)place->out);
     }
     return sane ? STATUS_OK
                 : status_set(STATUS_FORMAT, "model with a number that is not finite or negative "

@@ -46,8 +46,7 @@ typedef struct ReplicaHead {
     BlockHead block;        // "AREP", REPLICA_VERSION
     uint32_t real_bytes;    // 4; 8 in the double build
     uint32_t content;       // ReplicaContent
-    Shape shape;            // 84 bytes
-    uint32_t reserved;      // 0
+    Shape shape;            // 88 bytes
     int64_t step;           // Adam steps taken
     int64_t epoch;          // epochs finished = index of the current one
     int64_t round;          // rounds of the current epoch applied

@@ -5,15 +5,26 @@
 
 #include "common/base/limits.h"
 
-Shape shape_official(const Settings *settings) {
-    static const int32_t hidden[] = {128, 128, 128, 128, 8, 128, 128, 128, 128};
-    Shape shape = {.n_mels = settings->n_mels,
+_Static_assert(sizeof(Shape) == 88, "stored as it is");
+
+Shape shape_of_settings(const Settings *settings) {
+    const WidthList *hidden = &settings->hidden;
+    Shape shape = {.n_mels = settings_width(settings),
                    .frames = settings->frames,
                    .frame_hop_length = settings->frame_hop_length,
-                   .layers = 10};
-    memcpy(shape.width + 1, hidden, sizeof hidden);
-    shape.width[0] = shape.width[10] = settings->n_mels * settings->frames;
+                   .layers = hidden->count + 1,
+                   .is_plain = settings->batch_norm == 0};
+    memcpy(shape.width + 1, hidden->widths, (size_t)hidden->count * sizeof hidden->widths[0]);
+    shape.width[0] = shape.width[shape.layers] = shape_dimension(&shape);
     return shape;
+}
+
+Shape shape_official(const Settings *settings) {
+    Settings official = *settings;
+    official.hidden =
+        (WidthList){.count = 9, .widths = {128, 128, 128, 128, 8, 128, 128, 128, 128}};
+    official.batch_norm = 1;
+    return shape_of_settings(&official);
 }
 
 static Status check_widths(const Shape *shape) {
@@ -43,6 +54,9 @@ Status shape_check(const Shape *shape) {
         return status_set(STATUS_FORMAT, "vectors of %d frames of %d floats, %d frames apart",
                           shape->frames, shape->n_mels, shape->frame_hop_length);
     }
+    if (shape->is_plain != 0 && shape->is_plain != 1) {
+        return status_set(STATUS_FORMAT, "a network of a kind that this program does not know");
+    }
     if (shape->layers < 2 || shape->layers > SHAPE_LAYERS_MOST) {
         return status_set(STATUS_FORMAT, "a network of %d layers, accepted are 2 to %d",
                           shape->layers, SHAPE_LAYERS_MOST);
@@ -65,7 +79,8 @@ Layout shape_layout(const Shape *shape) {
         LayerPlace *place = &layout.layer[l];
         place->in = shape->width[l];
         place->out = shape->width[l + 1];
-        place->has_norm = l + 1 < shape->layers;
+        place->has_relu = l + 1 < shape->layers;
+        place->has_norm = place->has_relu && shape->is_plain == 0;
         size_t in = (size_t)place->in, out = (size_t)place->out;
         place->weight = layout.parameters;
         place->bias = place->weight + out * in;
@@ -84,6 +99,10 @@ Layout shape_layout(const Shape *shape) {
 
 int32_t shape_dimension(const Shape *shape) {
     return shape->n_mels * shape->frames;
+}
+
+int shape_least_rows(const Shape *shape) {
+    return shape->is_plain ? 1 : 2;
 }
 
 int64_t shape_vectors(const Shape *shape, int64_t frame_count) {

@@ -40,7 +40,7 @@ Status shard_plan_make(const Shape *shape, const Settings *settings, const int64
         plan.validation[s] =
             shard_plan_validation_count(settings->validation_split, plan.vectors[s]);
         plan.training[s] = plan.vectors[s] - plan.validation[s];
-        can_train = can_train || plan.training[s] >= 2;
+        can_train = can_train || plan.training[s] >= shape_least_rows(shape);
         plan.rounds = larger(plan.rounds, rounds_of(plan.training[s], plan.rows));
         plan.validation_rounds =
             larger(plan.validation_rounds, rounds_of(plan.validation[s], plan.rows));

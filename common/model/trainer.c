@@ -307,7 +307,7 @@ static void shard_round(Trainer *trainer, int owned, const Replica *replica, Par
     int m = trainer->config.plan.rows;
     int64_t round = replica_round(replica);
     int rows = rows_of(shard->training_count, round, m);
-    if (rows < 2) {
+    if (rows < shape_least_rows(&trainer->config.shape)) {
         partial_clear(out);
         return;
     }

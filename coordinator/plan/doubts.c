@@ -121,7 +121,7 @@ static Status answer_score(Plan *plan, const PlanTask *task, Buffer *out) {
     uint32_t clip_count = plan_task_clips(plan, task, clips);
     ScoreAnswer *answers = mem_new(clip_count, sizeof *answers);
     char(*reasons)[LIMIT_MESSAGE_BYTES] = mem_new(clip_count, sizeof *reasons);
-    size_t n_mels = (size_t)plan->models.models[task->owner].settings->n_mels;
+    size_t n_mels = (size_t)settings_width(plan->models.models[task->owner].settings);
     double *rows = mem_new(clip_count * n_mels, sizeof *rows);
     SourceScorer *scorer = NULL;
     Status made = source_scorer_new(file->bytes, file->size, &scorer);

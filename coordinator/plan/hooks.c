@@ -106,7 +106,9 @@ static bool is_plausible_sound(const ProbeAnswer *answer, const Settings *settin
     }
     return answer->rate_hz <= LIMIT_RATE_HZ && answer->channels >= 1 &&
            answer->channels <= LIMIT_CHANNELS && samples > 0 && samples <= LIMIT_CLIP_SAMPLES &&
-           fabs((double)answer->frames - frames) <= edge;
+           (settings->features == FEATURES_NOTEBOOK
+                ? answer->frames == 1
+                : fabs((double)answer->frames - frames) <= edge);
 }
 
 static Status check_probe_answer(const ProbeAnswer *answer, const Settings *settings) {
@@ -160,7 +162,7 @@ static Status look_at_probe(const Plan *plan, const PlanTask *task, Decoded *dec
 
 static Status look_at_score(const Plan *plan, const PlanTask *task, Decoded *decoded,
                             const void *bytes, size_t size, Look *look) {
-    size_t n_mels = (size_t)plan->models.models[task->owner].settings->n_mels;
+    size_t n_mels = (size_t)settings_width(plan->models.models[task->owner].settings);
     const ScoreAnswer *answers;
     Status status = body_decode_score_answers(decoded, bytes, size, &answers, &look->count);
     for (uint32_t i = 0; status == STATUS_OK && i < look->count; i++) {

@@ -98,7 +98,7 @@ static bool needs_rows(const Plan *plan, uint32_t model) {
 
 static Status make_shard_plan(const Plan *plan, uint32_t model, ShardPlan *ret) {
     const Model *facts = &plan->models.models[model];
-    Shape shape = shape_official(facts->settings);
+    Shape shape = shape_of_settings(facts->settings);
     int64_t *frames = plan_training_frames(plan, model);
     Status status = frames != NULL ? shard_plan_make(&shape, facts->settings, frames,
                                                      (int32_t)facts->train_count, ret)
@@ -119,7 +119,8 @@ static Status make(Plan *plan, uint32_t model) {
     Status status = make_shard_plan(plan, model, &measuring->shards);
     measuring->answers = mem_new((size_t)measuring->shards.shards, sizeof *measuring->answers);
     if (needs_rows(plan, model)) {
-        measuring->rows = mem_new(clips * (size_t)facts->settings->n_mels, sizeof *measuring->rows);
+        measuring->rows =
+            mem_new(clips * (size_t)settings_width(facts->settings), sizeof *measuring->rows);
     }
     bool ok = measuring->answers != NULL && (measuring->rows != NULL || !needs_rows(plan, model));
     return status != STATUS_OK ? status : ok ? STATUS_OK : STATUS_MEMORY;
@@ -175,7 +176,7 @@ Status measuring_begin(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
 
 static double *row_of(const Plan *plan, uint32_t model, uint32_t place) {
     const Measuring *measuring = plan->work[model].measuring;
-    size_t n_mels = (size_t)plan->models.models[model].settings->n_mels;
+    size_t n_mels = (size_t)settings_width(plan->models.models[model].settings);
     return measuring->rows != NULL ? measuring->rows + place * n_mels : NULL;
 }
 
@@ -198,7 +199,7 @@ static void warn_of_ridge(Plan *plan, uint32_t model, const char *whose,
 
 static Status make_clip_yardstick(Plan *plan, uint32_t model) {
     const Model *facts = &plan->models.models[model];
-    size_t n_mels = (size_t)facts->settings->n_mels;
+    size_t n_mels = (size_t)settings_width(facts->settings);
     double *rows = mem_new(facts->train_count * n_mels, sizeof *rows);
     if (rows == NULL) {
         return STATUS_MEMORY;

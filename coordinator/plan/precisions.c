@@ -12,8 +12,8 @@ static Status read_sums(const Settings *settings, const void *bytes, size_t size
                         ResidualSums **source, ResidualSums **target) {
     Decoded *decoded = decoded_new();
     ResidualsAnswer answer;
-    *source = residual_sums_new(settings->n_mels, settings->compat != 0);
-    *target = residual_sums_new(settings->n_mels, settings->compat != 0);
+    *source = residual_sums_new(settings_width(settings), settings->compat != 0);
+    *target = residual_sums_new(settings_width(settings), settings->compat != 0);
     bool ok = decoded != NULL && *source != NULL && *target != NULL;
     Status status =
         ok ? body_decode_residuals_answer(decoded, bytes, size, &answer) : STATUS_MEMORY;

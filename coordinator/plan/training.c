@@ -58,7 +58,7 @@ Status training_new(const Settings *settings, uint64_t model_key, const int64_t 
     }
     training->settings = *settings;
     training->model_key = model_key;
-    training->shape = shape_official(settings);
+    training->shape = shape_of_settings(settings);
     Status status =
         shard_plan_make(&training->shape, settings, frames, clip_count, &training->plan);
     training->scaler_tree = shard_tree_of(settings->shards, join_scaler, NULL);
