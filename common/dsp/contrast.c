@@ -26,11 +26,18 @@ Status contrast_make(int32_t rate_hz, int32_t n_fft, Contrast *ret) {
         }
         for (end = first; end < bins && end * hz <= high; end++) {
         }
-        if (low >= 0.5 * rate_hz || end == first || (b == 0 && end < 2)) {
+        if (low >= 0.5 * rate_hz) {
             return status_set(STATUS_INVALID,
-                              "spectral contrast needs bins between %g and %g Hz, of which a "
-                              "transform of %d samples at a rate of %d Hz has too few",
-                              low, high, n_fft, rate_hz);
+                              "a rate of %d Hz is too low for spectral contrast, whose last octave "
+                              "begins at %g Hz",
+                              rate_hz, low);
+        }
+        if (end == first || (b == 0 && end < 2)) {
+            return status_set(
+                STATUS_INVALID,
+                "n_fft is %d, at a rate of %d Hz too short for spectral contrast: too "
+                "few bins between %g and %g Hz",
+                n_fft, rate_hz, low, high);
         }
         // A band begins with the bin below its octave, and leaves its last one to the next.
         first -= b > 0;

@@ -17,6 +17,9 @@ int64_t meta_macs_per_vector(const Shape *shape) {
 
 int64_t meta_vectors_of_ten_seconds(const RunModel *model) {
     int64_t rate_hz = model->rate_hz > 0 ? model->rate_hz : 16000;
+    if (model->settings.features == FEATURES_NOTEBOOK) {
+        return 1;
+    }
     return shape_vectors(&model->shape, 1 + 10 * rate_hz / model->settings.hop_length);
 }
 
@@ -76,7 +79,8 @@ static void write_method(const RunModel *model, Buffer *out) {
     for (int32_t l = 0; l <= shape->layers; l++) {
         buffer_format(out, "%s%" PRId32, l > 0 ? "-" : "", shape->width[l]);
     }
-    buffer_text(out, " with batch normalisation and ReLU, one for each ");
+    buffer_format(out, " with %sReLU, one for each ",
+                  shape->is_plain ? "" : "batch normalisation and ");
     write_setting(&model->settings, "model_per", out);
     buffer_text(out, "\"\n    aggregation_method: \"");
     write_wording(settings_score_name((ScoreKind)model->settings.score), AGGREGATIONS, out);
@@ -96,6 +100,25 @@ static void write_decision(const Settings *settings, Buffer *out) {
     buffer_text(out, ")\"\n");
 }
 
+static void write_features(const Settings *settings, Buffer *out) {
+    bool is_notebook = settings->features == FEATURES_NOTEBOOK;
+    buffer_format(out,
+                  "    front_end: \"%" PRId32 " mel bands, FFT of %" PRId32
+                  " samples, window of %" PRId32 ", hop of %" PRId32,
+                  settings->n_mels, settings->n_fft, settings->win_length, settings->hop_length);
+    if (is_notebook) {
+        buffer_text(out, ", averages over time, one vector a clip\"\n"
+                         "    acoustic_features: \"log-mel energies, MFCC with first and second "
+                         "derivatives, chroma, spectral contrast, centroid, rolloff, RMS\"\n");
+    } else {
+        buffer_format(out,
+                      ", %" PRId32 " frames a vector\"\n"
+                      "    acoustic_features: log-mel energies\n",
+                      settings->frames);
+    }
+    buffer_text(out, "    embeddings: null\n");
+}
+
 static void write_description(const MetaFacts *facts, Buffer *out) {
     const RunModel *model = facts->model;
     const Settings *settings = &model->settings;
@@ -107,13 +130,7 @@ static void write_description(const MetaFacts *facts, Buffer *out) {
         buffer_text(out, "null\n");
     }
     author_write(facts->author, "data_augmentation", 4, "null", out);
-    buffer_format(out,
-                  "    front_end: \"%" PRId32 " mel bands, FFT of %" PRId32
-                  " samples, window of %" PRId32 ", hop of %" PRId32 ", %" PRId32
-                  " frames a vector\"\n"
-                  "    acoustic_features: log-mel energies\n    embeddings: null\n",
-                  settings->n_mels, settings->n_fft, settings->win_length, settings->hop_length,
-                  settings->frames);
+    write_features(settings, out);
     write_method(model, out);
     author_write(facts->author, "domain_adaptation_method", 4, "null", out);
     author_write(facts->author, "domain_generalization_method", 4, "null", out);

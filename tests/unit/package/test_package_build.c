@@ -174,6 +174,10 @@ TEST(multiplications_are_those_of_the_layers) {
     CHECK_INT(meta_vectors_of_ten_seconds(&model), 1 + 160000 / 512 - 4);
     model.rate_hz = 0; // log-mels from elsewhere
     CHECK_INT(meta_vectors_of_ten_seconds(&model), 309);
+    CHECK_OK(settings_preset("notebook", &model.settings));
+    model.shape = shape_of_settings(&model.settings);
+    CHECK_INT(meta_macs_per_vector(&model.shape), 2 * 147 * 64);
+    CHECK_INT(meta_vectors_of_ten_seconds(&model), 1);
 }
 
 TEST(keys_are_quoted_where_they_are_more_than_words) {
