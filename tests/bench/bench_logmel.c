@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Log-mel of a clip of 10 s: from samples, from a WAV in memory and from a WAV on the disk, against
-// nothing but its transforms and mel products, and against librosa.
+// nothing but its transforms and mel products, and against librosa; the notebook vector against
+// librosa too.
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/dsp/logmel.h"
@@ -21,6 +22,7 @@ typedef struct LogMelBench {
     LogMel *logmel;
     float *log_mel;           // (frames, n_mels)
     ClipExtractor *extractor; // as the workers use it
+    ClipExtractor *notebook;  // the same with the preset's settings
     Stft *stft;               // the limit's
     Mel *mel;
     float *power, *bands; // (bins, STFT_LANES), (n_mels, STFT_LANES)
@@ -63,17 +65,27 @@ static Status run_memory(void *context, int32_t times, int64_t *ret_ns) {
     return status;
 }
 
-static Status run_file(void *context, int32_t times, int64_t *ret_ns) {
-    LogMelBench *b = context;
+static Status read_often(const LogMelBench *b, ClipExtractor *extractor, int32_t times,
+                         int64_t *ret_ns) {
     Status status = STATUS_OK;
     int64_t start_ns = measure_ns();
     for (int32_t i = 0; i < times && status == STATUS_OK; i++) {
         ClipFeatures features = {0};
-        status = source_features(b->extractor, b->path, "clip.wav", b->wav.size, NULL, &features);
+        status = source_features(extractor, b->path, "clip.wav", b->wav.size, NULL, &features);
         clip_features_done(&features);
     }
     *ret_ns = measure_ns() - start_ns;
     return status;
+}
+
+static Status run_file(void *context, int32_t times, int64_t *ret_ns) {
+    LogMelBench *b = context;
+    return read_often(b, b->extractor, times, ret_ns);
+}
+
+static Status run_notebook(void *context, int32_t times, int64_t *ret_ns) {
+    LogMelBench *b = context;
+    return read_often(b, b->notebook, times, ret_ns);
 }
 
 static Status make_limit(const Settings *settings, LogMelBench *b) {
@@ -100,15 +112,22 @@ static Status make_limit(const Settings *settings, LogMelBench *b) {
 
 static Status make_ours(const Settings *settings, LogMelBench *b) {
     WavFacts facts;
+    Settings notebook;
+    Status status = settings_preset("notebook", &notebook);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    b->notebook = clip_extractor_new(&notebook);
     b->reader = wav_reader_new();
     b->logmel = logmel_new(settings, SOUND_RATE_HZ);
     b->extractor = clip_extractor_new(settings);
     b->log_mel = mem_new_aligned((size_t)(b->frames * settings->n_mels), sizeof *b->log_mel);
-    if (b->reader == NULL || b->logmel == NULL || b->extractor == NULL || b->log_mel == NULL) {
+    if (b->reader == NULL || b->logmel == NULL || b->extractor == NULL || b->notebook == NULL ||
+        b->log_mel == NULL) {
         return STATUS_MEMORY;
     }
     sound_wav(0, &b->wav);
-    Status status = sound_write(b->path, &b->wav);
+    status = sound_write(b->path, &b->wav);
     if (status == STATUS_OK) {
         status = wav_read(b->reader, "clip.wav", b->wav.bytes, b->wav.size, 0, &facts, &b->samples);
     }
@@ -137,19 +156,27 @@ static Status measure(Bench *bench, LogMelBench *b) {
 }
 
 static Status measure_librosa(Bench *bench, LogMelBench *b) {
-    Peer *peer;
-    Status status = peer_start(bench, "logmel", b->path, &peer);
-    if (status != STATUS_OK || peer == NULL) {
-        return status;
+    static const struct {
+        const char *work, *name, *what;
+        Status (*run)(void *context, int32_t times, int64_t *ret_ns);
+    } ROWS[] = {{"logmel", "logmel_librosa", "log-mel of a 10 s clip, from a WAV file", run_file},
+                {"notebook", "notebook_librosa", "notebook vector of a 10 s clip, from a WAV file",
+                 run_notebook}};
+    Status status = STATUS_OK;
+    for (size_t r = 0; r < sizeof ROWS / sizeof ROWS[0] && status == STATUS_OK; r++) {
+        Peer *peer;
+        status = peer_start(bench, ROWS[r].work, b->path, &peer);
+        if (status != STATUS_OK || peer == NULL) {
+            return status;
+        }
+        const Contender ours = {ROWS[r].run, b}, theirs = {peer_run, peer};
+        Duel result;
+        status = duel(&ours, &theirs, bench->turns, &result);
+        if (status == STATUS_OK) {
+            bench_duel(bench, ROWS[r].name, ROWS[r].what, peer_name(peer), &result, true);
+        }
+        peer_stop(peer);
     }
-    const Contender ours = {run_file, b}, theirs = {peer_run, peer};
-    Duel result;
-    status = duel(&ours, &theirs, bench->turns, &result);
-    if (status == STATUS_OK) {
-        bench_duel(bench, "logmel_librosa", "log-mel of a 10 s clip, from a WAV file",
-                   peer_name(peer), &result, true);
-    }
-    peer_stop(peer);
     return status;
 }
 
@@ -173,6 +200,7 @@ Status bench_logmel(Bench *bench) {
     logmel_free(b.logmel);
     mem_free(b.log_mel);
     clip_extractor_free(b.extractor);
+    clip_extractor_free(b.notebook);
     stft_free(b.stft);
     mel_free(b.mel);
     mem_free(b.power);

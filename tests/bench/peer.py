@@ -3,7 +3,7 @@
 """The other side of auscult-bench's comparisons: does one work as Python programs do it, as often
 as each line of standard input says, and answers with the nanoseconds that took.
 
-    peer.py WORK ARGUMENT CLOCK     WORK: logmel WAV | step BATCH | forward BATCH; CLOCK: cpu | wall
+    peer.py WORK ARGUMENT CLOCK     WORK: logmel WAV | notebook WAV | step BATCH | forward BATCH; CLOCK: cpu | wall
 
 The first line says "ready NAME VERSION" or "absent REASON"."""
 
@@ -22,6 +22,28 @@ def logmel(path):
             y=samples, sr=rate, n_fft=1024, hop_length=512, n_mels=128, power=2.0
         )
         return 10.0 * numpy.log10(numpy.maximum(energies, sys.float_info.epsilon))
+
+    return work, "librosa " + librosa.__version__
+
+
+def notebook(path):
+    """The calls that common/dsp/notebook.h names, on a spectrum that is made once."""
+    import librosa
+    import numpy
+
+    feature = librosa.feature
+
+    def work():
+        samples, rate = librosa.load(path, sr=None, mono=True)
+        s = numpy.abs(librosa.stft(samples, n_fft=512, hop_length=466))
+        mel = librosa.power_to_db(feature.melspectrogram(S=s**2, sr=rate, n_mels=64), ref=numpy.max)
+        mfcc = feature.mfcc(S=mel, n_mfcc=14)
+        chroma = feature.chroma_stft(S=s**2, sr=rate)
+        contrast = feature.spectral_contrast(S=s, sr=rate)
+        rows = [mel, mfcc, feature.delta(mfcc), feature.delta(mfcc, order=2), chroma, contrast,
+                feature.spectral_centroid(S=s, sr=rate), feature.spectral_rolloff(S=s, sr=rate),
+                feature.rms(y=samples, frame_length=512, hop_length=466)]
+        return numpy.concatenate([row.mean(axis=1) for row in rows] + [chroma.std(axis=1), contrast.std(axis=1)])
 
     return work, "librosa " + librosa.__version__
 
@@ -71,7 +93,7 @@ def forward(batch):
 
 
 def main():
-    makers = {"logmel": logmel, "step": step, "forward": forward}
+    makers = {"logmel": logmel, "notebook": notebook, "step": step, "forward": forward}
     # Processor time of all threads: should there be more than one, they count.
     clock = {"cpu": time.process_time_ns, "wall": time.perf_counter_ns}[sys.argv[3]]
     try:
