@@ -32,7 +32,7 @@ static double wrapped(double x) {
 }
 
 // One bin's share in each note.
-static void fill_column(double note, double width, int32_t bins, float *out) {
+static void fill_bin(double note, double width, float out[CHROMA_NOTES]) {
     double bumps[CHROMA_NOTES], squares = 0;
     for (int c = 0; c < CHROMA_NOTES; c++) {
         double apart = 2 * wrapped(note - c) / width;
@@ -42,8 +42,7 @@ static void fill_column(double note, double width, int32_t bins, float *out) {
     double octave = (note / CHROMA_NOTES - CENTRE_OCTAVE) / OCTAVE_WIDTH;
     double weight = maths_exp(-0.5 * octave * octave);
     for (int c = 0; c < CHROMA_NOTES; c++) {
-        out[(int64_t)c * bins] =
-            (float)(bumps[(c + C_OF_A) % CHROMA_NOTES] / sqrt(squares) * weight);
+        out[c] = (float)(bumps[(c + C_OF_A) % CHROMA_NOTES] / sqrt(squares) * weight);
     }
 }
 
@@ -56,19 +55,23 @@ Status chroma_bank(int32_t rate_hz, int32_t n_fft, double tuning, float *out) {
     fill_notes(rate_hz, n_fft, tuning, notes, bins + 1);
     for (int32_t k = 0; k < bins; k++) {
         double width = notes[k + 1] - notes[k]; // of a bin, in notes; bumps are never narrower
-        fill_column(notes[k], width > 1 ? width : 1, bins, out + k);
+        fill_bin(notes[k], width > 1 ? width : 1, out + (int64_t)k * CHROMA_NOTES);
     }
     mem_free(notes);
     return STATUS_OK;
 }
 
 void chroma_frame(const float *bank, int32_t bins, const float *power, float out[CHROMA_NOTES]) {
-    for (int c = 0; c < CHROMA_NOTES; c++) {
-        double sum = 0;
-        for (int32_t k = 0; k < bins; k++) {
-            sum += (double)bank[(int64_t)c * bins + k] * (double)power[k];
+    double sums[CHROMA_NOTES] = {0}; // side by side, for vectors
+    for (int32_t k = 0; k < bins; k++) {
+        const float *shares = bank + (int64_t)k * CHROMA_NOTES;
+        double bin = (double)power[k];
+        for (int c = 0; c < CHROMA_NOTES; c++) {
+            sums[c] += (double)shares[c] * bin;
         }
-        out[c] = (float)sum;
+    }
+    for (int c = 0; c < CHROMA_NOTES; c++) {
+        out[c] = (float)sums[c];
     }
     float largest = maths_largest(out, CHROMA_NOTES);
     for (int c = 0; c < CHROMA_NOTES && largest >= FLT_MIN; c++) {

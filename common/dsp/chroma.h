@@ -14,7 +14,7 @@
 #define CHROMA_NOTES 12
 
 // The filter bank of transforms of n_fft samples, for notes that are off by `tuning` semitones
-// (tuning.h): out (CHROMA_NOTES, n_fft / 2 + 1). STATUS_MEMORY.
+// (tuning.h): out (n_fft / 2 + 1, CHROMA_NOTES). STATUS_MEMORY.
 Status chroma_bank(int32_t rate_hz, int32_t n_fft, double tuning, float *out);
 
 // One frame: power (bins) -> out (CHROMA_NOTES), the largest 1; all 0 for silence.

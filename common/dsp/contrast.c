@@ -11,6 +11,7 @@
 #define LOWEST_HZ 200.0 // where the octaves begin
 #define QUANTILE  0.02
 #define LEAST     1e-10
+#define KEPT_MOST 16 // bins of each kind that are found without sorting all
 #define RANGE_DB  80.0
 #define LN10      2.30258509299404568402
 
@@ -65,15 +66,38 @@ static double mean_of(const float *values, int32_t count) {
     return sum / count;
 }
 
-// The usual case, one bin of each kind, needs no order.
-static void extremes(const float *values, int32_t count, double *ret_peak, double *ret_valley) {
-    float least = values[0], most = values[0];
-    for (int32_t i = 1; i < count; i++) {
-        least = values[i] < least ? values[i] : least;
-        most = values[i] > most ? values[i] : most;
+// The mean of the `taken` smallest of sign * values. They are kept in order, from the smallest on;
+// few of the others get as far as the end of that list.
+static double mean_of_least(const float *values, int32_t count, int32_t taken, float sign) {
+    float kept[KEPT_MOST];
+    for (int32_t i = 0; i < count; i++) {
+        float value = sign * values[i];
+        int32_t place = i < taken ? i : taken - 1;
+        if (i >= taken && !(value < kept[place])) {
+            continue;
+        }
+        for (; place > 0 && kept[place - 1] > value; place--) {
+            kept[place] = kept[place - 1];
+        }
+        kept[place] = value;
     }
-    *ret_peak = (double)most;
-    *ret_valley = (double)least;
+    return (double)sign * mean_of(kept, taken);
+}
+
+// The usual case, one bin of each kind, needs no order. Magnitudes are in the order of their bits.
+static void extremes(const float *values, int32_t count, double *ret_peak, double *ret_valley) {
+    int32_t least = INT32_MAX, most = 0;
+    for (int32_t i = 0; i < count; i++) {
+        int32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        least = bits < least ? bits : least;
+        most = bits > most ? bits : most;
+    }
+    float valley, peak;
+    memcpy(&valley, &least, sizeof valley);
+    memcpy(&peak, &most, sizeof peak);
+    *ret_peak = (double)peak;
+    *ret_valley = (double)valley;
 }
 
 void contrast_frame(const Contrast *contrast, const float *magnitude, float *scratch,
@@ -83,6 +107,11 @@ void contrast_frame(const Contrast *contrast, const float *magnitude, float *scr
         const float *values = magnitude + band->first;
         if (band->taken == 1) {
             extremes(values, band->count, &peaks[b], &valleys[b]);
+            continue;
+        }
+        if (band->taken <= KEPT_MOST) {
+            peaks[b] = mean_of_least(values, band->count, band->taken, -1);
+            valleys[b] = mean_of_least(values, band->count, band->taken, 1);
             continue;
         }
         memcpy(scratch, values, (size_t)band->count * sizeof *scratch);

@@ -3,7 +3,9 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
+#include "common/base/limits.h"
 #include "common/base/mem.h"
 #include "common/dsp/maths.h"
 
@@ -11,20 +13,21 @@
 
 struct Mfcc {
     int32_t n_mels, n_mfcc;
-    double *table; // (n_mfcc, n_mels) the orthonormal DCT-II
+    double *table; // (n_mels, n_mfcc) the orthonormal DCT-II, a band's shares side by side
 };
 
-// Row k of the table: sqrt(2/N) cos(pi (2n + 1) k / 2N), and sqrt(1/N) for k = 0.
-static void fill_row(double *row, int32_t n_mels, int32_t k) {
-    double scale = sqrt((k == 0 ? 1.0 : 2.0) / n_mels);
-    int64_t period = 4 * (int64_t)n_mels;
-    for (int32_t n = 0; n < n_mels; n++) {
-        row[n] = scale * maths_cos_turn((2 * (int64_t)n + 1) * k % period, period);
+// Column k of the table: sqrt(2/N) cos(pi (2n + 1) k / 2N), and sqrt(1/N) for k = 0.
+static void fill_column(Mfcc *mfcc, int32_t k) {
+    double scale = sqrt((k == 0 ? 1.0 : 2.0) / mfcc->n_mels);
+    int64_t period = 4 * (int64_t)mfcc->n_mels;
+    for (int64_t n = 0; n < mfcc->n_mels; n++) {
+        mfcc->table[n * mfcc->n_mfcc + k] =
+            scale * maths_cos_turn((2 * n + 1) * k % period, period);
     }
 }
 
 Mfcc *mfcc_new(int32_t n_mels, int32_t n_mfcc) {
-    assert(n_mfcc >= 1 && n_mfcc <= n_mels);
+    assert(n_mfcc >= 1 && n_mfcc <= n_mels && n_mels <= LIMIT_MELS);
     Mfcc *mfcc = mem_new(1, sizeof *mfcc);
     if (mfcc == NULL) {
         return NULL;
@@ -36,7 +39,7 @@ Mfcc *mfcc_new(int32_t n_mels, int32_t n_mfcc) {
         return NULL;
     }
     for (int32_t k = 0; k < n_mfcc; k++) {
-        fill_row(mfcc->table + (size_t)k * (size_t)n_mels, n_mels, k);
+        fill_column(mfcc, k);
     }
     return mfcc;
 }
@@ -49,15 +52,19 @@ void mfcc_free(Mfcc *mfcc) {
 }
 
 void mfcc_run(const Mfcc *mfcc, const float *log_mel, int64_t frames, float *out) {
+    int32_t n_mels = mfcc->n_mels, n_mfcc = mfcc->n_mfcc;
+    double sums[LIMIT_MELS];
     for (int64_t t = 0; t < frames; t++) {
-        const float *bands = log_mel + t * mfcc->n_mels;
-        for (int32_t k = 0; k < mfcc->n_mfcc; k++) {
-            const double *row = mfcc->table + (int64_t)k * mfcc->n_mels;
-            double sum = 0;
-            for (int32_t n = 0; n < mfcc->n_mels; n++) {
-                sum += row[n] * (double)bands[n];
+        memset(sums, 0, (size_t)n_mfcc * sizeof *sums);
+        for (int32_t n = 0; n < n_mels; n++) {
+            const double *shares = mfcc->table + (int64_t)n * n_mfcc;
+            double band = (double)log_mel[t * n_mels + n];
+            for (int32_t k = 0; k < n_mfcc; k++) {
+                sums[k] += shares[k] * band;
             }
-            out[t * mfcc->n_mfcc + k] = (float)sum;
+        }
+        for (int32_t k = 0; k < n_mfcc; k++) {
+            out[t * n_mfcc + k] = (float)sums[k];
         }
     }
 }

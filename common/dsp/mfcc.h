@@ -14,7 +14,8 @@
 
 typedef struct Mfcc Mfcc;
 
-// The first n_mfcc coefficients of n_mels bands, 1 <= n_mfcc <= n_mels. NULL when out of memory.
+// The first n_mfcc coefficients of n_mels bands, 1 <= n_mfcc <= n_mels <= LIMIT_MELS. NULL when out
+// of memory.
 Mfcc *mfcc_new(int32_t n_mels, int32_t n_mfcc);
 void mfcc_free(Mfcc *mfcc);
 

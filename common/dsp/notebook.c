@@ -37,7 +37,7 @@ struct Notebook {
     Mfcc *mfcc;
     float *power;     // (bins, STFT_LANES)
     float *bands;     // (n_mels, STFT_LANES)
-    float *bank;      // (CHROMA_NOTES, bins) of the clip's tuning
+    float *bank;      // (bins, CHROMA_NOTES) of the clip's tuning
     float *magnitude; // (bins) of a frame
     float *scratch;   // (bins)
 };
@@ -248,7 +248,7 @@ static void take_frames(Notebook *notebook, const float *samples, int64_t count,
         contrast_frame(&notebook->contrast, notebook->magnitude, notebook->scratch,
                        clip->peaks + t * CONTRAST_BANDS, clip->valleys + t * CONTRAST_BANDS);
         centroid += spectral_centroid(&notebook->spectral, notebook->magnitude);
-        rolloff += spectral_rolloff(&notebook->spectral, notebook->magnitude);
+        rolloff += spectral_rolloff(&notebook->spectral, notebook->magnitude, notebook->scratch);
         rms +=
             spectral_rms(stft_samples(notebook->stft, samples, count, t), notebook->spectral.n_fft);
     }

@@ -15,8 +15,8 @@ typedef struct SpectralConfig {
 // Hz, the mean frequency, weighted by magnitude (bins); 0 for silence.
 double spectral_centroid(const SpectralConfig *config, const float *magnitude);
 // Hz, the lowest bin up to which 85 % of the magnitude (bins) lie, summed in float as librosa sums;
-// 0 for silence.
-double spectral_rolloff(const SpectralConfig *config, const float *magnitude);
+// 0 for silence. `scratch` (bins).
+double spectral_rolloff(const SpectralConfig *config, const float *magnitude, float *scratch);
 // The root of the mean square of `count` samples.
 double spectral_rms(const float *samples, int32_t count);
 

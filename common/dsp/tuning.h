@@ -5,7 +5,8 @@
 // defaults: peaks of each frame's spectrum between 150 and 4000 Hz that are above a tenth of its
 // largest value, interpolated by parabolas; of those at or above the median in height, the most
 // frequent deviation from the nearest semitone, in hundredths. Comparisons are made in float, as
-// librosa makes them. Any thread.
+// librosa makes them; but of a frame that is flat to rounding, a lone click, rounding alone says
+// which bins are peaks, there as here. Any thread.
 #ifndef AUSCULT_DSP_TUNING_H
 #define AUSCULT_DSP_TUNING_H
 

@@ -173,7 +173,7 @@ static void check_frames(const Case *c) {
         contrast_frame(&contrast, magnitude, scratch, peaks + t * CONTRAST_BANDS,
                        valleys + t * CONTRAST_BANDS);
         single[3 * t] = (float)spectral_centroid(&config, magnitude);
-        single[3 * t + 1] = (float)spectral_rolloff(&config, magnitude);
+        single[3 * t + 1] = (float)spectral_rolloff(&config, magnitude, scratch);
         single[3 * t + 2] = (float)spectral_rms(stft_samples(s.stft, samples_of(c), c->samples, t),
                                                 c->settings.n_fft);
     }
