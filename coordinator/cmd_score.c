@@ -28,7 +28,7 @@ static const char HELP[] =
     "       auscult score --out RUN [options]        (a stage of a run: see the end)\n"
     "\n"
     "Scores new recordings on the spot, without cluster or journal: prints a row for each clip as\n"
-    "soon as its score is known. A PATH is a clip (.wav, .flac, or .npy with its log-mel) or a\n"
+    "soon as its score is known. A PATH is a clip (.wav, .flac, or .npy with its features) or a\n"
     "folder, which is searched for clips, sorted by name. Columns: file_name, machine_type,\n"
     "section, reconstruction_error, threshold, is_anomaly. A clip that cannot be scored is named\n"
     "on stderr with the reason, and the others go on.\n"
