@@ -93,6 +93,39 @@ TEST(short_clip_gives_no_vectors) {
     buffer_done(&bytes);
 }
 
+TEST(a_notebook_clip_is_one_vector) {
+    Settings settings;
+    settings_preset("notebook", &settings);
+    Buffer bytes = BUFFER_EMPTY;
+    ClipFeatures facts;
+    make_wav(&bytes, 16000, 160000, 77);
+    CHECK_OK(try_clip(&settings, "a.wav", &bytes, &facts));
+    CHECK_INT(facts.frames, 1);
+    CHECK_INT(facts.vectors, 1);
+    CHECK_NEAR(facts.seconds, 10, 0);
+    make_wav(&bytes, 16000, 16000, 0);
+    CHECK_OK(try_clip(&settings, "a.wav", &bytes, &facts));
+    CHECK(facts.is_silent);
+    make_wav(&bytes, 16000, 8 * 466 - 1, 1);
+    CHECK_INT(try_clip(&settings, "m/a.wav", &bytes, &facts), STATUS_FORMAT);
+    CHECK_TEXT(status_message(), "m/a.wav: 8 frames, a vector needs 9");
+    make_wav(&bytes, 8000, 16000, 1);
+    CHECK_INT(try_clip(&settings, "m/a.wav", &bytes, &facts), STATUS_FORMAT);
+    CHECK_HAS(status_message(), "m/a.wav: a rate of 8000 Hz is too low for spectral contrast");
+    float rows[2 * 147] = {0};
+    make_npy(&bytes, NPY_FLOAT32, 2, 147, rows);
+    CHECK_OK(try_clip(&settings, "a.npy", &bytes, &facts));
+    CHECK_INT(facts.vectors, 2);
+    rows[147 + 3] = NAN;
+    make_npy(&bytes, NPY_FLOAT32, 2, 147, rows);
+    CHECK_INT(try_clip(&settings, "a.npy", &bytes, &facts), STATUS_FORMAT);
+    CHECK_TEXT(status_message(), "a.npy: frame 1, feature 3 is NaN");
+    make_npy(&bytes, NPY_FLOAT32, 2, 64, rows);
+    CHECK_INT(try_clip(&settings, "a.npy", &bytes, &facts), STATUS_FORMAT);
+    CHECK_HAS(status_message(), "expected (frames, 147)");
+    buffer_done(&bytes);
+}
+
 TEST(broken_sound_is_the_clips_fault) {
     Settings settings = defaults();
     Buffer bytes = BUFFER_EMPTY;
@@ -275,9 +308,10 @@ TEST(toycar_log_mels_are_mlperfs) {
 }
 
 TEST_MAIN_LIST(T(a_wav_gives_facts_and_log_mel) T(short_clip_gives_no_vectors)
-                   T(broken_sound_is_the_clips_fault) T(a_rate_too_low_for_fmin_is_the_clips_fault)
-                       T(powers_beyond_floats_are_refused) T(a_npy_is_used_as_it_is)
-                           T(a_npy_of_another_kind_is_named)
-                               T(many_rates_in_turn_give_the_same_bits)
-                                   T(failed_allocations_leak_nothing)
-                                       T(toycar_log_mels_are_mlperfs))
+                   T(a_notebook_clip_is_one_vector) T(broken_sound_is_the_clips_fault)
+                       T(a_rate_too_low_for_fmin_is_the_clips_fault)
+                           T(powers_beyond_floats_are_refused) T(a_npy_is_used_as_it_is)
+                               T(a_npy_of_another_kind_is_named)
+                                   T(many_rates_in_turn_give_the_same_bits)
+                                       T(failed_allocations_leak_nothing)
+                                           T(toycar_log_mels_are_mlperfs))
