@@ -136,8 +136,8 @@ static Status begin_replica(TaskTrain *train) {
     if (train->replica == NULL) {
         return STATUS_MEMORY;
     }
-    replica_init(train->replica, (uint64_t)share_settings(train->share)->seed,
-                 share_plan(train->share)->model_key);
+    replica_begin(train->replica, share_settings(train->share),
+                  share_plan(train->share)->model_key);
     return STATUS_OK;
 }
 

@@ -15,6 +15,7 @@ static const char *const FEATURES_CHOICES[] = {"logmel", "notebook", NULL};
 static const char *const PAD_CHOICES[] = {"zeros", "reflect", NULL};
 static const char *const MODEL_PER_CHOICES[] = {"machine", "section", NULL};
 static const char *const SCALER_CHOICES[] = {"none", "standard", NULL};
+static const char *const WEIGHTS_CHOICES[] = {"pytorch", "keras", NULL};
 static const char *const SPREAD_CHOICES[] = {"auto", "always", "never", NULL};
 static const char *const SCORE_CHOICES[] = {"MSE", "MAHALA", "CLIPMAHALA", NULL};
 static const char *const MAHALA_CHOICES[] = {"code", "paper", NULL};
@@ -59,6 +60,9 @@ const SettingRow SETTING_TABLE[] = {
           "widths of the network's hidden layers; its ends are as wide as a vector"),
     LATER(batch_norm, SETTING_CHOICE, SETTING_TRAINING, 0, 0, BOOL_CHOICES,
           "batch normalisation before the ReLU of every hidden layer"),
+    LATER(initial_weights, SETTING_CHOICE, SETTING_TRAINING, 0, 0, WEIGHTS_CHOICES,
+          "pytorch: uniform within 1/sqrt(inputs), biases too; keras: within "
+          "sqrt(6/(inputs + outputs)), biases 0"),
     INT(shards, SETTING_TRAINING, 1, LIMIT_SHARDS,
         "logical shards of one model, a power of two; the unit of data parallelism"),
     INT(batch_size, SETTING_TRAINING, 2, LIMIT_BATCH, "vectors of one step, over all shards"),
@@ -149,6 +153,7 @@ static void set_notebook(Settings *settings) {
     settings->frames = 1;
     settings->hidden = (WidthList){.count = 1, .widths = {64}};
     settings->batch_norm = 0;
+    settings->initial_weights = WEIGHTS_KERAS;
     settings->shards = 1;
     settings->validation_split = 0.2;
     settings->threshold = THRESHOLD_PERCENTILE;

@@ -20,6 +20,7 @@ typedef enum FeatureKind { FEATURES_LOGMEL, FEATURES_NOTEBOOK } FeatureKind;
 typedef enum PadMode { PAD_ZEROS, PAD_REFLECT } PadMode;
 typedef enum ModelPer { MODEL_PER_MACHINE, MODEL_PER_SECTION } ModelPer;
 typedef enum ScalerKind { SCALER_NONE, SCALER_STANDARD } ScalerKind;
+typedef enum InitialWeights { WEIGHTS_PYTORCH, WEIGHTS_KERAS } InitialWeights;
 typedef enum SpreadMode { SPREAD_AUTO, SPREAD_ALWAYS, SPREAD_NEVER } SpreadMode;
 typedef enum ScoreKind { SCORE_MSE, SCORE_MAHALA, SCORE_CLIPMAHALA } ScoreKind;
 enum { SCORE_KINDS = SCORE_CLIPMAHALA + 1 };
@@ -92,8 +93,9 @@ typedef struct Settings {
     int32_t scaler;     // ScalerKind
     WidthList hidden;   // the network's layers between its two ends
     int32_t batch_norm; // 1: batch normalisation before each ReLU, as the official network has it
-    int32_t shards;     // logical shards S of one model, a power of two
-    int32_t batch_size; // vectors of one optimiser step, over all shards
+    int32_t initial_weights; // InitialWeights
+    int32_t shards;          // logical shards S of one model, a power of two
+    int32_t batch_size;      // vectors of one optimiser step, over all shards
     int32_t epochs;
     double learning_rate;
     double validation_split; // share of the vectors held out

@@ -120,6 +120,14 @@ void replica_init(Replica *replica, uint64_t seed, uint64_t model_key) {
     replica->batches.count = replica->held_out.count = 0;
 }
 
+void replica_begin(Replica *replica, const Settings *settings, uint64_t model_key) {
+    replica_init(replica, (uint64_t)settings->seed, model_key);
+    if (settings->initial_weights == WEIGHTS_KERAS) {
+        weights_init_keras(&replica->layout, (uint64_t)settings->seed, model_key,
+                           replica->parameters);
+    }
+}
+
 Status replica_set_scaler(Replica *replica, const ScalerSums *total) {
     if (total == NULL) {
         replica->scaler.count = 0;

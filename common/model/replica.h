@@ -64,6 +64,8 @@ Replica *replica_new(const Shape *shape);
 void replica_free(Replica *replica);
 // The state before the first step: weights_init, moments 0, no history. Keeps the scaler.
 void replica_init(Replica *replica, uint64_t seed, uint64_t model_key);
+// The same with the seed and the initial weights that the settings ask for.
+void replica_begin(Replica *replica, const Settings *settings, uint64_t model_key);
 // Makes the scaler from the sums over all shards; NULL: none. STATUS_INVALID when the sums are
 // empty.
 Status replica_set_scaler(Replica *replica, const ScalerSums *total);

@@ -33,6 +33,17 @@ void weights_init(const Layout *layout, uint64_t seed, uint64_t model_key, real 
     }
 }
 
+void weights_init_keras(const Layout *layout, uint64_t seed, uint64_t model_key, real *parameters) {
+    weights_init(layout, seed, model_key, parameters);
+    for (int l = 0; l < layout->layers; l++) {
+        const LayerPlace *place = &layout->layer[l];
+        double bound = sqrt(6.0 / ((double)place->in + place->out));
+        fill_uniform(rng_of(seed, "initial weights", model_key, 2 * (uint64_t)l), bound,
+                     parameters + place->weight, (size_t)place->out * (size_t)place->in);
+        fill(parameters + place->bias, (size_t)place->out, 0);
+    }
+}
+
 void weights_init_running(const Layout *layout, real *running) {
     for (int l = 0; l < layout->layers; l++) {
         const LayerPlace *place = &layout->layer[l];

@@ -201,7 +201,7 @@ Status training_replica(const Training *training, Replica **ret) {
     if (replica == NULL) {
         return STATUS_MEMORY;
     }
-    replica_init(replica, (uint64_t)training->settings.seed, training->model_key);
+    replica_begin(replica, &training->settings, training->model_key);
     *ret = replica;
     return STATUS_OK;
 }

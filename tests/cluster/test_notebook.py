@@ -48,7 +48,7 @@ def test_any_cluster_gives_the_same_bytes_and_files(folder):
         header, history = read_csv(f"{folder}/1/logs/history_{machine}.csv")
         check(len(history) == 20 and float(history[-1]["loss"]) < float(history[0]["loss"]), f"{history}")
     with open(f"{folder}/1/config.yaml", encoding="utf-8") as file:
-        check_has(file.read(), "features: notebook\n", "hidden: [64]\n", "batch_norm: false\n",
+        check_has(file.read(), "features: notebook\n", "hidden: [64]\n", "batch_norm: false\n", "initial_weights: keras\n",
                   "validation_split: 0.2\n", "threshold: percentile\n")
 
 

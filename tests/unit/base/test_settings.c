@@ -654,7 +654,9 @@ TEST(later_keys_are_written_only_when_they_are_set) {
     settings = preset("notebook");
     settings_write(&settings, SETTING_EXECUTION, &text);
     CHECK_HAS(buffer_cstr(&text), "features: notebook\nchannel: 0\n");
-    CHECK_HAS(buffer_cstr(&text), "scaler: standard\nhidden: [64]\nbatch_norm: false\nshards: 1\n");
+    CHECK_HAS(
+        buffer_cstr(&text),
+        "scaler: standard\nhidden: [64]\nbatch_norm: false\ninitial_weights: keras\nshards: 1\n");
     buffer_done(&text);
 }
 

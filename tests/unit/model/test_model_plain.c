@@ -132,6 +132,38 @@ TEST(plain_replica_reads_back_and_stays_plain) {
     buffer_done(&bytes);
 }
 
+TEST(settings_say_the_initial_weights) {
+    Settings settings;
+    CHECK_OK(settings_preset("notebook", &settings));
+    Shape shape = shape_of_settings(&settings);
+    Replica *replica = replica_new(&shape);
+    const Layout *layout = replica_layout(replica);
+    replica_begin(replica, &settings, 3);
+    for (int l = 0; l < 2; l++) {
+        const LayerPlace *place = &layout->layer[l];
+        size_t count = (size_t)(place->in * place->out);
+        double bound = sqrt(6.0 / (147 + 64)), most = 0, squares = 0;
+        for (size_t i = 0; i < count; i++) {
+            double weight = (double)replica_parameters(replica)[place->weight + i];
+            most = fabs(weight) > most ? fabs(weight) : most;
+            squares += weight * weight;
+        }
+        CHECK(most <= bound && most > 0.99 * bound);
+        CHECK_NEAR(squares / (double)count, bound * bound / 3, 0.03 * bound * bound);
+        for (int o = 0; o < place->out; o++) {
+            CHECK(replica_parameters(replica)[place->bias + (size_t)o] == 0);
+        }
+    }
+    Replica *plain = replica_new(&shape);
+    settings.initial_weights = WEIGHTS_PYTORCH;
+    replica_begin(replica, &settings, 3);
+    replica_init(plain, (uint64_t)settings.seed, 3);
+    CHECK(memcmp(replica_parameters(replica), replica_parameters(plain),
+                 layout->parameters * sizeof(real)) == 0);
+    replica_free(replica);
+    replica_free(plain);
+}
+
 TEST(settings_say_the_network) {
     Settings settings;
     CHECK_OK(settings_preset("notebook", &settings));
@@ -228,5 +260,6 @@ TEST(a_last_batch_of_one_is_trained_on) {
 }
 
 MODEL_TEST_MAIN(T(plain_network_is_its_definition) T(plain_replica_reads_back_and_stays_plain)
-                    T(settings_say_the_network) T(few_clips_of_one_vector_are_counted_right)
-                        T(a_last_batch_of_one_is_trained_on))
+                    T(settings_say_the_network) T(settings_say_the_initial_weights)
+                        T(few_clips_of_one_vector_are_counted_right)
+                            T(a_last_batch_of_one_is_trained_on))
