@@ -39,6 +39,8 @@ static int serve(const Run *run) {
                            .blobs = run->blobs,
                            .run_folder = run->options.out,
                            .bind = run->options.bind,
+                           .keys = run->options.keys,
+                           .is_insecure = run->options.is_insecure,
                            .local_workers = local_workers(&run->options),
                            .roots = (const char *const *)run->roots,
                            .root_count = run->root_count,

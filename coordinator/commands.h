@@ -16,6 +16,7 @@ int cmd_evaluate(int argc, char **argv);
 int cmd_check_package(int argc, char **argv);
 int cmd_package(int argc, char **argv);
 int cmd_clean(int argc, char **argv);
+int cmd_keygen(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_synth(int argc, char **argv);
 

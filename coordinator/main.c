@@ -25,6 +25,7 @@ static const Command COMMANDS[] = {
     {"evaluate", cmd_evaluate, "official metrics for anybody's score files"},
     {"status", cmd_status, "how far a run is, while it runs and after"},
     {"clean", cmd_clean, "drop from a run's folder what belongs to nothing any more"},
+    {"keygen", cmd_keygen, "keys for a coordinator on tcp and its workers"},
     {"package", cmd_package, "write the challenge's submission package from finished runs"},
     {"check-package", cmd_check_package, "validate anybody's submission package"},
     {"synth", cmd_synth, "make a synthetic data set in the challenge's layout"},

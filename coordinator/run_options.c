@@ -28,7 +28,10 @@ static const char HELP[] =
     "Workers\n"
     "  --local N         workers on this machine (default: number of cores; 0 with --bind)\n"
     "  --bind ENDPOINT   serve workers elsewhere: tcp://HOST:PORT, PORT 0 for a free one\n"
-    "  --insecure        allow tcp without keys: everybody who reaches the port can take part\n"
+    "                    (HOST a name, an address, a network interface or *); workers need keys\n"
+    "  --keys DIR        those that `auscult keygen DIR` made, in place of the run's own, which\n"
+    "                    are in RUN/keys and found by `auscult-worker --run RUN`\n"
+    "  --insecure        tcp without keys: everybody who reaches the port can take part\n"
     "\n"
     "Settings (preset < file < --set)\n"
     "  --preset NAME     default, dcase-baseline or notebook\n"
@@ -84,6 +87,7 @@ enum {
     LABEL,
     LOCAL,
     BIND,
+    KEYS,
     INSECURE,
     PRESET,
     CONFIG,
@@ -140,6 +144,9 @@ static int take_option(const char *command, int option, const char *value, RunOp
         return take_workers(command, value, options);
     case BIND:
         options->bind = value;
+        return -1;
+    case KEYS:
+        options->keys = value;
         return -1;
     case INSECURE:
         options->is_insecure = true;
@@ -219,12 +226,12 @@ static int check(const char *command, const RunOptions *options) {
         strncmp(options->bind, "tcp://", 6) != 0) {
         return usage(command, "--bind accepts tcp://HOST:PORT or ipc://PATH, not ", options->bind);
     }
-    if (options->bind != NULL && strncmp(options->bind, "tcp://", 6) == 0 &&
-        !options->is_insecure) {
-        return usage(command,
-                     "tcp without keys lets everybody who reaches the port take part and read "
-                     "what is sent; say --insecure if that is wanted for ",
-                     options->bind);
+    if (options->keys != NULL && options->is_insecure) {
+        return usage(command, "--keys and --insecure contradict each other", "");
+    }
+    if (options->keys != NULL &&
+        (options->bind == NULL || strncmp(options->bind, "tcp://", 6) != 0)) {
+        return usage(command, "--keys is for --bind tcp://...", "");
     }
     if (!is_plain_word(options->label)) {
         return usage(command, "--label accepts letters, digits, '_', '-' and '.', not ",
@@ -254,6 +261,7 @@ int run_options_parse(int argc, char **argv, RunOptions *options) {
                                          {"label", required_argument, NULL, LABEL},
                                          {"local", required_argument, NULL, LOCAL},
                                          {"bind", required_argument, NULL, BIND},
+                                         {"keys", required_argument, NULL, KEYS},
                                          {"insecure", no_argument, NULL, INSECURE},
                                          {"preset", required_argument, NULL, PRESET},
                                          {"config", required_argument, NULL, CONFIG},

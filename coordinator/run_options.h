@@ -19,6 +19,7 @@ typedef struct RunOptions {
     const char *truth;
     const char *out;
     const char *bind;
+    const char *keys;       // folder; NULL: the run's own
     uint32_t local_workers; // UINT32_MAX: not given
     const char *config;
     const char *preset;

@@ -15,6 +15,7 @@
 
 #include "common/base/buffer.h"
 #include "common/base/status.h"
+#include "proto/keys.h"
 
 #define CHANNEL_ADDRESS_BYTES 512
 
@@ -24,6 +25,13 @@ typedef struct ZmqContext ZmqContext;
 // One per process. NULL on failure.
 ZmqContext *zmq_context_new(void);
 void zmq_context_free(ZmqContext *context);
+
+// Before the first socket. From then on whatever is bound or connected on tcp by this context
+// speaks CURVE; ipc does not. `own` and `worker` are copied; the context wipes its copies. `list`:
+// the file with the keys that are admitted, looked at again when it changes. STATUS_INVALID: this
+// libzmq has no CURVE; and what keys_read_list returns.
+Status zmq_context_lock(ZmqContext *context, const KeyPair *own, const char *list);
+Status zmq_context_unlock(ZmqContext *context, const WorkerKeys *worker);
 
 // ---- the coordinator's side ----
 
@@ -83,6 +91,9 @@ shared_payload_take(Buffer *bytes); // copies nothing, leaves it empty; NULL: as
 void shared_payload_release(SharedPayload *shared);
 Status listener_send_shared(Listener *listener, PeerId peer, const void *bytes, size_t size,
                             SharedPayload *shared, size_t offset, size_t payload_size);
+// What is wrong with the list of keys since it could last be read, "" when it can again. True once
+// for each change.
+bool listener_take_problem(Listener *listener, char *out, size_t size);
 // Forgets a peer: what it still sends is ignored, sends to it are STATUS_NOT_FOUND, no
 // LISTENER_CLOSED comes (libzmq 4.3.4 cannot disconnect one). What was sent to it before arrives.
 void listener_drop(Listener *listener, Lane lane, PeerId peer);
@@ -100,6 +111,8 @@ Status line_bulk_endpoint(const char *control, uint32_t bulk_port, char out[CHAN
 // what was queued; from then on the line only needs closing.
 Status line_send(Line *line, const void *bytes, size_t size, const void *payload,
                  size_t payload_size, int64_t timeout_ms);
+// Why the last handshake of the line went wrong, "" when none did; borrowed.
+const char *line_problem(const Line *line);
 // Receives one message; contents borrowed until the next call. STATUS_AGAIN after `timeout_ms`, and
 // also as soon as `wake_fd` (or -1) is readable: then *ret_woken is true, also when messages wait.
 // STATUS_NOT_FOUND as above, after the last message.

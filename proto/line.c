@@ -79,6 +79,10 @@ Status line_bulk_endpoint(const char *control, uint32_t bulk_port,
     return status;
 }
 
+const char *line_problem(const Line *line) {
+    return socket_problem(line->socket);
+}
+
 static bool is_lost(Line *line) {
     int fd;
     line->is_lost = line->is_lost || socket_take_lost(line->socket, &fd);

@@ -29,6 +29,7 @@
 #include "common/base/limits.h"
 #include "common/base/mem.h"
 #include "common/base/rng.h"
+#include "common/base/text.h"
 #include "proto/address.h"
 #include "proto/message.h"
 #include "proto/peers.h"
@@ -64,10 +65,12 @@ struct Listener {
     Buffer echo;                               // what probes send
     int watched[SOCKET_FDS_MOST];              // descriptors of the caller's
     int watched_count;
-    bool is_woken;        // one of them was readable
-    bool has_lost;        // connections were lost that have not been asked for
-    uint32_t turns;       // calls of listener_next
-    uint32_t control_run; // control messages since the last bulk message
+    bool is_woken;         // one of them was readable
+    bool has_lost;         // connections were lost that have not been asked for
+    Gate *gate;            // who may connect; NULL: everybody
+    uint32_t gate_version; // that all peers were asked for
+    uint32_t turns;        // calls of listener_next
+    uint32_t control_run;  // control messages since the last bulk message
 };
 
 // ---- binding ----
@@ -173,6 +176,10 @@ Status listener_open(ZmqContext *context, const char *endpoint, uint32_t workers
     if (listener == NULL) {
         return STATUS_MEMORY;
     }
+    listener->gate = asked.is_ipc ? NULL : socket_gate(context);
+    if (listener->gate != NULL) {
+        listener->watched[listener->watched_count++] = gate_fd(listener->gate);
+    }
     // Twice the sessions' connections: those that are refused must be known until they leave.
     listener->peers = peers_new(4 * workers_most + 64);
     message_encode(&(Message){.type = MESSAGE_ECHO}, &listener->echo);
@@ -247,6 +254,18 @@ static Status post(Listener *listener, Peer *peer, const Outgoing *message) {
         mark_gone(listener, peer);
     }
     return status;
+}
+
+static void refuse(Listener *listener, Peer *peer) {
+    Message message = {.type = MESSAGE_REFUSED};
+    Buffer bytes = BUFFER_EMPTY;
+    message.refused.code = REFUSED_ADMISSION;
+    message.refused.text = "this worker's key is not admitted any more";
+    message_encode(&message, &bytes);
+    if (bytes.status == STATUS_OK) {
+        (void)post(listener, peer, &(Outgoing){.bytes = bytes.bytes, .size = bytes.size});
+    }
+    buffer_done(&bytes);
 }
 
 static void probe(Listener *listener, Peer *peer, int64_t now_ms) {
@@ -331,6 +350,24 @@ static bool take_closed(Listener *listener, ListenerEvent *ret_event) {
     return false;
 }
 
+// ZAP asks at the handshake only: who has lost its key since has its connections ended here, and
+// what still comes over them is passed over, also by new_peer.
+static void shut_out(Listener *listener) {
+    if (listener->gate == NULL || gate_version(listener->gate) == listener->gate_version) {
+        return;
+    }
+    listener->gate_version = gate_version(listener->gate);
+    gate_lower(listener->gate);
+    for (Peer *peer = peers_next(listener->peers, NULL); peer != NULL;
+         peer = peers_next(listener->peers, peer)) {
+        if (!peer->is_gone && !gate_admits(listener->gate, peer->user)) {
+            refuse(listener, peer);
+            mark_gone(listener, peer);
+            peer->is_shut_out = true;
+        }
+    }
+}
+
 // ---- waiting and receiving ----
 
 Status listener_watch(Listener *listener, int fd) {
@@ -377,13 +414,23 @@ void listener_wait(Listener *listener, int64_t timeout_ms) {
         timeout_ms = timeout_ms < 0 || left_ms < timeout_ms ? left_ms : timeout_ms;
     }
     look(listener, timeout_ms);
+    shut_out(listener);
+}
+
+bool listener_take_problem(Listener *listener, char *out, size_t size) {
+    return listener->gate != NULL && gate_take_problem(listener->gate, out, size);
 }
 
 static Peer *new_peer(Listener *listener, Lane lane, const Received *received) {
+    const char *user = socket_user(listener->lanes[lane].socket);
+    if (listener->gate != NULL && !gate_admits(listener->gate, user)) {
+        return NULL;
+    }
     Peer *peer = peers_add(listener->peers, lane, received->route);
     if (peer == NULL) {
         return NULL;
     }
+    text_copy(peer->user, sizeof peer->user, user);
     peer->fd = received->fd;
     unsigned char *byte = lost_fd_byte(listener, peer->fd);
     unsigned char bit = (unsigned char)(1 << (peer->fd < 0 ? 0 : peer->fd % 8));
@@ -417,7 +464,7 @@ static bool take_message(Listener *listener, Lane lane, ListenerEvent *ret_event
         }
         from->received++;
         Peer *peer = sender(listener, lane, &received);
-        if (peer == NULL) {
+        if (peer == NULL || peer->is_shut_out) {
             continue;
         }
         peer->heard_at = from->received;
@@ -446,6 +493,7 @@ bool listener_next(Listener *listener, ListenerEvent *ret_event) {
     }
     if (++listener->turns % SERVICE_TURNS == 0) {
         look(listener, 0);
+        shut_out(listener);
         if (take_closed(listener, ret_event)) {
             return true;
         }

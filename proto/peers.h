@@ -14,14 +14,16 @@
 typedef struct Peer {
     PeerId id; // 0: the entry is free
     Lane lane;
-    uint32_t route;      // the routing id: libzmq's counter
-    int fd;              // of the connection, -1 when unknown: what the monitor's events name
-    bool is_dropped;     // the caller wants nothing of it any more
-    bool is_gone;        // the connection is lost; LISTENER_CLOSED follows its last message
-    uint64_t gone_at;    // the lane's `empties` when it was found gone
-    uint64_t heard_at;   // the lane's `received` at its last message
-    int64_t probe_at_ms; // when to look again whether it is gone; 0: not suspected
-    int probe_step;      // how often that was done
+    uint32_t route;            // the routing id: libzmq's counter
+    int fd;                    // of the connection, -1 when unknown: what the monitor's events name
+    bool is_dropped;           // the caller wants nothing of it any more
+    bool is_gone;              // the connection is lost; LISTENER_CLOSED follows its last message
+    uint64_t gone_at;          // the lane's `empties` when it was found gone
+    uint64_t heard_at;         // the lane's `received` at its last message
+    int64_t probe_at_ms;       // when to look again whether it is gone; 0: not suspected
+    int probe_step;            // how often that was done
+    bool is_shut_out;          // its key is not admitted any more: what it says is passed over
+    char user[KEY_TEXT_BYTES]; // the key it came in by, "" without
     struct Peer *next_by_route, *next_by_id;
 } Peer;
 

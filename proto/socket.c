@@ -41,10 +41,16 @@ static const struct Heartbeat {
 };
 
 static const int64_t FRAME_BYTES_MOST[LANES] = {PROTO_CONTROL_BYTES, PROTO_PIECE_BYTES};
+enum { SEAL_BYTES = 64 }; // CURVE's MESSAGE command has 33 bytes beside what it carries
 static const size_t HEADER_BYTES_MOST[LANES] = {PROTO_CONTROL_BYTES, PROTO_HEADER_BYTES};
 
 struct ZmqContext {
     void *handle;
+    bool is_locked; // as a coordinator: `own` and the gate
+    bool has_keys;  // as a worker: `worker`
+    KeyPair own;
+    WorkerKeys worker;
+    Gate *gate;
 };
 
 ZmqContext *zmq_context_new(void) {
@@ -66,10 +72,53 @@ void zmq_context_free(ZmqContext *context) {
     if (context == NULL) {
         return;
     }
+    gate_close(context->gate);
+    keys_wipe(&context->own, sizeof context->own);
+    keys_wipe(&context->worker, sizeof context->worker);
     while (context->handle != NULL && zmq_ctx_term(context->handle) != 0 && errno == EINTR) {
         continue;
     }
     mem_free(context);
+}
+
+// ---- keys ----
+
+static Status check_curve(void) {
+    return zmq_has("curve") ? STATUS_OK
+                            : status_set(STATUS_INVALID, "this libzmq was built without CURVE");
+}
+
+Status socket_make_keys(char *ret_public, char *ret_secret) {
+    Status status = check_curve();
+    if (status == STATUS_OK && zmq_curve_keypair(ret_public, ret_secret) != 0) {
+        status = status_set(STATUS_IO, "cannot make keys: %s", zmq_strerror(errno));
+    }
+    return status;
+}
+
+Status zmq_context_lock(ZmqContext *context, const KeyPair *own, const char *list) {
+    Status status = check_curve();
+    if (status == STATUS_OK) {
+        status = gate_open(context->handle, list, &context->gate);
+    }
+    if (status == STATUS_OK) {
+        context->own = *own;
+        context->is_locked = true;
+    }
+    return status;
+}
+
+Status zmq_context_unlock(ZmqContext *context, const WorkerKeys *worker) {
+    Status status = check_curve();
+    if (status == STATUS_OK) {
+        context->worker = *worker;
+        context->has_keys = true;
+    }
+    return status;
+}
+
+Gate *socket_gate(const ZmqContext *context) {
+    return context->gate;
 }
 
 static bool set_int(void *socket, int option, int value) {
@@ -84,6 +133,7 @@ static bool get_int(void *socket, int option, int *ret_value) {
 // ---- making ----
 
 struct Socket {
+    const ZmqContext *context;
     void *handle;
     void *monitor;      // PAIR to the handle's events
     int fd, monitor_fd; // readable when libzmq has something to look at
@@ -91,6 +141,7 @@ struct Socket {
     bool is_touched, monitor_is_touched;
     Lane lane;
     SocketRole role;
+    char problem[128];                        // of the last handshake
     zmq_msg_t route, header, payload, excess; // of the message last received; always initialised
 };
 
@@ -98,9 +149,11 @@ struct Socket {
 static bool set_common(const Socket *socket, int linger_ms) {
     uint64_t io_thread = UINT64_C(1) << socket->lane;
     const struct Heartbeat *beat = &HEARTBEATS[socket->lane];
-    const int64_t *bytes_most = &FRAME_BYTES_MOST[socket->lane];
+    // With keys a frame is sealed in one of libzmq's own, which is a little longer.
+    bool is_sealed = socket->context->is_locked || socket->context->has_keys;
+    int64_t bytes_most = FRAME_BYTES_MOST[socket->lane] + (is_sealed ? SEAL_BYTES : 0);
     void *handle = socket->handle;
-    return zmq_setsockopt(handle, ZMQ_MAXMSGSIZE, bytes_most, sizeof *bytes_most) == 0 &&
+    return zmq_setsockopt(handle, ZMQ_MAXMSGSIZE, &bytes_most, sizeof bytes_most) == 0 &&
            zmq_setsockopt(handle, ZMQ_AFFINITY, &io_thread, sizeof io_thread) == 0 &&
            set_int(handle, ZMQ_LINGER, linger_ms) &&
            set_int(handle, ZMQ_HEARTBEAT_IVL, beat->interval_ms) &&
@@ -108,6 +161,10 @@ static bool set_common(const Socket *socket, int linger_ms) {
            set_int(handle, ZMQ_HEARTBEAT_TTL, beat->ttl_ms) &&
            set_int(handle, ZMQ_HANDSHAKE_IVL, 10000);
 }
+
+#define HANDSHAKE_FAILED                                                                           \
+    (ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |                  \
+     ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
 
 // The monitor's queue has no bound: at a full one libzmq's I/O thread would wait for us. An event
 // has 60 bytes, and there are no more of them than connections were made.
@@ -117,7 +174,9 @@ static bool set_up_monitor(Socket *socket, void *context) {
     snprintf(name, sizeof name, "inproc://monitor-%u", atomic_fetch_add(&monitors, 1));
     socket->monitor = zmq_socket(context, ZMQ_PAIR);
     return socket->monitor != NULL &&
-           zmq_socket_monitor(socket->handle, name, ZMQ_EVENT_DISCONNECTED) == 0 &&
+           zmq_socket_monitor(socket->handle, name,
+                              ZMQ_EVENT_DISCONNECTED |
+                                  (socket->role == SOCKET_DEALER ? HANDSHAKE_FAILED : 0)) == 0 &&
            set_int(socket->monitor, ZMQ_LINGER, 0) && set_int(socket->monitor, ZMQ_RCVHWM, 0) &&
            zmq_connect(socket->monitor, name) == 0;
 }
@@ -148,6 +207,7 @@ Status socket_new(ZmqContext *context, Lane lane, SocketRole role, Socket **ret)
     if (socket == NULL) {
         return STATUS_MEMORY;
     }
+    socket->context = context;
     socket->lane = lane;
     socket->role = role;
     socket->is_touched = socket->monitor_is_touched = true;
@@ -189,10 +249,32 @@ void socket_close(Socket *socket) {
 }
 
 // IPv6 is off for an IPv4 address: libzmq would otherwise map it, which hosts without IPv6 refuse.
+static bool set_text(const Socket *socket, int option, const char *text) {
+    return zmq_setsockopt(socket->handle, option, text, strlen(text)) == 0;
+}
+
+// Without a domain libzmq would admit any key, and so it would if nobody answered ZAP: the gate
+// does from before the first bind until after the last socket is closed.
+static bool lock(const Socket *socket, const Address *address) {
+    const ZmqContext *context = socket->context;
+    return address->is_ipc || !context->is_locked ||
+           (set_int(socket->handle, ZMQ_CURVE_SERVER, 1) &&
+            set_text(socket, ZMQ_CURVE_SECRETKEY, context->own.secret_key) &&
+            set_text(socket, ZMQ_ZAP_DOMAIN, GATE_DOMAIN));
+}
+
+static bool unlock(const Socket *socket, const Address *address) {
+    const ZmqContext *context = socket->context;
+    return address->is_ipc || !context->has_keys ||
+           (set_text(socket, ZMQ_CURVE_SERVERKEY, context->worker.coordinator) &&
+            set_text(socket, ZMQ_CURVE_PUBLICKEY, context->worker.own.public_key) &&
+            set_text(socket, ZMQ_CURVE_SECRETKEY, context->worker.own.secret_key));
+}
+
 Status socket_bind(Socket *socket, const Address *address) {
     char text[CHANNEL_ADDRESS_BYTES];
     address_text(address, text);
-    if (set_int(socket->handle, ZMQ_IPV6, address->is_ipv6) &&
+    if (lock(socket, address) && set_int(socket->handle, ZMQ_IPV6, address->is_ipv6) &&
         zmq_bind(socket->handle, text) == 0) {
         return STATUS_OK;
     }
@@ -203,7 +285,7 @@ Status socket_bind(Socket *socket, const Address *address) {
 Status socket_connect(Socket *socket, const Address *address) {
     char text[CHANNEL_ADDRESS_BYTES];
     address_text(address, text);
-    if (set_int(socket->handle, ZMQ_IPV6, address->is_ipv6) &&
+    if (unlock(socket, address) && set_int(socket->handle, ZMQ_IPV6, address->is_ipv6) &&
         zmq_connect(socket->handle, text) == 0) {
         return STATUS_OK;
     }
@@ -247,7 +329,9 @@ bool socket_receive(Socket *socket, Received *ret) {
     // The routing id's own frame has the property only sometimes.
     received.fd = zmq_msg_get(&socket->header, ZMQ_SRCFD);
     size_t size = zmq_msg_size(&socket->header);
-    if (parts <= (socket->lane == LANE_BULK ? 2 : 1) && size <= HEADER_BYTES_MOST[socket->lane]) {
+    bool fits = size <= HEADER_BYTES_MOST[socket->lane] &&
+                (parts < 2 || zmq_msg_size(&socket->payload) <= PROTO_PIECE_BYTES);
+    if (parts <= (socket->lane == LANE_BULK ? 2 : 1) && fits) {
         received.bytes = zmq_msg_data(&socket->header);
         received.size = size;
         received.payload = parts == 2 && size > 0 ? zmq_msg_data(&socket->payload) : NULL;
@@ -255,6 +339,27 @@ bool socket_receive(Socket *socket, Received *ret) {
     }
     *ret = received;
     return true;
+}
+
+const char *socket_user(Socket *socket) {
+    const char *user = zmq_msg_gets(&socket->header, "User-Id");
+    return user != NULL ? user : "";
+}
+
+const char *socket_problem(const Socket *socket) {
+    return socket->problem;
+}
+
+// What a worker's user can do about it.
+static void note_handshake(Socket *socket, uint16_t event) {
+    const char *why = "the coordinator does not speak as this worker does: it wants keys (--keys) "
+                      "or has none, or its key is another";
+    if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
+        why = "the coordinator does not admit this worker's key";
+    }
+    if ((event & HANDSHAKE_FAILED) != 0) {
+        snprintf(socket->problem, sizeof socket->problem, "%s", why);
+    }
 }
 
 bool socket_take_lost(Socket *socket, int *ret_fd) {
@@ -272,6 +377,7 @@ bool socket_take_lost(Socket *socket, int *ret_fd) {
         while (zmq_msg_more(&frame) && zmq_msg_recv(&frame, socket->monitor, ZMQ_DONTWAIT) >= 0) {
             continue;
         }
+        note_handshake(socket, event);
         found = event == ZMQ_EVENT_DISCONNECTED;
         *ret_fd = found ? value : *ret_fd;
     }

@@ -12,6 +12,7 @@
 
 #include "proto/address.h"
 #include "proto/channel.h"
+#include "proto/gate.h"
 
 typedef enum SocketRole { SOCKET_ROUTER, SOCKET_DEALER } SocketRole;
 typedef struct Socket Socket;
@@ -23,6 +24,15 @@ void socket_close(Socket *socket);
 // otherwise; it may be called again after either.
 Status socket_bind(Socket *socket, const Address *address);
 Status socket_connect(Socket *socket, const Address *address);
+
+// A new pair of CURVE keys as text, KEY_TEXT_BYTES each. STATUS_INVALID: this libzmq has no CURVE.
+Status socket_make_keys(char *ret_public, char *ret_secret);
+// Who may connect; NULL where the context has no lock.
+Gate *socket_gate(const ZmqContext *context);
+// The key of who sent the message received last, of a ROUTER with CURVE; "" of others. Borrowed.
+const char *socket_user(Socket *socket);
+// Why a DEALER's last handshake failed, "" when it did not; borrowed.
+const char *socket_problem(const Socket *socket);
 
 // One message; bytes are borrowed until the next call.
 typedef struct Received {

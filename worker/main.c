@@ -42,6 +42,8 @@ static const char HELP[] =
     "  --cache-bytes N      most of it, with K, M, G or T behind N for powers of 1024 (default\n"
     "                       4G); without --cache, of the files that go with this worker\n"
     "  --no-fetch           never ask the coordinator for clips that are not here\n"
+    "  --keys FILE          this worker's keys, as `auscult keygen` makes them; with --run, those\n"
+    "                       in RUN/keys if they are there\n"
     "  --kernel NAME        BLAS kernel to run: prescott, haswell or skylakex (by default the\n"
     "                       best one, or the run's if that is another that can run here)\n"
     "  --give-up-after S    seconds without a coordinator after which to leave (default 60)\n"
@@ -64,6 +66,7 @@ typedef struct Options {
     Kernel kernel;
     double give_up_seconds, leave_seconds;
     ClipFilesConfig files;
+    const char *keys; // file, NULL without
 } Options;
 
 static atomic_int stop_asked; // signals so far
@@ -148,6 +151,7 @@ static int parse_options(int argc, char **argv, Options *options) {
         CONNECT = 256,
         RUN,
         DATA,
+        KEYS,
         CACHE,
         CACHE_BYTES,
         NO_FETCH,
@@ -160,6 +164,7 @@ static int parse_options(int argc, char **argv, Options *options) {
     static const struct option LONG[] = {{"connect", required_argument, NULL, CONNECT},
                                          {"run", required_argument, NULL, RUN},
                                          {"data", required_argument, NULL, DATA},
+                                         {"keys", required_argument, NULL, KEYS},
                                          {"cache", required_argument, NULL, CACHE},
                                          {"cache-bytes", required_argument, NULL, CACHE_BYTES},
                                          {"no-fetch", no_argument, NULL, NO_FETCH},
@@ -183,16 +188,15 @@ static int parse_options(int argc, char **argv, Options *options) {
             break;
         case RUN:
             options->run = optarg;
-            if (read_endpoint(optarg, options->endpoint) != STATUS_OK) {
-                log_error("%s", status_message());
-                return EXIT_FAILED;
-            }
             break;
         case DATA:
             if (options->root_count == LIMIT_ROOTS) {
                 return usage_error("too many --data", "");
             }
             options->roots[options->root_count++] = optarg;
+            break;
+        case KEYS:
+            options->keys = optarg;
             break;
         case CACHE:
             options->files.cache_folder = optarg;
@@ -244,6 +248,9 @@ static int parse_options(int argc, char **argv, Options *options) {
     if (optind < argc) {
         return usage_error("what is this: ", argv[optind]);
     }
+    if (options->run != NULL) {
+        return -1; // where it says
+    }
     if (options->endpoint[0] == '\0') {
         return usage_error("--connect or --run is missing", "");
     }
@@ -252,6 +259,47 @@ static int parse_options(int argc, char **argv, Options *options) {
     return known ? -1
                  : usage_error("--connect accepts tcp://HOST:PORT or ipc://PATH, not ",
                                options->endpoint);
+}
+
+// The coordinator may be started after its workers: its endpoint is waited for as long as it would
+// be when it is gone.
+static Status wait_for_endpoint(Options *options) {
+    int64_t until_ms = clock_ms() + (int64_t)(options->give_up_seconds * 1000);
+    bool has_said = false;
+    for (;;) {
+        Status status = read_endpoint(options->run, options->endpoint);
+        if (status != STATUS_NOT_FOUND || clock_ms() >= until_ms || stop_asked) {
+            return status;
+        }
+        if (!has_said) {
+            log_info("%s; waiting for it", status_message());
+            has_said = true;
+        }
+        usleep(200000);
+    }
+}
+
+// Of the run, unless others were named or it has none.
+static Status use_keys(ZmqContext *context, const Options *options) {
+    char path[LIMIT_PATH_BYTES];
+    const char *file = options->keys;
+    if (file == NULL && options->run != NULL) {
+        Status status = file_join(path, sizeof path, options->run, "keys/" KEYS_WORKER);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        file = file_exists(path) ? path : NULL;
+    }
+    if (file == NULL) {
+        return STATUS_OK;
+    }
+    WorkerKeys keys;
+    Status status = keys_read_worker(file, &keys);
+    if (status == STATUS_OK) {
+        status = zmq_context_unlock(context, &keys);
+    }
+    keys_wipe(&keys, sizeof keys);
+    return status;
 }
 
 static Status random_digest(Digest *out) {
@@ -366,6 +414,12 @@ static int work(Options *options, int argc, char **argv) {
     Fingerprint fingerprint = {0};
     config.fingerprint = &fingerprint;
     Status status = context != NULL && desk != NULL ? STATUS_OK : STATUS_MEMORY;
+    if (status == STATUS_OK && options->run != NULL) {
+        status = wait_for_endpoint(options);
+    }
+    if (status == STATUS_OK) {
+        status = use_keys(context, options);
+    }
     if (status == STATUS_OK) {
         status = linalg_self_check();
     }

@@ -147,6 +147,9 @@ static bool greet(Session *session, SessionEnd *ret_end, char kernel[32]) {
     *ret_end = SESSION_LOST;
     if (say_hello(session) != STATUS_OK) {
         *ret_end = *session->config->stop ? SESSION_OVER : SESSION_LOST;
+        if (line_problem(session->line)[0] != '\0') {
+            status_set(STATUS_IO, "%s", line_problem(session->line));
+        }
         return false;
     }
     int64_t until_ms = clock_ms() + WELCOME_MS;
@@ -176,7 +179,9 @@ static bool greet(Session *session, SessionEnd *ret_end, char kernel[32]) {
             return true;
         }
     }
-    status_set(STATUS_IO, "no answer from a coordinator at %s", session->config->endpoint);
+    const char *problem = line_problem(session->line);
+    status_set(STATUS_IO, "no answer from a coordinator at %s%s%s", session->config->endpoint,
+               problem[0] != '\0' ? ": " : "", problem);
     return false;
 }
 

@@ -43,7 +43,7 @@ typedef struct Worker {
 struct Local {
     LocalConfig config;
     char program[LIMIT_PATH_BYTES];
-    char endpoint[LIMIT_PATH_BYTES];
+    char endpoint[LIMIT_PATH_BYTES], keys[LIMIT_PATH_BYTES];
     char kernel[64];
     char log_folder[LIMIT_PATH_BYTES];
     Worker *workers;
@@ -79,8 +79,17 @@ static void become_worker(const Local *local, uint32_t number, pid_t parent, int
     dup2(null_fd, STDIN_FILENO);
     dup2(log_fd, STDOUT_FILENO);
     dup2(log_fd, STDERR_FILENO);
-    execlp(local->program, "auscult-worker", "--connect", local->endpoint, "--kernel",
-           local->kernel, "--local", name, local->config.is_debug ? "-v" : NULL, NULL);
+    const char *arguments[16] = {
+        "auscult-worker", "--connect", local->endpoint, "--kernel", local->kernel, "--local", name};
+    const char **next = arguments + 7;
+    if (local->config.is_debug) {
+        *next++ = "-v";
+    }
+    if (local->keys[0] != '\0') {
+        *next++ = "--keys";
+        *next++ = local->keys;
+    }
+    execvp(local->program, (char *const *)(size_t)arguments);
     static const char message[] = "cannot execute auscult-worker\n";
     ssize_t written = write(STDERR_FILENO, message, sizeof message - 1);
     _exit(written > 0 ? 127 : 126);
@@ -121,6 +130,7 @@ Status local_start(const LocalConfig *config, Local **ret) {
     }
     local->config = *config;
     text_copy(local->endpoint, sizeof local->endpoint, config->endpoint);
+    text_copy(local->keys, sizeof local->keys, config->keys);
     text_copy(local->kernel, sizeof local->kernel, config->kernel);
     text_copy(local->log_folder, sizeof local->log_folder, config->log_folder);
     find_program(local->program);

@@ -14,6 +14,7 @@
 typedef struct LocalConfig {
     uint32_t workers;
     const char *endpoint;   // what they connect to
+    const char *keys;       // file of their keys, "" without
     const char *kernel;     // the run's BLAS kernel
     const char *log_folder; // each writes worker-<n>.log there
     bool is_debug;          // they log more

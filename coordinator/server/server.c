@@ -15,7 +15,7 @@
 #include "common/base/text.h"
 #include "coordinator/server/alarms.h"
 #include "coordinator/server/bulk_lane.h"
-#include "coordinator/server/ipc_folder.h"
+#include "coordinator/server/endpoint.h"
 #include "coordinator/server/local.h"
 #include "coordinator/server/progress.h"
 #include "coordinator/server/signals.h"
@@ -33,16 +33,16 @@ enum {
 typedef struct Server {
     const ServerConfig *config;
     ZmqContext *context;
-    Listener *listener;
+    Endpoint endpoint;
+    Listener *listener; // the endpoint's
     Core *core;
     Local *local;
     Progress *progress;
     Decoded *decoded;
     BulkLane *bulk;
     int signal_fd;
-    char ipc_folder[IPC_FOLDER_BYTES]; // "" on tcp
-    Buffer bytes;                      // of the message being sent
-    uint32_t stops;                    // signals that asked to stop
+    Buffer bytes;   // of the message being sent
+    uint32_t stops; // signals that asked to stop
     char failure_text[LIMIT_MESSAGE_BYTES - 64];
     Status failure;      // what ended the loop early
     int64_t tell_due_ms; // when the owner is to tell who looks on
@@ -255,6 +255,18 @@ static void drain_journal(Server *server) {
     }
 }
 
+static void say_problem(Server *server) {
+    char problem[LIMIT_MESSAGE_BYTES];
+    if (!listener_take_problem(server->listener, problem, sizeof problem)) {
+        return;
+    }
+    if (problem[0] != '\0') {
+        log_error("%s: the workers that were admitted before still are", problem);
+    } else {
+        log_info("the list of workers that are admitted can be read again");
+    }
+}
+
 // ---- progress ----
 
 static void show_progress(Server *server, int64_t now_ms) {
@@ -282,58 +294,6 @@ static void tell_in_time(Server *server, int64_t now_ms) {
 }
 
 // ---- opening and closing ----
-
-// Any free port is best the one that the run was served at before: its workers look for it there.
-static Status open_any_port(Server *server) {
-    const char *bind = server->config->bind;
-    char endpoint[CHANNEL_ADDRESS_BYTES];
-    Buffer port = BUFFER_EMPTY;
-    Status status = journal_fact(server->config->journal, "port", &port);
-    if (status == STATUS_OK) {
-        snprintf(endpoint, sizeof endpoint, "%.*s%s", (int)strlen(bind) - 1, bind,
-                 buffer_cstr(&port));
-        status = listener_open(server->context, endpoint, LIMIT_WORKERS, &server->listener);
-    }
-    buffer_done(&port);
-    if (status == STATUS_OK) {
-        return STATUS_OK;
-    }
-    status = listener_open(server->context, bind, LIMIT_WORKERS, &server->listener);
-    if (status == STATUS_OK) {
-        const char *taken = strrchr(listener_endpoint(server->listener), ':') + 1;
-        status = journal_set_fact(server->config->journal, "port", taken, strlen(taken));
-    }
-    return status;
-}
-
-static Status open_endpoint(Server *server) {
-    const char *bind = server->config->bind;
-    if (bind != NULL) {
-        return text_ends(bind, ":0")
-                   ? open_any_port(server)
-                   : listener_open(server->context, bind, LIMIT_WORKERS, &server->listener);
-    }
-    Status status = ipc_folder_make(server->config->journal, server->ipc_folder);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    char endpoint[CHANNEL_ADDRESS_BYTES];
-    snprintf(endpoint, sizeof endpoint, "ipc://%s/" IPC_FOLDER_SOCKET, server->ipc_folder);
-    uint32_t workers_most = server->config->local_workers + 16;
-    return listener_open(server->context, endpoint, workers_most, &server->listener);
-}
-
-static Status write_endpoint(const Server *server) {
-    char path[LIMIT_PATH_BYTES];
-    Buffer text = BUFFER_EMPTY;
-    buffer_format(&text, "%s\n", listener_endpoint(server->listener));
-    Status status = file_join(path, sizeof path, server->config->run_folder, "endpoint");
-    if (status == STATUS_OK) {
-        status = file_write_buffer(path, &text);
-    }
-    buffer_done(&text);
-    return status;
-}
 
 static Status open_core(Server *server) {
     const ServerConfig *config = server->config;
@@ -368,13 +328,16 @@ static Status catch_signals(Server *server) {
 static Status start_workers(Server *server) {
     char folder[LIMIT_PATH_BYTES];
     if (server->config->local_workers == 0) {
-        log_info("waiting for workers: auscult-worker --connect %s",
-                 listener_endpoint(server->listener));
+        log_info("waiting for workers: auscult-worker --connect %s%s%s",
+                 listener_endpoint(server->listener),
+                 server->endpoint.worker_keys[0] != '\0' ? " --keys " : "",
+                 server->endpoint.worker_keys);
         return STATUS_OK;
     }
     Status status = file_join(folder, sizeof folder, server->config->run_folder, "logs");
     LocalConfig local = {.workers = server->config->local_workers,
                          .endpoint = listener_endpoint(server->listener),
+                         .keys = server->endpoint.worker_keys,
                          .kernel = linalg_kernel_name(server->config->kernel),
                          .log_folder = folder,
                          .is_debug = server->config->is_debug};
@@ -388,7 +351,15 @@ static Status open_server(Server *server) {
     if (server->context == NULL || server->decoded == NULL || server->progress == NULL) {
         return STATUS_MEMORY;
     }
-    Status status = open_endpoint(server);
+    const ServerConfig *config = server->config;
+    EndpointConfig endpoint = {.journal = config->journal,
+                               .run_folder = config->run_folder,
+                               .bind = config->bind,
+                               .keys = config->keys,
+                               .is_insecure = config->is_insecure,
+                               .local_workers = config->local_workers};
+    Status status = endpoint_open(server->context, &endpoint, &server->endpoint);
+    server->listener = server->endpoint.listener;
     if (status == STATUS_OK) {
         status = open_core(server);
     }
@@ -402,25 +373,14 @@ static Status open_server(Server *server) {
         status = catch_signals(server);
     }
     if (status == STATUS_OK) {
-        status = write_endpoint(server);
+        status = endpoint_write(&server->endpoint, server->config->run_folder);
     }
     return status;
 }
 
-static void remove_endpoint(const Server *server) {
-    char path[LIMIT_PATH_BYTES];
-    if (file_join(path, sizeof path, server->config->run_folder, "endpoint") == STATUS_OK) {
-        unlink(path);
-    }
-    if (server->ipc_folder[0] != '\0') {
-        (void)file_remove_tree(server->ipc_folder);
-    }
-}
-
 static void close_server(Server *server) {
     local_stop(server->local);
-    listener_close(server->listener);
-    remove_endpoint(server);
+    endpoint_close(&server->endpoint, server->config->run_folder);
     zmq_context_free(server->context);
     bulk_lane_free(server->bulk);
     core_free(server->core);
@@ -464,6 +424,7 @@ static void turn(Server *server) {
     }
     drain_journal(server);
     bulk_lane_send_parts(server->bulk);
+    say_problem(server);
     do_actions(server);
     server->stops += signals_stops(server->signal_fd);
     now_ms = clock_ms();

@@ -18,6 +18,8 @@ typedef struct ServerConfig {
     Blobs *blobs;
     const char *run_folder;
     const char *bind;         // tcp://... to serve workers elsewhere, NULL for ipc
+    const char *keys;         // folder of keys for tcp, NULL: the run's own
+    bool is_insecure;         // tcp without keys
     uint32_t local_workers;   // to start here; may be 0 with `bind`
     const char *const *roots; // (root_count)
     uint32_t root_count;

@@ -33,7 +33,7 @@ LIBRARIES = {
     "libsndfile": (r"sndfile\.h", "SNDFILE", 1),
     "FFTW": (r"fftw3\.h", "FFTW", 1),
     "OpenBLAS": (r"(cblas|openblas_config|lapacke)\.h", "OPENBLAS", 1),
-    "libzmq": (r"zmq(_utils)?\.h", "ZMQ", 1),
+    "libzmq": (r"zmq(_utils)?\.h", "ZMQ", 2),  # one file has the sockets, one who may connect
     "msgpack-c": (r"msgpack(\.h|/.*)", "MSGPACK", 2),  # one file writes, one reads
     "SQLite": (r"sqlite3\.h", "SQLITE", 2),  # one file has the database, one its rows
     "libzip": (r"zip\.h", "ZIP", 1),

@@ -94,14 +94,6 @@ def test_another_configuration_on_a_finished_run_is_refused(folder):
     check_has(result.err, "seed")
 
 
-def test_tcp_without_keys_needs_the_word_insecure(folder):
-    data = make_data(f"{folder}/data", ("fan",))
-    result = auscult("run", "--data", data, "--out", f"{folder}/run", "--bind", "tcp://127.0.0.1:0",
-                     *TINY, expect=None, seconds=20)
-    check(result.code in (2, 3), str(result))
-    check_has(result.err, "--insecure")
-
-
 def test_quiet_is_quiet_and_the_result_is_on_stdout(folder):
     data = make_data(f"{folder}/data", ("fan",))
     result = auscult("run", "-q", "--data", data, "--out", f"{folder}/run", "--local", "1", *TINY)

@@ -106,8 +106,9 @@ TEST(unknown_options_and_missing_values_are_refused) {
     CHECK_HAS(said, "out");
 }
 
-TEST(tcp_without_keys_must_be_asked_for) {
-    CHECK_REFUSED("tcp://127.0.0.1:0", "--insecure", "--out", "b", "--bind", "tcp://127.0.0.1:0");
+TEST(tcp_has_keys_unless_it_is_asked_to_have_none) {
+    CHECK_INT(PARSE("--out", "b", "--bind", "tcp://127.0.0.1:0"), -1);
+    CHECK_INT(PARSE("--out", "b", "--bind", "tcp://127.0.0.1:0", "--keys", "k"), -1);
     CHECK_INT(PARSE("--out", "b", "--bind", "tcp://127.0.0.1:0", "--insecure"), -1);
     CHECK_INT(PARSE("--out", "b", "--bind", "ipc:///tmp/x/y"), -1);
 }
@@ -181,7 +182,7 @@ TEST_MAIN_LIST(T(a_plain_command_line_is_taken) T(what_is_not_said_has_defaults)
                    T(help_and_version_are_no_errors) T(wrong_values_name_what_is_accepted)
                        T(a_run_needs_a_folder_with_a_name)
                            T(unknown_options_and_missing_values_are_refused)
-                               T(tcp_without_keys_must_be_asked_for)
+                               T(tcp_has_keys_unless_it_is_asked_to_have_none)
                                    T(as_many_roots_as_there_can_be)
                                        T(settings_are_checked_one_by_one_and_together)
                                            T(preset_then_file_then_assignments))
