@@ -9,7 +9,7 @@ import sys
 
 # Seconds of processor-occupying test time per label, about three times what a 2-core machine needs;
 # tests/run as a whole, builds included, has 30 minutes.
-BUDGET_SECONDS = {"quick": 150, "sim": 180, "cluster": 720, "interop": 180}
+BUDGET_SECONDS = {"quick": 150, "sim": 180, "cluster": 720, "interop": 180, "deploy": 480}
 MOST_LINES = 400  # of one failed test's output: its end is what tells
 
 TEST_OUTPUT = re.compile(r"^(\d+): ?(.*)$")
