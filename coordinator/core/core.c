@@ -278,15 +278,37 @@ bool core_peer_of_token(const Core *core, Digest token, CorePeer *ret_peer) {
     return session != NULL;
 }
 
+static CoreSession describe(const Session *session, int64_t now_ms) {
+    const Lease *lease = session->given.first;
+    return (CoreSession){.name = session->worker->name,
+                         .token = session->token,
+                         .leases = session->lease_count,
+                         .tasks_done = session->tasks_done,
+                         .joined_ms = session->joined_ms,
+                         .heard_ms = session->heard_ms,
+                         .busy_ms = roster_busy_ms(session, now_ms, lease != NULL),
+                         .started_ms = session->started_ms,
+                         .is_quiet = session->is_quiet,
+                         .tag = lease != NULL ? lease->tag : NO_TASK,
+                         .done = session->done,
+                         .total = session->total,
+                         .loss = session->loss};
+}
+
 bool core_session(const Core *core, CorePeer peer, CoreSession *ret_session) {
     const Session *session = roster_find(core, peer);
     if (session == NULL) {
         return false;
     }
-    *ret_session = (CoreSession){.name = session->worker->name,
-                                 .token = session->token,
-                                 .leases = session->lease_count,
-                                 .tasks_done = session->tasks_done};
+    *ret_session = describe(session, session->busy_since_ms);
+    return true;
+}
+
+bool core_session_at(const Core *core, uint32_t index, int64_t now_ms, CoreSession *ret_session) {
+    if (index >= core->session_count) {
+        return false;
+    }
+    *ret_session = describe(core->sessions[index], now_ms);
     return true;
 }
 

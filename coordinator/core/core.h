@@ -92,7 +92,8 @@ typedef enum CoreActionKind {
     CORE_ALARM,  // two workers gave other bits for `tag`: results may not be trusted; `blob` is a
                  // text that names both
     CORE_JOINED, // `peer` has a session now (name in core_session)
-    CORE_LEFT,   // `peer` has none any more; `blob` is a text that says why
+    CORE_LEFT,   // `peer` has none any more; `blob` is a text that says why, `items` the worker's
+                 // name, `tasks_done` and `busy_ms` what it was
     CORE_NOTE,   // `blob` is a line for the log
 } CoreActionKind;
 
@@ -101,6 +102,8 @@ typedef struct CoreAction {
     CorePeer peer;
     TaskTag tag;
     uint32_t deaths, cannots;
+    uint64_t tasks_done; // as CoreSession has it
+    int64_t busy_ms;     // likewise
     Message message; // its texts, items and bodies lie in `blob` and `items`, or outlive the core
     Buffer blob, items; // owned by the action
 } CoreAction;
@@ -110,7 +113,21 @@ typedef struct CoreSession {
     Digest token;
     uint32_t leases;
     uint64_t tasks_done;
+    int64_t joined_ms;    // when the session began
+    int64_t heard_ms;     // last sign of life
+    int64_t busy_ms;      // how long it has had something to do
+    int64_t started_ms;   // when what is under work came there
+    bool is_quiet;        // nothing heard for so long that it gets no new work
+    TaskTag tag;          // of its oldest lease, which is under work; undefined without leases
+    uint64_t done, total; // of that task, as the worker last told; 0 before it did
+    double loss;          // likewise, NaN when it told none
 } CoreSession;
+
+// What has been done of one kind of task.
+typedef struct CoreKindCount {
+    uint64_t answered; // answers taken from workers, those that came second included
+    int64_t busy_ms;   // workers' time for them; a task under a millisecond counts nothing
+} CoreKindCount;
 
 typedef struct CoreCounts {
     uint32_t sessions;                           // workers connected and admitted
@@ -120,6 +137,7 @@ typedef struct CoreCounts {
     uint64_t stranded; // of those that wait: nobody who is there may be given them (core_wait)
     uint64_t retries;  // leases that ended without an answer
     double train_loss; // the last loss a worker told, NaN when none did
+    CoreKindCount kinds[TASK_EMPTY + 1]; // by TaskKind
 } CoreCounts;
 
 typedef struct Core Core;
@@ -179,6 +197,8 @@ void core_action_done(CoreAction *action);
 // The peer whose session has this token, false when none has.
 bool core_peer_of_token(const Core *core, Digest token, CorePeer *ret_peer);
 bool core_session(const Core *core, CorePeer peer, CoreSession *ret_session);
+// The sessions there are, from 0 on, in no order that means anything. False behind the last.
+bool core_session_at(const Core *core, uint32_t index, int64_t now_ms, CoreSession *ret_session);
 CoreCounts core_counts(const Core *core);
 
 #endif

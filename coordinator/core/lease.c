@@ -96,6 +96,8 @@ static void set_deadline(Core *core, Session *session, int64_t now_ms) {
 
 static void restart_clock(Core *core, Session *session, int64_t now_ms) {
     session->started_ms = now_ms;
+    session->done = session->total = 0;
+    session->loss = NAN;
     set_deadline(core, session, now_ms);
 }
 
@@ -112,6 +114,7 @@ static void join_session(Core *core, Lease *lease, int64_t now_ms) {
     list_append(&session->given, lease);
     if (session->lease_count++ == 0) {
         core->counts.free_workers--;
+        session->busy_since_ms = now_ms;
         restart_clock(core, session, now_ms);
     }
 }
@@ -122,6 +125,7 @@ static void leave_session(Core *core, const Lease *lease, int64_t now_ms) {
     list_remove(&session->given, lease);
     if (--session->lease_count == 0) {
         core->counts.free_workers++;
+        session->idle_busy_ms = roster_busy_ms(session, now_ms, true);
         session->is_reserved = false;
     }
     if (was_first) {
@@ -176,9 +180,12 @@ void lease_give(Core *core, Session *session, const LeaseOffer *offer, int64_t n
 
 void lease_answered(Core *core, Lease *lease, int64_t now_ms) {
     Session *session = lease->session;
+    TaskKind kind = (TaskKind)core->tasks[lease->tag].kind;
     if (session->given.first == lease) {
-        note_time(core, (TaskKind)core->tasks[lease->tag].kind, now_ms - session->started_ms);
+        note_time(core, kind, now_ms - session->started_ms);
+        core->counts.kinds[kind].busy_ms += now_ms - session->started_ms;
     }
+    core->counts.kinds[kind].answered++;
     session->tasks_done++;
     dispatch_note_holder(core, lease->tag, session);
     lease_not_doubled(core, lease);
@@ -300,6 +307,11 @@ void lease_progress(Core *core, Session *session, const Message *message, int64_
     }
     if (!isnan(message->progress.loss)) {
         core->counts.train_loss = message->progress.loss;
+    }
+    if (session->given.first == lease) {
+        session->done = message->progress.done;
+        session->total = message->progress.total;
+        session->loss = isnan(message->progress.loss) ? session->loss : message->progress.loss;
     }
     if (message->progress.done > lease->progress) {
         lease->progress = message->progress.done;

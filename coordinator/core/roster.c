@@ -3,6 +3,7 @@
 // Sessions and their workers: who is admitted, who is heard of, who is gone. A worker outlives its
 // sessions here by a while, so that one that comes back is known: by what it failed, and that it
 // did not die.
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -215,6 +216,8 @@ static Session *add_session(Core *core, CorePeer peer, const Message *hello, int
     session->token = make_token(core);
     session->number = core->tokens;
     session->deadline_ms = INT64_MAX;
+    session->joined_ms = now_ms;
+    session->loss = NAN;
     session->bucket = NO_BUCKET;
     link_session(core, session);
     core->counts.free_workers++;
@@ -285,13 +288,23 @@ void roster_close(Core *core, Session *session, const char *why, Ending ending, 
         lease_end(core, session->answered.last, now_ms);
     }
     core_close_bundles(core, session);
-    core_tell(core, CORE_LEFT, session->peer, "%s: %.300s", session->worker->name, why);
+    CoreAction *left =
+        core_tell(core, CORE_LEFT, session->peer, "%s: %.300s", session->worker->name, why);
+    buffer_text(&left->items, session->worker->name);
+    left->tasks_done = session->tasks_done;
+    left->busy_ms = session->idle_busy_ms;
     session->credits = 0;
     dispatch_place(core, session);
     make_absent(core, session->worker);
     unlink_session(core, session);
     core->counts.free_workers--;
     mem_free(session);
+}
+
+int64_t roster_busy_ms(const Session *session, int64_t now_ms, bool is_busy) {
+    // At a run's end sessions are closed at time 0.
+    int64_t since_ms = is_busy && now_ms > session->busy_since_ms ? session->busy_since_ms : now_ms;
+    return session->idle_busy_ms + now_ms - since_ms;
 }
 
 void roster_expel(Core *core, Session *session, Ending ending, const char *why, int64_t now_ms) {

@@ -154,9 +154,14 @@ struct Session {
     uint32_t credits;     // tasks it may still be sent
     uint32_t lease_count; // of `given`
     LeaseList given, answered;
-    int64_t heard_ms;    // last sign of life
-    int64_t started_ms;  // when its oldest lease came under work: workers work in order
-    int64_t deadline_ms; // of that lease, INT64_MAX when there is none
+    int64_t heard_ms;      // last sign of life
+    int64_t started_ms;    // when its oldest lease came under work: workers work in order
+    int64_t deadline_ms;   // of that lease, INT64_MAX when there is none
+    int64_t joined_ms;     // the session began
+    int64_t idle_busy_ms;  // what it was busy for before `busy_since_ms`
+    int64_t busy_since_ms; // it came to have a lease; while it has one
+    uint64_t done, total;  // of the task under work, as last told
+    double loss;           // likewise, NaN when none was told
     bool is_quiet;
     bool is_reserved; // what it holds wants a worker for itself
     Stuck stuck;
@@ -270,6 +275,8 @@ void roster_close(Core *core, Session *session, const char *why, Ending ending, 
 void roster_refuse(Core *core, CorePeer peer, RefusedCode code, const char *text);
 // Closes a session whose worker broke the rules, telling it so.
 void roster_expel(Core *core, Session *session, Ending ending, const char *why, int64_t now_ms);
+// How long the session has had something to do, up to now if it has something still.
+int64_t roster_busy_ms(const Session *session, int64_t now_ms, bool is_busy);
 // Something of a session is due at this time.
 void roster_look_by(Core *core, int64_t due_ms);
 void roster_look(Core *core, int64_t now_ms);

@@ -231,16 +231,95 @@ TEST(a_second_hello_on_a_connection_ends_session_and_connection) {
     end();
 }
 
-TEST_MAIN_LIST(
-    T(a_second_hello_on_a_connection_ends_session_and_connection)
-        T(workers_that_do_not_fit_are_refused_by_name) T(one_worker_too_many_is_refused)
-            T(who_has_no_session_is_told_to_say_hello)
-                T(a_coordinators_message_from_a_worker_ends_its_session)
-                    T(a_second_hello_replaces_the_session) T(tokens_of_sessions_differ)
-                        T(a_thousand_sessions_are_told_apart)
-                            T(a_silent_worker_keeps_its_lease_for_a_while_and_gets_no_more)
-                                T(a_quiet_worker_gets_no_work_until_it_is_heard)
-                                    T(a_loop_that_was_late_judges_nobody_before_it_has_listened)
+// Tells of a task's progress; `loss` may be NaN.
+static void report(CorePeer peer, TaskTag tag, uint64_t done, double loss) {
+    Message message = {.type = MESSAGE_PROGRESS};
+    message.progress.task = tag;
+    message.progress.attempt = given(peer, tag);
+    message.progress.done = done;
+    message.progress.total = 9;
+    message.progress.loss = loss;
+    say(peer, &message);
+}
 
-                                        T(the_end_is_told_to_all)
-                                            T(workers_that_come_and_go_leave_no_memory_behind))
+TEST(a_session_tells_what_is_under_work_and_how_long_it_was_busy) {
+    CoreSession session;
+    begin(4);
+    join(1, 2);
+    after(1000); // nothing to do yet
+    CHECK(core_session_at(core, 0, now_ms, &session));
+    CHECK(!core_session_at(core, 1, now_ms, &(CoreSession){0}));
+    CHECK_TEXT(session.name, "worker-1");
+    CHECK_INT(session.busy_ms, 0);
+    CHECK_INT(session.leases, 0);
+    int64_t joined_ms = session.joined_ms;
+    CHECK_INT(now_ms - joined_ms, 1000);
+    add(TASK_PROBE, 0);
+    add(TASK_SCORE, 1);
+    after(0);
+    uint64_t first = given(1, 0), second = given(1, 1);
+    report(1, 0, 4, 0.5);
+    now_ms += 300;
+    CHECK(core_session_at(core, 0, now_ms, &session));
+    CHECK_INT(session.leases, 2);
+    CHECK_INT(session.tag, 0);
+    CHECK_INT(session.done, 4);
+    CHECK_INT(session.total, 9);
+    CHECK_NEAR(session.loss, 0.5, 0);
+    CHECK_INT(session.busy_ms, 300);
+    report(1, 0, 5, NAN); // keeps the last loss
+    CHECK(core_session_at(core, 0, now_ms, &session));
+    CHECK_NEAR(session.loss, 0.5, 0);
+    answer(1, 0, first);
+    CHECK(core_session_at(core, 0, now_ms, &session));
+    CHECK_INT(session.tag, 1); // of which nothing was told
+    CHECK_INT(session.done, 0);
+    CHECK(isnan(session.loss));
+    now_ms += 200;
+    answer(1, 1, second);
+    now_ms += 5000; // idle
+    CHECK(core_session_at(core, 0, now_ms, &session));
+    CHECK_INT(session.busy_ms, 500);
+    CHECK_INT(session.tasks_done, 2);
+    CHECK_INT(session.joined_ms, joined_ms);
+    CoreCounts counts = core_counts(core);
+    CHECK_INT(counts.kinds[TASK_PROBE].answered, 1);
+    CHECK_INT(counts.kinds[TASK_PROBE].busy_ms, 300);
+    CHECK_INT(counts.kinds[TASK_SCORE].busy_ms, 200);
+    end();
+}
+
+TEST(who_leaves_is_told_with_name_work_and_time) {
+    begin(4);
+    join(1, 2);
+    add(TASK_PROBE, 0);
+    add(TASK_PROBE, 1);
+    after(0);
+    now_ms += 100;
+    answer(1, 0, given(1, 0));
+    now_ms += 50;
+    lose(1);
+    after(0);
+    const CoreAction *left = find(CORE_LEFT, 1, 0);
+    CHECK(left != NULL);
+    CHECK_TEXT(buffer_cstr(&left->items), "worker-1");
+    CHECK_INT(left->tasks_done, 1);
+    CHECK_INT(left->busy_ms, 150);
+    end();
+}
+
+TEST_MAIN_LIST(
+    T(a_session_tells_what_is_under_work_and_how_long_it_was_busy)
+        T(who_leaves_is_told_with_name_work_and_time)
+            T(a_second_hello_on_a_connection_ends_session_and_connection)
+                T(workers_that_do_not_fit_are_refused_by_name) T(one_worker_too_many_is_refused)
+                    T(who_has_no_session_is_told_to_say_hello)
+                        T(a_coordinators_message_from_a_worker_ends_its_session)
+                            T(a_second_hello_replaces_the_session) T(tokens_of_sessions_differ)
+                                T(a_thousand_sessions_are_told_apart) T(
+                                    a_silent_worker_keeps_its_lease_for_a_while_and_gets_no_more)
+                                    T(a_quiet_worker_gets_no_work_until_it_is_heard)
+                                        T(a_loop_that_was_late_judges_nobody_before_it_has_listened)
+
+                                            T(the_end_is_told_to_all)
+                                                T(workers_that_come_and_go_leave_no_memory_behind))
