@@ -32,11 +32,20 @@ static uint32_t local_workers(const RunOptions *options) {
                                                 : 1;
 }
 
-static int serve(const Run *run) {
+static int finish(const Run *run, Live *live) {
+    if (plan_refusal(run->plan)[0] != '\0') {
+        return refuse(run);
+    }
+    live_reporting(live);
+    return run_finish(run);
+}
+
+static int serve_until_over(const Run *run, Live *live, RunState *ret_state) {
     Owner owner = plan_owner(run->plan);
     ServerConfig config = {.owner = &owner,
                            .journal = run->journal,
                            .blobs = run->blobs,
+                           .live = live,
                            .run_folder = run->options.out,
                            .bind = run->options.bind,
                            .keys = run->options.keys,
@@ -51,15 +60,20 @@ static int serve(const Run *run) {
     uint32_t alarms;
     Status status = server_run(&config, &alarms);
     if (status == STATUS_STOPPED) {
+        *ret_state = RUN_STOPPED;
         log_set_level(LOG_INFO);
         log_info("stopped; to continue: auscult %s --out %s", "run", run->options.out);
         return EXIT_STOPPED;
     }
     if (status != STATUS_OK) {
+        *ret_state = RUN_FAILED;
         log_error("%s", status_message());
         return EXIT_FAILED;
     }
-    int exit_code = plan_refusal(run->plan)[0] != '\0' ? refuse(run) : run_finish(run);
+    int exit_code = finish(run, live);
+    *ret_state = exit_code == EXIT_FAILED  ? RUN_FAILED
+                 : exit_code == EXIT_USAGE ? RUN_STOPPED
+                                           : RUN_DONE;
     if (alarms > 0) {
         log_error("%u time%s since the run was begun two workers gave different answers to one "
                   "task (see %s/logs/coordinator.log): one of them is broken, and the results may "
@@ -67,6 +81,26 @@ static int serve(const Run *run) {
                   alarms, alarms == 1 ? "" : "s", run->options.out);
         return EXIT_FAILED;
     }
+    return exit_code;
+}
+
+static int serve(const Run *run) {
+    Live *live = NULL;
+    LiveConfig config = {.run_folder = run->options.out, .http = run->options.http};
+    Status status = live_new(&config, &live);
+    if (status != STATUS_OK) {
+        log_error("%s", status_message());
+        return status == STATUS_INVALID ? EXIT_USAGE : EXIT_FAILED;
+    }
+    if (live_url(live)[0] != '\0') {
+        log_info("the live page: %s", live_url(live));
+    }
+    RunState state;
+    int exit_code = serve_until_over(run, live, &state);
+    if (live_end(live, state) != STATUS_OK) {
+        log_warning("the cluster's story is not written: %s", status_message());
+    }
+    live_free(live);
     return exit_code;
 }
 

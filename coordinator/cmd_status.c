@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/file.h"
 #include "common/base/limits.h"
@@ -11,16 +12,18 @@
 #include "common/base/text.h"
 #include "coordinator/commands.h"
 #include "coordinator/journal/journal.h"
-#include "coordinator/plan/status_file.h"
+#include "coordinator/live/status_file.h"
 
 static const char HELP[] =
-    "usage: auscult status RUN [--json]\n"
+    "usage: auscult status RUN [--watch] [--json]\n"
     "\n"
-    "Says how far the run in the folder RUN is, whether somebody works on it, whether its journal\n"
-    "is whole (only its head is looked at while somebody does), and how much room it takes.\n"
-    "Changes nothing, and does not disturb who works on it.\n"
+    "Says how far the run in the folder RUN is, whether somebody works on it, who, whether its\n"
+    "journal is whole (only its head is looked at while somebody does), and how much room it\n"
+    "takes. Changes nothing, and does not disturb who works on it.\n"
     "\n"
-    "  --json      as one JSON object\n"
+    "  --watch     once a second until nobody works on it any more; not on a terminal: a line "
+    "each\n"
+    "  --json      as one JSON object; with --watch, one a line\n"
     "  -h, --help  print this help\n"
     "\n"
     "Exit status: 0 it is being worked on or done, 1 it can be continued, 2 usage, 3 no run, or\n"
@@ -28,11 +31,16 @@ static const char HELP[] =
 
 enum { EXIT_CONTINUABLE = 1, EXIT_WRONG_USAGE = 2, EXIT_NO_RUN = 3 };
 
+enum {
+    WATCH_MS = 1000,  // between two looks
+    SIZES_TURNS = 10, // looks between two measurings of the disk, which walk the whole run
+};
+
 // What there is to say of a run.
 typedef struct View {
     const char *run;
     Buffer text; // of status.json
-    StatusFacts facts;
+    Snapshot *facts;
     bool is_alive;
     char trouble[LIMIT_MESSAGE_BYTES]; // with its journal; empty: none
 } View;
@@ -68,41 +76,42 @@ static void print_json(const View *view, const Sizes *sizes) {
     buffer_done(&journal);
 }
 
-static void print_headline(const View *view) {
-    const StatusFacts *facts = &view->facts;
+static void write_headline(const View *view, Buffer *out) {
+    const Snapshot *facts = view->facts;
     if (view->trouble[0] != '\0') {
-        printf("%s: %s, but its journal cannot be used\n", view->run,
-               view->is_alive ? "running" : run_state_text(facts->state));
+        buffer_format(out, "%s: %s, but its journal cannot be used\n", view->run,
+                      view->is_alive ? "running" : run_state_text(facts->state));
     } else if (view->is_alive) {
-        printf("%s: running (%s), %llu worker%s\n", view->run, facts->stage,
-               (unsigned long long)facts->workers, facts->workers == 1 ? "" : "s");
-        if (facts->models_stranded > 0) {
-            printf("  waiting         %llu model%s, for a worker that can read the data\n",
-                   (unsigned long long)facts->models_stranded,
-                   facts->models_stranded == 1 ? "" : "s");
-        }
+        buffer_format(out, "%s: running (%s), %llu worker%s%s%s\n", view->run,
+                      run_stage_text(facts->stage), (unsigned long long)facts->workers,
+                      facts->workers == 1 ? "" : "s", facts->http[0] != '\0' ? ", " : "",
+                      facts->http);
     } else if (facts->state == RUN_DONE) {
-        printf("%s: done\n", view->run);
+        buffer_format(out, "%s: done\n", view->run);
     } else {
-        printf("%s: %s; to continue: auscult run --out %s\n", view->run,
-               facts->state == RUN_RUNNING ? "killed" : run_state_text(facts->state), view->run);
+        buffer_format(out, "%s: %s; to continue: auscult run --out %s\n", view->run,
+                      facts->state == RUN_RUNNING ? "killed" : run_state_text(facts->state),
+                      view->run);
     }
 }
 
+static void write_text(const View *view, const Sizes *sizes, Buffer *out) {
+    write_headline(view, out);
+    // Who is not alive any more does nothing more, whatever the file says.
+    RunState said = view->facts->state;
+    view->facts->state = said == RUN_RUNNING && !view->is_alive ? RUN_STOPPED : said;
+    snapshot_print(view->facts, out);
+    view->facts->state = said;
+    buffer_format(out, "  on disk         %.1f MB: models %.1f, outputs %.1f, logs %.1f\n",
+                  (double)sizes->all / 1e6, (double)sizes->models / 1e6,
+                  (double)sizes->outputs / 1e6, (double)sizes->logs / 1e6);
+}
+
 static void print_text(const View *view, const Sizes *sizes) {
-    const StatusFacts *facts = &view->facts;
-    print_headline(view);
-    printf("  clips read      %llu of %llu\n", (unsigned long long)facts->clips_read,
-           (unsigned long long)facts->clips);
-    printf("  epochs trained  %llu of %llu\n", (unsigned long long)facts->epochs_trained,
-           (unsigned long long)facts->epochs);
-    printf("  clips scored    %llu of %llu\n", (unsigned long long)facts->clips_scored,
-           (unsigned long long)facts->clips_to_score);
-    printf("  left out        %llu clips, %llu models\n", (unsigned long long)facts->clips_left_out,
-           (unsigned long long)facts->models_failed);
-    printf("  on disk         %.1f MB: models %.1f, outputs %.1f, logs %.1f\n",
-           (double)sizes->all / 1e6, (double)sizes->models / 1e6, (double)sizes->outputs / 1e6,
-           (double)sizes->logs / 1e6);
+    Buffer text = BUFFER_EMPTY;
+    write_text(view, sizes, &text);
+    fputs(buffer_cstr(&text), stdout);
+    buffer_done(&text);
 }
 
 static void look_at_journal(View *view) {
@@ -116,13 +125,26 @@ static void look_at_journal(View *view) {
     }
 }
 
+static Status open_view(const char *run, View *ret) {
+    *ret = (View){.run = run, .text = BUFFER_EMPTY};
+    return status_file_read(run, &ret->text, &ret->facts, &ret->is_alive);
+}
+
+static void close_view(View *view) {
+    snapshot_free(view->facts);
+    buffer_done(&view->text);
+}
+
+static int no_run(const char *run) {
+    log_error("%s is no run: %s", run, status_message());
+    return EXIT_NO_RUN;
+}
+
 static int show(const char *run, bool is_json) {
-    View view = {.run = run, .text = BUFFER_EMPTY};
-    Status status = status_file_read(run, &view.text, &view.facts, &view.is_alive);
-    if (status != STATUS_OK) {
-        log_error("%s is no run: %s", run, status_message());
-        buffer_done(&view.text);
-        return EXIT_NO_RUN;
+    View view;
+    if (open_view(run, &view) != STATUS_OK) {
+        close_view(&view);
+        return no_run(run);
     }
     look_at_journal(&view);
     Sizes sizes = measure(run);
@@ -131,33 +153,85 @@ static int show(const char *run, bool is_json) {
     } else {
         print_text(&view, &sizes);
     }
-    buffer_done(&view.text);
+    bool is_fine = view.is_alive || view.facts->state == RUN_DONE;
+    close_view(&view);
     if (view.trouble[0] != '\0') {
         log_error("%s", view.trouble);
         return EXIT_NO_RUN;
     }
-    return view.is_alive || view.facts.state == RUN_DONE ? 0 : EXIT_CONTINUABLE;
+    return is_fine ? 0 : EXIT_CONTINUABLE;
+}
+
+// ---- watching ----
+
+// The file on one line: its line ends all stand between values.
+static void print_json_line(const View *view) {
+    for (const char *c = buffer_cstr(&view->text); *c != '\0'; c++) {
+        putchar(*c == '\n' ? ' ' : *c);
+    }
+    putchar('\n');
+}
+
+static void print_look(const View *view, const Sizes *sizes, bool is_json) {
+    Buffer text = BUFFER_EMPTY;
+    if (is_json) {
+        print_json_line(view);
+    } else if (isatty(STDOUT_FILENO) == 1) {
+        write_text(view, sizes, &text);
+        printf("\033[H\033[J%s", buffer_cstr(&text)); // from the top, and nothing below
+    } else {
+        snapshot_line(view->facts, &text);
+        fputs(buffer_cstr(&text), stdout);
+    }
+    buffer_done(&text);
+}
+
+static int watch(const char *run, bool is_json) {
+    Sizes sizes = {0, 0, 0, 0};
+    for (unsigned turn = 0;; turn++) {
+        View view;
+        bool is_there = open_view(run, &view) == STATUS_OK;
+        bool goes_on = is_there && view.is_alive;
+        if (goes_on) {
+            sizes = turn % SIZES_TURNS == 0 ? measure(run) : sizes;
+            print_look(&view, &sizes, is_json);
+        }
+        close_view(&view);
+        if (!is_there) {
+            return no_run(run);
+        }
+        if (!goes_on) {
+            return show(run, is_json);
+        }
+        if (fflush(stdout) != 0) {
+            return EXIT_NO_RUN; // nobody reads any more
+        }
+        usleep(WATCH_MS * 1000);
+    }
 }
 
 int cmd_status(int argc, char **argv) {
-    enum { JSON = 256 };
-    static const struct option LONG[] = {
-        {"json", no_argument, NULL, JSON}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-    bool is_json = false;
+    enum { JSON = 256, WATCH };
+    static const struct option LONG[] = {{"json", no_argument, NULL, JSON},
+                                         {"watch", no_argument, NULL, WATCH},
+                                         {"help", no_argument, NULL, 'h'},
+                                         {NULL, 0, NULL, 0}};
+    bool is_json = false, is_watch = false;
     optind = 0;
     for (int o; (o = getopt_long(argc, argv, "h", LONG, NULL)) != -1;) {
         if (o == 'h') {
             fputs(HELP, stdout);
             return 0;
         }
-        if (o != JSON) {
+        if (o != JSON && o != WATCH) {
             return EXIT_WRONG_USAGE;
         }
-        is_json = true;
+        is_json = is_json || o == JSON;
+        is_watch = is_watch || o == WATCH;
     }
     if (optind != argc - 1) {
         fputs("auscult status: one RUN is needed (see auscult status --help)\n", stderr);
         return EXIT_WRONG_USAGE;
     }
-    return show(argv[optind], is_json);
+    return is_watch ? watch(argv[optind], is_json) : show(argv[optind], is_json);
 }

@@ -32,6 +32,10 @@ static const char HELP[] =
     "  --keys DIR        those that `auscult keygen DIR` made, in place of the run's own, which\n"
     "                    are in RUN/keys and found by `auscult-worker --run RUN`\n"
     "  --insecure        tcp without keys: everybody who reaches the port can take part\n"
+    "  --http HOST:PORT  a live page that follows the run, such as 127.0.0.1:8080 (PORT 0: a free\n"
+    "                    one); /status.json, /metrics and /healthz beside it. Everybody who "
+    "reaches\n"
+    "                    that address can look on\n"
     "\n"
     "Settings (preset < file < --set)\n"
     "  --preset NAME     default, dcase-baseline or notebook\n"
@@ -89,6 +93,7 @@ enum {
     BIND,
     KEYS,
     INSECURE,
+    HTTP,
     PRESET,
     CONFIG,
     SET,
@@ -150,6 +155,9 @@ static int take_option(const char *command, int option, const char *value, RunOp
         return -1;
     case INSECURE:
         options->is_insecure = true;
+        return -1;
+    case HTTP:
+        options->http = value;
         return -1;
     case PRESET:
         options->preset = value;
@@ -263,6 +271,7 @@ int run_options_parse(int argc, char **argv, RunOptions *options) {
                                          {"bind", required_argument, NULL, BIND},
                                          {"keys", required_argument, NULL, KEYS},
                                          {"insecure", no_argument, NULL, INSECURE},
+                                         {"http", required_argument, NULL, HTTP},
                                          {"preset", required_argument, NULL, PRESET},
                                          {"config", required_argument, NULL, CONFIG},
                                          {"set", required_argument, NULL, SET},

@@ -20,6 +20,7 @@ typedef struct RunOptions {
     const char *out;
     const char *bind;
     const char *keys;       // folder; NULL: the run's own
+    const char *http;       // of the live page, NULL for none
     uint32_t local_workers; // UINT32_MAX: not given
     const char *config;
     const char *preset;

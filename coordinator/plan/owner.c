@@ -4,7 +4,6 @@
 #include <math.h>
 
 #include "coordinator/plan/state.h"
-#include "coordinator/plan/status_file.h"
 
 static Status start(void *context, Core *core, int64_t now_ms) {
     return plan_start(context, core, now_ms);
@@ -75,12 +74,6 @@ static void progress(void *context, ProgressFacts *facts) {
     }
 }
 
-// What all systems are to score, before the first model is so far: each variant scores every clip.
-static uint64_t clips_of_all_variants(const Plan *plan, uint64_t clips) {
-    const Models *models = plan_models(plan);
-    return models->group_count > 0 ? clips / models->group_count * models->variant_count : 0;
-}
-
 static void found(void *context, Buffer *out) {
     PlanCounts counts = plan_counts(context);
     if (counts.clips_probed > 0) {
@@ -90,32 +83,12 @@ static void found(void *context, Buffer *out) {
                       (unsigned long long)counts.clips_probed, (unsigned long long)counts.clips,
                       (unsigned long long)counts.epochs_trained, (unsigned long long)counts.epochs,
                       (unsigned long long)counts.clips_scored,
-                      (unsigned long long)clips_of_all_variants(context, counts.clips));
+                      (unsigned long long)plan_clips_to_score(context));
     }
 }
 
-// RUN/status.json. A folder that takes no file has other worries, which the journal tells.
-static void tell(void *context, const CoreCounts *core, Status ended) {
-    static const char *const STAGES[] = {"extract", "train", "score", "report"};
-    const Plan *plan = context;
-    PlanCounts counts = plan_counts(plan);
-    bool is_held = plan_refusal(plan)[0] != '\0';
-    StatusFacts facts = {.state = ended == STATUS_AGAIN                ? RUN_RUNNING
-                                  : ended == STATUS_OK && !is_held     ? RUN_DONE
-                                  : ended == STATUS_STOPPED || is_held ? RUN_STOPPED
-                                                                       : RUN_FAILED,
-                         .stage = STAGES[counts.stage],
-                         .clips_read = counts.clips_probed,
-                         .clips = counts.clips,
-                         .epochs_trained = counts.epochs_trained,
-                         .epochs = counts.epochs,
-                         .clips_scored = counts.clips_scored,
-                         .clips_to_score = clips_of_all_variants(plan, counts.clips),
-                         .clips_left_out = counts.clips_left_out,
-                         .models_failed = counts.models_failed,
-                         .models_stranded = core->stranded,
-                         .workers = core->sessions};
-    (void)status_file_write(plan->config.run_folder, &facts);
+static void tell(void *context, Snapshot *snapshot, Status ended) {
+    plan_look(context, snapshot, ended);
 }
 
 static Status clip_path(void *context, Digest clip, char *out, size_t size) {

@@ -48,6 +48,8 @@ typedef struct ModelWork {
     uint32_t scores_left;  // clips whose scores are outstanding
     Digest model_blob;     // the model file, while it scores
     Measuring *measuring;  // while it scores (measuring.c)
+    double loss;           // of the training, as a worker last told it; 0: nobody has
+    uint32_t workers;      // that train it, while a snapshot is made; 0 else
     bool is_open;          // its TRAIN tasks are with the core, one after the other
 } ModelWork;
 
@@ -177,6 +179,11 @@ Status measuring_give_up(Plan *plan, Core *core, const PlanTask *task, const cha
 bool measuring_has_precisions(const Plan *plan, uint32_t model);
 // For the bodies of its tasks: the model file with precisions where they are needed.
 Digest measuring_model_blob(const Plan *plan, const PlanTask *task);
+
+// look.c: what all systems are to score, before the first model is so far
+uint64_t plan_clips_to_score(const Plan *plan);
+// Completes what the loop knows, for who looks on: stage, counts, models, what workers are at.
+void plan_look(Plan *plan, Snapshot *snapshot, Status ended);
 
 // doubts.c: a PROBE answer that leaves clips out, as this machine's own read has it; `out` is empty
 // when both agree

@@ -7,6 +7,7 @@
 #define AUSCULT_COORDINATOR_SERVER_OWNER_H
 
 #include "coordinator/core/core.h"
+#include "coordinator/live/snapshot.h"
 #include "coordinator/server/progress.h"
 
 // How fast a piece of training went.
@@ -52,9 +53,9 @@ typedef struct Owner {
     Status (*catch_up)(void *context, Core *core, int64_t now_ms);
     // Completes what the loop knows, the workers and the last loss: NaN it where it says nothing.
     void (*progress)(void *context, ProgressFacts *facts);
-    // Tells who looks on, once a second, and at last what ended the loop: STATUS_AGAIN while it
-    // goes on. Or NULL.
-    void (*tell)(void *context, const CoreCounts *counts, Status ended);
+    // Completes what the loop knows for who looks on, once a second, and at last with what ended
+    // the loop: STATUS_AGAIN while it goes on. Or NULL.
+    void (*tell)(void *context, Snapshot *snapshot, Status ended);
     // Of a task that is durable, before on_durable. False when there is nothing to tell.
     bool (*pace)(void *context, TaskTag tag, OwnerPace *ret_pace);
 } Owner;

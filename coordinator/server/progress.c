@@ -9,6 +9,7 @@
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "coordinator/live/words.h"
 
 enum {
     TERMINAL_MS = 100, // between redraws
@@ -44,17 +45,6 @@ Progress *progress_new(bool is_quiet) {
     return progress;
 }
 
-static void format_time(char out[32], double seconds) {
-    long whole = lround(seconds);
-    if (whole >= 3600) {
-        snprintf(out, 32, "%ld h %02ld min", whole / 3600, whole / 60 % 60);
-    } else if (whole >= 60) {
-        snprintf(out, 32, "%ld min %02ld s", whole / 60, whole % 60);
-    } else {
-        snprintf(out, 32, "%ld s", whole);
-    }
-}
-
 static void append(char *out, size_t size, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 static void append(char *out, size_t size, const char *format, ...) {
@@ -70,15 +60,15 @@ void progress_format(const ProgressFacts *facts, uint64_t start, double seconds,
     uint64_t done = facts->done;
     // A training that begins anew takes its epochs back, and may end up below where it started.
     double rate = seconds > 0 && done > start ? (double)(done - start) / seconds : 0;
-    char time[32];
+    char time[WORDS_BYTES];
     out[0] = '\0';
     append(out, size, "%-8s %llu/%llu %s", facts->stage, (unsigned long long)done,
            (unsigned long long)facts->total, facts->unit);
     if (done >= facts->total && done > 0) {
-        format_time(time, seconds);
+        words_time(time, seconds);
         append(out, size, ", done in %s", time);
     } else if (rate > 0) {
-        format_time(time, (double)(facts->total - done) / rate);
+        words_time(time, (double)(facts->total - done) / rate);
         append(out, size, ", %.*f/s, %s left", rate < 10 ? 1 : 0, rate, time);
     }
     append(out, size, ", %u worker%s", facts->workers, facts->workers == 1 ? "" : "s");

@@ -27,7 +27,6 @@ enum {
     HANG_UP_MS = 2000, // for workers to go once they know that the run is over
     WIND_UP_MS = 3000, // for what is under work when a signal asks to stop: a piece of training
     EVENTS_MOST = 8 * LIMIT_WORKERS, // between two ticks: what is due is done under any load
-    TELL_MS = 1000,                  // between two words to who looks on
 };
 
 typedef struct Server {
@@ -44,8 +43,8 @@ typedef struct Server {
     Buffer bytes;   // of the message being sent
     uint32_t stops; // signals that asked to stop
     char failure_text[LIMIT_MESSAGE_BYTES - 64];
-    Status failure;      // what ended the loop early
-    int64_t tell_due_ms; // when the owner is to tell who looks on
+    Status failure;    // what ended the loop early
+    const char *stage; // under way, NULL for none; static
     Standstill standstill;
 } Server;
 
@@ -87,6 +86,7 @@ static void send_control(Server *server, PeerId peer, const Message *message) {
 static void on_joined(Server *server, CorePeer peer) {
     CoreSession session;
     if (core_session(server->core, peer, &session)) {
+        live_joined(server->config->live, &session);
         if (server->local != NULL) {
             local_joined(server->local, peer, session.name);
         }
@@ -155,12 +155,14 @@ static void act(Server *server, CoreAction *action, int64_t now_ms) {
                                       action->blob.size);
         break;
     case CORE_POISON:
+        live_poison(server->config->live);
         status = on_poison(server, action->tag, now_ms);
         break;
     case CORE_JOINED:
         on_joined(server, action->peer);
         break;
     case CORE_LEFT:
+        live_left(server->config->live, action);
         if (server->local != NULL) {
             local_left(server->local, action->peer, now_ms);
         }
@@ -276,21 +278,18 @@ static void show_progress(Server *server, int64_t now_ms) {
         .workers = counts.sessions, .stranded = counts.stranded, .loss = counts.train_loss};
     owner->progress(owner->context, &facts);
     progress_tick(server->progress, &facts, now_ms);
+    server->stage = facts.stage;
 }
 
-static void tell(Server *server, Status ended) {
+static void tell(const Server *server, Status ended, bool is_last) {
     const Owner *owner = server->config->owner;
-    if (owner->tell != NULL) {
-        CoreCounts counts = core_counts(server->core);
-        owner->tell(owner->context, &counts, ended);
-    }
-}
-
-static void tell_in_time(Server *server, int64_t now_ms) {
-    if (now_ms >= server->tell_due_ms) {
-        tell(server, STATUS_AGAIN);
-        server->tell_due_ms = now_ms + TELL_MS;
-    }
+    LiveMoment moment = {.core = server->core,
+                         .alarms = alarms_count(server->config->journal),
+                         .stage = server->stage,
+                         .ended = ended,
+                         .now_ms = clock_ms()};
+    LiveOwner facts = {.complete = owner->tell, .context = owner->context};
+    (is_last ? live_tell : live_tell_in_time)(server->config->live, &moment, &facts);
 }
 
 // ---- opening and closing ----
@@ -438,7 +437,7 @@ static void turn(Server *server) {
     CoreCounts counts = core_counts(server->core);
     standstill_tick(&server->standstill, &counts, listener_endpoint(server->listener), now_ms);
     show_progress(server, now_ms);
-    tell_in_time(server, now_ms);
+    tell(server, STATUS_AGAIN, false);
 }
 
 // A worker whose connection goes before it has read END would look for a coordinator that is no
@@ -535,7 +534,7 @@ Status server_run(const ServerConfig *config, uint32_t *ret_alarms) {
     }
     text_copy(message, sizeof message, status_message());
     if (server.core != NULL) {
-        tell(&server, status);
+        tell(&server, status, true);
     }
     close_server(&server);
     *ret_alarms = alarms_count(config->journal);

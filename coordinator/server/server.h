@@ -9,6 +9,7 @@
 #include "common/engine/fingerprint.h"
 #include "common/model/linalg.h"
 #include "coordinator/journal/journal.h"
+#include "coordinator/live/live.h"
 #include "coordinator/server/blobs.h"
 #include "coordinator/server/owner.h"
 
@@ -16,6 +17,7 @@ typedef struct ServerConfig {
     const Owner *owner;
     Journal *journal;
     Blobs *blobs;
+    Live *live; // tells who looks on; NULL: nobody does
     const char *run_folder;
     const char *bind;         // tcp://... to serve workers elsewhere, NULL for ipc
     const char *keys;         // folder of keys for tcp, NULL: the run's own

@@ -38,6 +38,7 @@ LIBRARIES = {
     "SQLite": (r"sqlite3\.h", "SQLITE", 2),  # one file has the database, one its rows
     "libzip": (r"zip\.h", "ZIP", 1),
     "libyaml": (r"yaml\.h", "YAML", 1),
+    "libmicrohttpd": (r"microhttpd\.h", "MICROHTTPD", 1),
     "GSL": (r"gsl/.*", "GSL", 1),
     "xxHash": (r"xxh(ash|3)\.h", "XXHASH", 1),
 }

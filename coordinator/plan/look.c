@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The plan's part of a snapshot.
+#include <math.h>
+
+#include "common/base/text.h"
+#include "coordinator/plan/state.h"
+
+// Each variant scores every clip.
+uint64_t plan_clips_to_score(const Plan *plan) {
+    const Models *models = plan_models(plan);
+    uint64_t clips = plan_counts(plan).clips;
+    return models->group_count > 0 ? clips / models->group_count * models->variant_count : 0;
+}
+
+static RunState state_of(const Plan *plan, Status ended) {
+    bool is_held = plan_refusal(plan)[0] != '\0';
+    if (ended == STATUS_AGAIN || (ended == STATUS_OK && !is_held)) {
+        return RUN_RUNNING; // the results are still to be written
+    }
+    return ended == STATUS_STOPPED || is_held ? RUN_STOPPED : RUN_FAILED;
+}
+
+static void look_at_counts(const Plan *plan, Snapshot *snapshot) {
+    static const RunStage STAGES[] = {[STAGE_EXTRACT] = AT_EXTRACT,
+                                      [STAGE_TRAIN] = AT_TRAIN,
+                                      [STAGE_SCORE] = AT_SCORE,
+                                      [STAGE_REPORT] = AT_REPORT};
+    PlanCounts counts = plan_counts(plan);
+    snapshot->stage = STAGES[counts.stage];
+    snapshot->clips_read = counts.clips_probed;
+    snapshot->clips = counts.clips;
+    snapshot->epochs_trained = counts.epochs_trained;
+    snapshot->epochs = counts.epochs;
+    snapshot->clips_scored = counts.clips_scored;
+    snapshot->clips_to_score = plan_clips_to_score(plan);
+    snapshot->clips_left_out = counts.clips_left_out;
+    snapshot->models_failed = counts.models_failed;
+}
+
+// The model that a task trains, UINT32_MAX for other tasks.
+static uint32_t trained_by(const Plan *plan, TaskTag tag) {
+    return tag < plan->task_count && plan->tasks[tag].kind == TASK_TRAIN ? plan->tasks[tag].owner
+                                                                         : UINT32_MAX;
+}
+
+static void look_at_workers(Plan *plan, Snapshot *snapshot) {
+    Buffer what = BUFFER_EMPTY;
+    for (uint64_t w = 0; w < snapshot->worker_count; w++) {
+        SnapshotWorker *worker = &snapshot->worker_list[w];
+        uint32_t model = trained_by(plan, worker->tag);
+        if (worker->tag < plan->task_count) {
+            buffer_clear(&what);
+            plan_describe(plan, worker->tag, &what);
+            snapshot_text(worker->work, sizeof worker->work, buffer_cstr(&what));
+        }
+        if (model != UINT32_MAX) {
+            plan->work[model].workers++;
+            plan->work[model].loss = isnan(worker->loss) ? plan->work[model].loss : worker->loss;
+        }
+    }
+    buffer_done(&what);
+}
+
+static const char *model_state(const Plan *plan, uint32_t model) {
+    const ModelState *state = plan_model_state(plan, model);
+    return state->failure != NULL          ? "failed"
+           : state->is_scored              ? "done"
+           : state->is_trained             ? "scoring"
+           : plan->work[model].workers > 0 ? "training"
+                                           : "waiting";
+}
+
+static void take_model(const Plan *plan, uint32_t model, SnapshotModel *ret) {
+    const Model *one = &plan_models(plan)->models[model];
+    const ModelWork *work = &plan->work[model];
+    *ret = (SnapshotModel){.epochs_trained = plan_model_state(plan, model)->epochs,
+                           .epochs = (uint64_t)one->settings->epochs,
+                           .workers = work->workers,
+                           .loss = work->loss > 0 ? work->loss : NAN};
+    snapshot_text(ret->label, sizeof ret->label, one->label);
+    text_copy(ret->state, sizeof ret->state, model_state(plan, model));
+}
+
+// All where there is room for all, else those at work, scoring or failed first.
+static void look_at_models(Plan *plan, Snapshot *snapshot) {
+    uint32_t count = plan_models(plan)->count;
+    snapshot->models = count;
+    for (uint32_t m = 0; m < count; m++) {
+        const ModelState *state = plan_model_state(plan, m);
+        bool is_training = plan->work[m].workers > 0;
+        bool is_under_way =
+            is_training || state->failure != NULL || (state->is_trained && !state->is_scored);
+        snapshot->models_training += is_training;
+        snapshot->models_done += state->is_scored;
+        if (snapshot->model_count < SNAPSHOT_MODELS && (count <= SNAPSHOT_MODELS || is_under_way)) {
+            take_model(plan, m, &snapshot->model_list[snapshot->model_count++]);
+        }
+        plan->work[m].workers = 0; // for the next look
+    }
+}
+
+void plan_look(Plan *plan, Snapshot *snapshot, Status ended) {
+    snapshot->state = state_of(plan, ended);
+    look_at_counts(plan, snapshot);
+    look_at_workers(plan, snapshot);
+    look_at_models(plan, snapshot);
+}
