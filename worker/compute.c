@@ -16,7 +16,9 @@ struct Compute {
     TaskScore *score;
     TaskTrain *train;
     TaskShard *shard;
-    Share *share; // of train and shard
+    Share *share;        // of train and shard
+    FeatureStore *store; // of score and share
+    uint64_t extracted;  // clips, when it was last told
     pthread_t thread;
 };
 
@@ -51,6 +53,16 @@ static void explain(Buffer *answer) {
     body_encode_cannot(&(CannotBody){.reason = reason}, answer);
 }
 
+static void tell_features(Compute *compute) {
+    FeatureCounts counts = feature_store_counts(compute->store);
+    if (counts.extracted > compute->extracted) {
+        compute->extracted = counts.extracted;
+        log_debug("features: %llu clips extracted, %llu times found again, %.1f MB kept",
+                  (unsigned long long)counts.extracted, (unsigned long long)counts.reused,
+                  (double)counts.idle_bytes / 1e6);
+    }
+}
+
 static void *work(void *argument) {
     Compute *compute = argument;
     DeskTask task;
@@ -65,6 +77,7 @@ static void *work(void *argument) {
             outcome = RESULT_CANNOT;
             explain(&answer);
         }
+        tell_features(compute);
         desk_answer(compute->desk, outcome, &answer);
         buffer_done(&answer);
         buffer_done(&task.body);
@@ -78,30 +91,34 @@ static void free_compute(Compute *compute) {
     task_train_free(compute->train);
     task_shard_free(compute->shard);
     share_free(compute->share);
+    feature_store_free(compute->store);
     clip_files_free(compute->files);
     bulk_free(compute->bulk);
     mem_free(compute);
 }
 
-Status compute_start(ZmqContext *context, Desk *desk, const ClipFilesConfig *files, Compute **ret) {
+Status compute_start(ZmqContext *context, Desk *desk, const ComputeConfig *config, Compute **ret) {
     Compute *compute = mem_new(1, sizeof *compute);
     if (compute == NULL) {
         return STATUS_MEMORY;
     }
     compute->desk = desk;
-    Status status = clip_files_new(context, desk, files, &compute->files);
+    Status status = clip_files_new(context, desk, &config->files, &compute->files);
     if (status != STATUS_OK) {
         mem_free(compute);
         return status;
     }
     compute->bulk = bulk_new(context, desk);
     compute->probe = task_probe_new(desk, compute->files);
-    compute->score = task_score_new(desk, compute->bulk, compute->files);
-    compute->share = share_new(desk, compute->bulk, compute->files);
+    compute->store = feature_store_new(config->keep_bytes);
+    ClipFeed feed = {compute->files, compute->store};
+    compute->score = task_score_new(desk, compute->bulk, feed);
+    compute->share = share_new(desk, compute->bulk, feed);
     compute->train = task_train_new(desk, compute->bulk, compute->share);
     compute->shard = task_shard_new(desk, compute->bulk, compute->share);
-    if (compute->bulk == NULL || compute->probe == NULL || compute->score == NULL ||
-        compute->share == NULL || compute->train == NULL || compute->shard == NULL) {
+    if (compute->bulk == NULL || compute->probe == NULL || compute->store == NULL ||
+        compute->score == NULL || compute->share == NULL || compute->train == NULL ||
+        compute->shard == NULL) {
         status = STATUS_MEMORY;
     } else if (pthread_create(&compute->thread, NULL, work, compute) != 0) {
         status = status_set(STATUS_IO, "cannot start the computing thread");

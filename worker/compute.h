@@ -7,13 +7,17 @@
 #define AUSCULT_WORKER_COMPUTE_H
 
 #include "worker/bulk.h"
-#include "worker/clip_files.h"
+#include "worker/clip_feed.h"
 #include "worker/desk.h"
 #include "worker/share.h"
 
 typedef struct Compute Compute;
+typedef struct ComputeConfig {
+    ClipFilesConfig files;
+    uint64_t keep_bytes; // of features that no task uses just now
+} ComputeConfig;
 // Starts the thread. STATUS_MEMORY, STATUS_IO.
-Status compute_start(ZmqContext *context, Desk *desk, const ClipFilesConfig *files, Compute **ret);
+Status compute_start(ZmqContext *context, Desk *desk, const ComputeConfig *config, Compute **ret);
 // desk_stop must have been called; waits for the thread.
 void compute_join(Compute *compute);
 
@@ -28,7 +32,7 @@ Status task_probe_run(TaskProbe *probe, const DeskTask *task, Buffer *answer,
                       ResultOutcome *ret_outcome);
 
 typedef struct TaskScore TaskScore;
-TaskScore *task_score_new(Desk *desk, Bulk *bulk, ClipFiles *files);
+TaskScore *task_score_new(Desk *desk, Bulk *bulk, ClipFeed feed);
 void task_score_free(TaskScore *score);
 Status task_score_run(TaskScore *score, const DeskTask *task, Buffer *answer,
                       ResultOutcome *ret_outcome);

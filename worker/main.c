@@ -46,6 +46,8 @@ static const char HELP[] =
     "                       in RUN/keys if they are there\n"
     "  --kernel NAME        BLAS kernel to run: prescott, haswell or skylakex (by default the\n"
     "                       best one, or the run's if that is another that can run here)\n"
+    "  --keep N             bytes of clips' features to keep in memory for other tasks, as above\n"
+    "                       (default 256M, less where memory is short; 0: none)\n"
     "  --give-up-after S    seconds without a coordinator after which to leave (default 60)\n"
     "  --leave-after S      seconds that the task under work may go on once SIGTERM or SIGINT "
     "asks\n"
@@ -65,7 +67,7 @@ typedef struct Options {
     uint32_t root_count;
     Kernel kernel;
     double give_up_seconds, leave_seconds;
-    ClipFilesConfig files;
+    ComputeConfig compute;
     const char *keys; // file, NULL without
 } Options;
 
@@ -156,6 +158,7 @@ static int parse_options(int argc, char **argv, Options *options) {
         CACHE_BYTES,
         NO_FETCH,
         KERNEL,
+        KEEP,
         GIVE_UP,
         LEAVE,
         LOCAL,
@@ -169,6 +172,7 @@ static int parse_options(int argc, char **argv, Options *options) {
                                          {"cache-bytes", required_argument, NULL, CACHE_BYTES},
                                          {"no-fetch", no_argument, NULL, NO_FETCH},
                                          {"kernel", required_argument, NULL, KERNEL},
+                                         {"keep", required_argument, NULL, KEEP},
                                          {"give-up-after", required_argument, NULL, GIVE_UP},
                                          {"leave-after", required_argument, NULL, LEAVE},
                                          {"local", required_argument, NULL, LOCAL},
@@ -199,21 +203,26 @@ static int parse_options(int argc, char **argv, Options *options) {
             options->keys = optarg;
             break;
         case CACHE:
-            options->files.cache_folder = optarg;
+            options->compute.files.cache_folder = optarg;
             break;
         case CACHE_BYTES:
-            if (!parse_bytes(optarg, &options->files.cache_bytes)) {
+            if (!parse_bytes(optarg, &options->compute.files.cache_bytes)) {
                 return usage_error("--cache-bytes accepts a whole number, with K, M, G or T behind "
                                    "it or not: not ",
                                    optarg);
             }
             break;
         case NO_FETCH:
-            options->files.may_fetch = false;
+            options->compute.files.may_fetch = false;
             break;
         case KERNEL:
             if (!parse_kernel(optarg, &options->kernel)) {
                 return usage_error("--kernel accepts prescott, haswell or skylakex, not ", optarg);
+            }
+            break;
+        case KEEP:
+            if (!parse_bytes(optarg, &options->compute.keep_bytes)) {
+                return usage_error("--keep accepts bytes, like 256M, not ", optarg);
             }
             break;
         case GIVE_UP:
@@ -227,7 +236,7 @@ static int parse_options(int argc, char **argv, Options *options) {
             }
             break;
         case LOCAL: // of the coordinator's own machine: it sees what the coordinator sees
-            options->files.may_fetch = false;
+            options->compute.files.may_fetch = false;
             break;
         case 'v':
             log_set_level(LOG_DEBUG);
@@ -430,7 +439,7 @@ static int work(Options *options, int argc, char **argv) {
         status = random_digest(&config.worker_id);
     }
     if (status == STATUS_OK) {
-        status = compute_start(context, desk, &options->files, &compute);
+        status = compute_start(context, desk, &options->compute, &compute);
     }
     int exit_status = EXIT_FAILED;
     if (status == STATUS_OK) {
@@ -448,7 +457,8 @@ static int work(Options *options, int argc, char **argv) {
 int main(int argc, char **argv) {
     Options options = {.give_up_seconds = 60,
                        .leave_seconds = 30,
-                       .files = {.may_fetch = true, .cache_bytes = 4ull << 30}};
+                       .compute = {.files = {.may_fetch = true, .cache_bytes = 4ull << 30},
+                                   .keep_bytes = feature_store_usual_bytes()}};
     mem_start();
     log_set_program("auscult-worker");
     int parsed = parse_options(argc, argv, &options);

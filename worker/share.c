@@ -6,13 +6,12 @@
 
 #include "common/base/config.h"
 #include "common/base/mem.h"
-#include "common/engine/source.h"
 #include "worker/compute.h"
 
 struct Share {
     Desk *desk;
     Bulk *bulk;
-    ClipFiles *files;
+    ClipFeed feed; // what is in it is borrowed
     // The plan:
     bool has_plan;
     Digest plan_digest;
@@ -24,18 +23,18 @@ struct Share {
     // The shards:
     Trainer *trainer;
     uint32_t first, count;
-    ClipFeatures *features; // (feature_count) borrowed by the trainer
-    uint32_t feature_count;
+    HeldClip **clips; // (clip_count) in use; the trainer borrows their log-mels
+    uint32_t clip_count;
 };
 
-Share *share_new(Desk *desk, Bulk *bulk, ClipFiles *files) {
+Share *share_new(Desk *desk, Bulk *bulk, ClipFeed feed) {
     Share *share = mem_new(1, sizeof *share);
     if (share == NULL) {
         return NULL;
     }
     share->desk = desk;
     share->bulk = bulk;
-    share->files = files;
+    share->feed = feed;
     share->decoded = decoded_new();
     if (share->decoded == NULL) {
         mem_free(share);
@@ -47,12 +46,12 @@ Share *share_new(Desk *desk, Bulk *bulk, ClipFiles *files) {
 static void drop_trainer(Share *share) {
     trainer_free(share->trainer);
     share->trainer = NULL;
-    for (uint32_t i = 0; i < share->feature_count; i++) {
-        clip_features_done(&share->features[i]);
+    for (uint32_t i = 0; i < share->clip_count; i++) {
+        feature_store_release(share->feed.store, share->clips[i]);
     }
-    mem_free(share->features);
-    share->features = NULL;
-    share->feature_count = 0;
+    mem_free(share->clips);
+    share->clips = NULL;
+    share->clip_count = 0;
 }
 
 void share_free(Share *share) {
@@ -152,18 +151,14 @@ static bool owns(const Share *share, const WireClip *clip) {
     return shard >= share->first && shard < share->first + share->count;
 }
 
-static Status load_clip(Share *share, ClipExtractor *extractor, const WireClip *clip) {
-    char path[LIMIT_PATH_BYTES];
-    ClipFeatures *features = &share->features[share->feature_count];
-    Status status = clip_files_path(share->files, clip, path, sizeof path);
-    if (status == STATUS_OK) {
-        status =
-            source_features(extractor, path, clip->path, clip->size_bytes, &clip->digest, features);
-    }
+static Status load_clip(Share *share, const WireClip *clip) {
+    HeldClip *held;
+    Status status = clip_feed_use(&share->feed, clip, &held);
     if (status != STATUS_OK) {
         return status;
     }
-    share->feature_count++;
+    share->clips[share->clip_count++] = held;
+    const ClipFeatures *features = held_clip_features(held);
     if (features->frames != clip->frames) {
         return status_set(STATUS_FORMAT, "%u frames were planned, %lld are there", clip->frames,
                           (long long)features->frames);
@@ -202,31 +197,26 @@ static Status expect_clips(const Share *share) {
             clips[count++] = share->plan.clips[i];
         }
     }
-    clip_files_expect(share->files, clips, count);
+    Status status = clip_feed_expect(&share->feed, clips, count);
     mem_free(clips);
-    return STATUS_OK;
+    return status;
 }
 
 static Status load_clips(Share *share, ShareStep *step, void *context, CannotList *cannot) {
-    ClipExtractor *extractor = clip_extractor_new(&share->settings);
-    if (extractor == NULL) {
-        return STATUS_MEMORY;
+    Status status = feature_store_set(share->feed.store, &share->settings);
+    if (status == STATUS_OK) {
+        status = expect_clips(share);
     }
-    Status status = expect_clips(share);
     for (uint32_t i = 0; status == STATUS_OK && i < share->plan.clip_count; i++) {
         const WireClip *clip = &share->plan.clips[i];
         if (!owns(share, clip)) {
             continue;
         }
         status = step(context);
-        if (status != STATUS_OK) {
-            break;
-        }
-        if (load_clip(share, extractor, clip) != STATUS_OK) {
+        if (status == STATUS_OK && load_clip(share, clip) != STATUS_OK) {
             note_cannot(cannot, clip);
         }
     }
-    clip_extractor_free(extractor);
     return status;
 }
 
@@ -237,8 +227,8 @@ static Status make_trainer(Share *share, ShareStep *step, void *context, CannotL
                             .shard_count = (int32_t)share->count,
                             .seed = (uint64_t)share->settings.seed,
                             .model_key = share->plan.model_key};
-    share->features = mem_new(share->plan.clip_count, sizeof *share->features);
-    Status status = share->features != NULL ? trainer_new(&config, &share->trainer) : STATUS_MEMORY;
+    share->clips = mem_new(share->plan.clip_count, sizeof(HeldClip *));
+    Status status = share->clips != NULL ? trainer_new(&config, &share->trainer) : STATUS_MEMORY;
     if (status == STATUS_OK) {
         status = load_clips(share, step, context, cannot);
     }

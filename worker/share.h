@@ -8,7 +8,7 @@
 
 #include "common/model/trainer.h"
 #include "worker/bulk.h"
-#include "worker/clip_files.h"
+#include "worker/clip_feed.h"
 #include "worker/desk.h"
 
 typedef struct Share Share;
@@ -16,8 +16,8 @@ typedef struct Share Share;
 // What a loader calls before each clip: anything but STATUS_OK ends the loading and is returned.
 typedef Status ShareStep(void *context);
 
-// All are borrowed for its life. NULL when out of memory.
-Share *share_new(Desk *desk, Bulk *bulk, ClipFiles *files);
+// What the feed has is borrowed for the share's life. NULL when out of memory.
+Share *share_new(Desk *desk, Bulk *bulk, ClipFeed feed);
 void share_free(Share *share);
 
 // Fetches the plan of this digest unless it is held. STATUS_FORMAT for one that cannot be, and what

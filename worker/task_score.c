@@ -12,18 +12,18 @@
 struct TaskScore {
     Desk *desk;
     Bulk *bulk;
-    ClipFiles *files;
+    ClipFeed feed; // what is in it is borrowed
     Decoded *decoded;
     SourceScorer *scorer;
     Digest model; // that the scorer was made from
 };
 
-TaskScore *task_score_new(Desk *desk, Bulk *bulk, ClipFiles *files) {
+TaskScore *task_score_new(Desk *desk, Bulk *bulk, ClipFeed feed) {
     TaskScore *score = mem_new(1, sizeof *score);
     if (score != NULL) {
         score->desk = desk;
         score->bulk = bulk;
-        score->files = files;
+        score->feed = feed;
         score->decoded = decoded_new();
         if (score->decoded == NULL) {
             mem_free(score);
@@ -68,13 +68,14 @@ typedef struct ScoreWork {
 static ClipOutcome score_clip(void *context, uint32_t index, ClipReason reason) {
     const ScoreWork *work = context;
     const WireClip *clip = &work->body->clips[index];
-    char path[LIMIT_PATH_BYTES];
     double *row = work->rows + index * work->n_mels;
     ClipMeasure measure = {0};
-    Status status = clip_files_path(work->score->files, clip, path, sizeof path);
+    HeldClip *held = NULL;
+    Status status = clip_feed_use(&work->score->feed, clip, &held);
     if (status == STATUS_OK) {
-        status = source_measure(work->score->scorer, path, clip->path, clip->size_bytes,
-                                &clip->digest, row, &measure);
+        status =
+            source_measure_features(work->score->scorer, held_clip_features(held), row, &measure);
+        feature_store_release(work->score->feed.store, held);
     }
     ClipOutcome outcome = clip_loop_outcome(status, reason);
     work->answers[index] = (ScoreAnswer){.outcome = outcome,
@@ -93,10 +94,13 @@ static Status score_all(TaskScore *score, const ScoreBody *body, Buffer *answer,
     size_t n_mels = (size_t)settings_width(&source_scorer_model(score->scorer)->settings);
     double *rows = mem_new(body->clip_count * n_mels, sizeof *rows);
     ScoreWork work = {score, body, answers, rows, n_mels};
-    clip_files_expect(score->files, body->clips, body->clip_count);
     ClipLoop loop = {score->desk, body->clip_count, score_clip, &work, reasons};
     bool ok = answers != NULL && reasons != NULL && rows != NULL;
-    Status status = ok ? clip_loop_run(&loop, answer, ret_outcome) : STATUS_MEMORY;
+    Status status =
+        ok ? clip_feed_expect(&score->feed, body->clips, body->clip_count) : STATUS_MEMORY;
+    if (status == STATUS_OK) {
+        status = clip_loop_run(&loop, answer, ret_outcome);
+    }
     if (status == STATUS_OK && *ret_outcome == RESULT_DONE) {
         body_encode_score_answers(answers, body->clip_count, answer);
         status = answer->status;
@@ -113,6 +117,10 @@ Status task_score_run(TaskScore *score, const DeskTask *task, Buffer *answer,
     Status status = body_decode_score(score->decoded, task->body.bytes, task->body.size, &body);
     if (status == STATUS_OK) {
         status = use_model(score, body.model);
+    }
+    if (status == STATUS_OK) {
+        status =
+            feature_store_set(score->feed.store, &source_scorer_model(score->scorer)->settings);
     }
     return status == STATUS_OK ? score_all(score, &body, answer, ret_outcome) : status;
 }

@@ -44,6 +44,9 @@
 #define LIMIT_SYSTEM_BYTES    128 // a system's name: its folder's, and part of a history's file name
 #define LIMIT_WORKERS         1024 // sessions of one coordinator
 
+// Of log-mels that a worker keeps unasked: 1,500 clips of 10 s, which is a machine of any year.
+#define LIMIT_IDLE_FEATURE_BYTES 256000000u
+
 #define LIMIT_PACKAGE_BYTES      (256u << 20) // of a submission package, unpacked: 2020's has 4 MiB
 #define LIMIT_PACKAGE_FILE_BYTES (64u << 20)  // of one file in it: a technical report with pictures
 #define LIMIT_PACKAGE_ENTRIES    4096u        // files in it: four systems of 2020 have 200

@@ -152,7 +152,7 @@ static void add_rows(void *context, const real *rows, int64_t count) {
     distances->count += count;
 }
 
-static Status measure_features(SourceScorer *scorer, const ClipFeatures *clip, double *row,
+Status source_measure_features(SourceScorer *scorer, const ClipFeatures *clip, double *row,
                                ClipMeasure *ret_measure) {
     const ModelFile *model = &scorer->model;
     if (clip->rate_hz != 0 && model->rate_hz != 0 && clip->rate_hz != model->rate_hz) {
@@ -187,7 +187,7 @@ Status source_measure(SourceScorer *scorer, const char *path, const char *name, 
                           &clip);
     status = without_name(status, name);
     if (status == STATUS_OK) {
-        status = measure_features(scorer, &clip, row, ret_measure);
+        status = source_measure_features(scorer, &clip, row, ret_measure);
         clip_features_done(&clip);
     }
     return status;

@@ -43,6 +43,9 @@ const ModelFile *source_scorer_model(const SourceScorer *scorer);
 // mahala: paper. The measure borrows `row` (n_mels).
 Status source_measure(SourceScorer *scorer, const char *path, const char *name, uint64_t size_bytes,
                       const Digest *expected, double *row, ClipMeasure *ret_measure);
+// The same of a clip whose features, made with the model's settings, are there already.
+Status source_measure_features(SourceScorer *scorer, const ClipFeatures *clip, double *row,
+                               ClipMeasure *ret_measure);
 // The score of this kind of what was measured; NaN when the model has no yardstick for it.
 double source_score(const SourceScorer *scorer, ScoreKind kind, const ClipMeasure *measure);
 

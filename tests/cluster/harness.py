@@ -10,6 +10,7 @@ import csv
 import math
 import os
 import random
+import re
 import shutil
 import signal
 import struct
@@ -309,6 +310,36 @@ def read_csv(path):
     for number, row in enumerate(rows, 1):
         check(len(row) == len(rows[0]), f"{path}:{number}: {len(row)} fields, {len(rows[0])} expected")
     return rows[0], [dict(zip(rows[0], row)) for row in rows[1:]]
+
+
+def times_of(out):
+    """When each file of data and outputs was written; the submission's are always made anew."""
+    found = {}
+    for part in ("data", "outputs"):
+        for folder, _, names in os.walk(os.path.join(out, part)):
+            for name in names:
+                path = os.path.join(folder, name)
+                if "/submission/" not in path:
+                    found[os.path.relpath(path, out)] = os.stat(path).st_mtime_ns
+    return found
+
+
+def run_tiny(data, out, *settings, workers="2", config=None):
+    """A run with settings that make a model in a second, and what it says."""
+    options = ["--config", config] if config else []
+    options += [word for setting in settings for word in ("--set", setting)]
+    return auscult("run", "--data", data, "--out", out, "--local", workers, *TINY, "-v", *options)
+
+
+def set_more(out, *settings):
+    """The same of a run that is there, with settings that add to it."""
+    options = [word for setting in settings for word in ("--set", setting)]
+    return auscult("run", "--out", out, "--local", "2", "-v", *options)
+
+
+def trained(result):
+    """The labels of the models that a run has trained, of what it said."""
+    return set(re.findall(r"model (\S+): \d+ members", result.err))
 
 
 def results_of(run_folder):

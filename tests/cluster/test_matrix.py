@@ -6,7 +6,6 @@ cluster, and one that is added to a finished run computes what is new and nothin
 import os
 
 from harness import (
-    TINY,
     auscult,
     check,
     check_has,
@@ -15,38 +14,15 @@ from harness import (
     make_data,
     read_csv,
     results_of,
+    run_tiny,
+    set_more,
+    times_of,
+    trained,
 )
 
 MACHINES = ["fan", "pump"]
 MATRIX = "matrix={n_mels: [32, 64], seed: [1, 2]}"
 OUTPUTS = ["challenge_predictions.csv", "dcase_submission.csv", "left_out.csv", "report_by_machine.csv"]
-
-
-def run(data, out, *settings, workers="2"):
-    options = [word for setting in settings for word in ("--set", setting)]
-    return auscult("run", "--data", data, "--out", out, "--local", workers, *TINY, "-v", *options)
-
-
-def add(out, *settings):
-    options = [word for setting in settings for word in ("--set", setting)]
-    return auscult("run", "--out", out, "--local", "2", "-v", *options)
-
-
-def trained(result):
-    return {line.split("model ")[1].split(":")[0] for line in result.err.split("\n")
-            if "model " in line and " members" in line}
-
-
-def times_of(out):
-    """When each file of data and outputs was written; the submission's are always made anew."""
-    found = {}
-    for part in ("data", "outputs"):
-        for folder, _, names in os.walk(os.path.join(out, part)):
-            for name in names:
-                path = os.path.join(folder, name)
-                if "/submission/" not in path:
-                    found[os.path.relpath(path, out)] = os.stat(path).st_mtime_ns
-    return found
 
 
 def check_alone(of_all, alone, name):
@@ -69,14 +45,14 @@ def check_alone(of_all, alone, name):
 def test_each_combination_gives_the_bytes_it_gives_alone_on_any_cluster(folder):
     data = make_data(f"{folder}/data", MACHINES)
     for workers in ("1", "2", "3"):
-        run(data, f"{folder}/all{workers}", MATRIX, workers=workers)
+        run_tiny(data, f"{folder}/all{workers}", MATRIX, workers=workers)
     check_same_results(f"{folder}/all1", f"{folder}/all2")
     check_same_results(f"{folder}/all1", f"{folder}/all3")
     of_all = results_of(f"{folder}/all1")
     for n_mels, seed, name in ((32, 1, ""), (32, 2, "n_mels_32_seed_2"),
                                (64, 1, "n_mels_64_seed_1"), (64, 2, "n_mels_64_seed_2")):
         alone = f"{folder}/alone_{n_mels}_{seed}"
-        run(data, alone, f"n_mels={n_mels}", f"seed={seed}")
+        run_tiny(data, alone, f"n_mels={n_mels}", f"seed={seed}")
         check_alone(of_all, alone, name)
     predictions = {of_all[path] for path in of_all if path.endswith("challenge_predictions.csv")}
     check(len(predictions) == 4, "two systems gave the same scores")
@@ -90,16 +66,16 @@ def test_each_combination_gives_the_bytes_it_gives_alone_on_any_cluster(folder):
 
 def test_scores_share_models_and_each_gives_the_outputs_it_gives_alone(folder):
     data = make_data(f"{folder}/data", MACHINES)
-    both = run(data, f"{folder}/both", "score=[MSE, MAHALA, CLIPMAHALA]", "n_mels=16")
+    both = run_tiny(data, f"{folder}/both", "score=[MSE, MAHALA, CLIPMAHALA]", "n_mels=16")
     check(trained(both) == set(MACHINES), f"{trained(both)} trained")
     of_all = results_of(f"{folder}/both")
     for score, name in (("MSE", ""), ("MAHALA", "MAHALA/"), ("CLIPMAHALA", "CLIPMAHALA/")):
         alone = f"{folder}/{score}"
-        run(data, alone, f"score={score}", "n_mels=16")
+        run_tiny(data, alone, f"score={score}", "n_mels=16")
         for file in OUTPUTS:
             check(of_all[f"outputs/{name}{file}"] == results_of(alone)[f"outputs/{file}"],
                   f"{file} of {score} is another one alone")
-    moved = add(f"{folder}/both", "primary=MAHALA")
+    moved = set_more(f"{folder}/both", "primary=MAHALA")
     check(not trained(moved), f"{trained(moved)} trained")
     top = results_of(f"{folder}/both")
     for file in OUTPUTS:
@@ -111,12 +87,12 @@ def test_scores_share_models_and_each_gives_the_outputs_it_gives_alone(folder):
 def test_settings_of_the_report_share_models_and_scores(folder):
     data = make_data(f"{folder}/data", MACHINES)
     matrix = "matrix={max_fpr: [0.5, 0.9], percentile: [50, 90]}"
-    both = run(data, f"{folder}/both", "threshold=percentile", "n_mels=16", matrix)
+    both = run_tiny(data, f"{folder}/both", "threshold=percentile", "n_mels=16", matrix)
     check(trained(both) == set(MACHINES), f"{trained(both)} trained")
     of_all = results_of(f"{folder}/both")
     for max_fpr, percentile in ((0.5, 50), (0.5, 90), (0.9, 50), (0.9, 90)):
         alone = f"{folder}/{max_fpr}_{percentile}"
-        run(data, alone, "threshold=percentile", "n_mels=16", f"max_fpr={max_fpr}",
+        run_tiny(data, alone, "threshold=percentile", "n_mels=16", f"max_fpr={max_fpr}",
             f"percentile={percentile}")
         is_first = (max_fpr, percentile) == (0.5, 50)
         below = "" if is_first else f"percentile_{percentile}_max_fpr_{max_fpr}/"
@@ -136,7 +112,7 @@ def errors_of(out):
 
 def test_an_ensemble_is_the_mean_of_standardised_scores(folder):
     data, out = make_data(f"{folder}/data", MACHINES), f"{folder}/run"
-    run(data, out, "seeds=[1, 2]", "n_mels=16", "ensemble=zmean", workers="1")
+    run_tiny(data, out, "seeds=[1, 2]", "n_mels=16", "ensemble=zmean", workers="1")
     both = [errors_of(f"{out}/outputs"), errors_of(f"{out}/outputs/seed_2")]
     ours = errors_of(f"{out}/outputs/zmean")
     check(sorted(ours) == sorted(both[0]), "other clips than the systems have")
@@ -156,47 +132,47 @@ def test_an_ensemble_is_the_mean_of_standardised_scores(folder):
             check(abs(slopes[0] * x + slopes[1] * y - z) < 1e-6 * max(1, abs(z)), f"{machine}: {z}")
     _, rows = read_csv(f"{out}/outputs/systems.csv")
     check([row["setting"] for row in rows] == ["MSE", "zmean"], str(rows))
-    run(data, f"{folder}/again", "seeds=[1, 2]", "n_mels=16", "ensemble=zmean", workers="3")
+    run_tiny(data, f"{folder}/again", "seeds=[1, 2]", "n_mels=16", "ensemble=zmean", workers="3")
     check_same_results(out, f"{folder}/again")
-    check(not trained(add(out, "ensemble=none")), "an ensemble less trained something")
+    check(not trained(set_more(out, "ensemble=none")), "an ensemble less trained something")
     check(not os.path.exists(f"{out}/outputs/zmean"), "the ensemble that is no more is still there")
 
 
 def test_a_value_added_to_a_finished_run_computes_what_is_new_and_nothing_else(folder):
     data, out = make_data(f"{folder}/data", MACHINES), f"{folder}/run"
-    run(data, out, "n_mels=32", "seed=1")
+    run_tiny(data, out, "n_mels=32", "seed=1")
     # As an axis, then a value of it, then another axis: each time the old models are where they are.
     steps = (("matrix={n_mels: [32, 64]}", {"n_mels_64"}),
              ("matrix={n_mels: [32, 64, 16]}", {"n_mels_16"}),
              ("seeds=[1, 2]", {f"n_mels_{n}_seed_2" for n in (16, 32, 64)}))
     for setting, names in steps:
         before = results_of(out)
-        added = add(out, setting)
+        added = set_more(out, setting)
         expected = {f"{machine}_{name}" for machine in MACHINES for name in names}
         check(trained(added) == expected, f"{setting}: trained {trained(added)}")
         for machine in MACHINES:
             path = f"data/{machine}/autoencoder_model.bin"
             check(results_of(out)[path] == before[path], f"{path} has other bytes")
-    run(data, f"{folder}/all", "matrix={n_mels: [32, 64, 16], seed: [1, 2]}", workers="3")
+    run_tiny(data, f"{folder}/all", "matrix={n_mels: [32, 64, 16], seed: [1, 2]}", workers="3")
     check_same_results(out, f"{folder}/all")
     times = times_of(out)
-    check(not trained(add(out)), "a finished run trained")
+    check(not trained(set_more(out)), "a finished run trained")
     check(times_of(out) == times, "a finished run wrote results again")
     cleaned = auscult("clean", out)
     check("data/" not in cleaned.out, f"something in use was cleaned away: {cleaned}")
-    check(not trained(add(out)), "what was cleaned away is trained again")
+    check(not trained(set_more(out)), "what was cleaned away is trained again")
 
 
 def test_a_value_taken_out_of_a_run_is_refused(folder):
     data, out = make_data(f"{folder}/data", MACHINES[:1]), f"{folder}/run"
-    run(data, out, "matrix={n_mels: [32, 64]}")
+    run_tiny(data, out, "matrix={n_mels: [32, 64]}")
     before = results_of(out)
     refused = auscult("run", "--out", out, "--set", "matrix={n_mels: [32, 16]}", expect=2)
     check_has(refused.err, "n_mels_64 is not wanted any more", "--update")
     check("n_mels_32" not in refused.err, f"more is refused than is touched: {refused}")
     check(results_of(out) == before, "a refused run changed results")
     auscult("run", "--out", out, "--set", "matrix={n_mels: [32, 16]}", "--update", "--local", "2")
-    run(data, f"{folder}/anew", "matrix={n_mels: [32, 16]}")
+    run_tiny(data, f"{folder}/anew", "matrix={n_mels: [32, 16]}")
     anew = results_of(f"{folder}/anew")
     for path, content in results_of(out).items():
         if path.startswith("outputs/"):

@@ -7,7 +7,6 @@ import os
 import re
 
 from harness import (
-    TINY,
     auscult,
     check,
     check_has,
@@ -16,6 +15,10 @@ from harness import (
     make_data,
     read_csv,
     results_of,
+    run_tiny,
+    set_more,
+    times_of,
+    trained,
 )
 
 MACHINES = [f"machine{i}" for i in range(int(os.environ.get("AUSCULT_MACHINES", "3")))]
@@ -33,38 +36,19 @@ def data_of(folder, machines=MACHINES):
     return make_data(f"{folder}/data", machines)
 
 
-def run(data, out, *options, workers="2"):
-    return auscult("run", "--data", data, "--out", out, "--local", workers, *TINY, *options)
-
-
-def times_of(out, parts=("data", "outputs")):
-    """When each file was written; the submission's are always made anew."""
-    found = {}
-    for part in parts:
-        for folder, _, names in os.walk(os.path.join(out, part)):
-            for name in names:
-                path = os.path.join(folder, name)
-                if "/submission/" not in path:
-                    found[os.path.relpath(path, out)] = os.stat(path).st_mtime_ns
-    return found
-
-
-def work_told(result):
-    """What a run's progress and log tell of: the labels of the models trained and, of the last
-    state of each stage, how much there was in all."""
-    trained = set(re.findall(r"model (\S+): \d+ members", result.err))
-    stages = dict(re.findall(r"(extract|train|score) +\d+/(\d+) ", result.err))
-    return trained, stages
+def stages_told(result):
+    """Of the last state of each stage that a run's progress tells of, how much there was in all."""
+    return dict(re.findall(r"(extract|train|score) +\d+/(\d+) ", result.err))
 
 
 def test_a_seed_added_to_a_finished_run_trains_its_models_and_nothing_else(folder):
     data, out = data_of(folder), f"{folder}/run"
-    begun = run(data, out, "--set", "seeds=[1]", "-v")
-    check(work_told(begun)[0] == set(MACHINES), f"other models than machines: {begun}")
+    begun = run_tiny(data, out, "seeds=[1]")
+    check(trained(begun) == set(MACHINES), f"other models than machines: {begun}")
     before, times = results_of(out), times_of(out)
-    added = auscult("run", "--out", out, "--local", "2", "--set", "seeds=[1,2]", "-v")
-    trained, stages = work_told(added)
-    check(trained == {f"{name}_seed_2" for name in MACHINES}, f"trained {trained}: {added}")
+    added = set_more(out, "seeds=[1,2]")
+    stages = stages_told(added)
+    check(trained(added) == {f"{name}_seed_2" for name in MACHINES}, f"other models: {added}")
     check("extract" not in stages, f"something was extracted again: {added}")
     check(stages["train"] == str(2 * EPOCHS * len(MACHINES)), f"other work in all: {added}")
     state = auscult("status", out)
@@ -75,10 +59,10 @@ def test_a_seed_added_to_a_finished_run_trains_its_models_and_nothing_else(folde
     after = results_of(out)
     for path, content in before.items():
         check(path == "config.yaml" or after[path] == content, f"{path} has other bytes")
-    run(data, f"{folder}/both", "--set", "seeds=[1, 2]", workers="3")
+    run_tiny(data, f"{folder}/both", "seeds=[1, 2]", workers="3")
     check_same_results(out, f"{folder}/both")
-    again = auscult("run", "--out", out, "--local", "1", "-v")
-    check(work_told(again)[0] == set(), f"a finished run trained: {again}")
+    again = set_more(out)
+    check(trained(again) == set(), f"a finished run trained: {again}")
     check_same_results(out, f"{folder}/both")
 
 
@@ -87,10 +71,10 @@ def test_a_seed_gives_the_same_bytes_alone_and_among_others(folder):
     config = f"{folder}/seeds.yaml"
     with open(config, "w", encoding="utf-8") as file:
         file.write("seeds:\n  - 7\n  - 5\n")
-    run(data, f"{folder}/both", "--config", config)
+    run_tiny(data, f"{folder}/both", config=config)
     both = results_of(f"{folder}/both")
     for seed, below in (("7", ""), ("5", "seed_5/")):
-        run(data, f"{folder}/alone{seed}", "--set", f"seed={seed}")
+        run_tiny(data, f"{folder}/alone{seed}", f"seed={seed}")
         alone = results_of(f"{folder}/alone{seed}")
         del alone["config.yaml"]
         for path, content in alone.items():
@@ -106,18 +90,30 @@ def test_a_seed_gives_the_same_bytes_alone_and_among_others(folder):
     check([row["system"] for row in rows] == ["seed_7", "seed_5"], str(rows))
 
 
+def test_features_that_models_share_are_extracted_once(folder):
+    data, out = data_of(folder), f"{folder}/run"
+    run_tiny(data, out, "seeds=[1, 2]", "score=[MSE, MAHALA]", "n_mels=16", workers="1")
+    with open(f"{out}/logs/worker-0.log", encoding="utf-8") as file:
+        told = re.findall(r"features: (\d+) clips extracted, (\d+) times found again", file.read())
+    clips = sum(name.endswith(".wav") for _, _, names in os.walk(data) for name in names)
+    check(told, "the worker's log tells of no features")
+    extracted, found = (int(number) for number in told[-1])
+    check(extracted == clips, f"{extracted} of {clips} clips were extracted")
+    check(found > clips, f"{found} were found again")
+
+
 def test_another_order_of_seeds_moves_results_and_trains_nothing(folder):
     data, out = data_of(folder), f"{folder}/run"
-    run(data, out, "--set", "seeds=1,2")
-    turned = auscult("run", "--out", out, "--local", "2", "--set", "seeds=2,1", "-v")
-    check(work_told(turned)[0] == set(), f"something was trained: {turned}")
-    run(data, f"{folder}/turned", "--set", "seeds=2,1")
+    run_tiny(data, out, "seeds=1,2")
+    turned = set_more(out, "seeds=2,1")
+    check(trained(turned) == set(), f"something was trained: {turned}")
+    run_tiny(data, f"{folder}/turned", "seeds=2,1")
     check_same_results(out, f"{folder}/turned")
 
 
 def test_a_seed_taken_out_of_a_run_is_refused(folder):
     data, out = data_of(folder, MACHINES[:1]), f"{folder}/run"
-    run(data, out, "--set", "seeds=1,2")
+    run_tiny(data, out, "seeds=1,2")
     before = results_of(out)
     for seeds, gone in (("2", 1), ("1,3", 2)):
         refused = auscult("run", "--out", out, "--set", f"seeds={seeds}", expect=2)
@@ -127,7 +123,7 @@ def test_a_seed_taken_out_of_a_run_is_refused(folder):
 
 def test_new_recordings_are_scored_by_the_primary_seeds_model_or_the_one_named(folder):
     data, out = data_of(folder, MACHINES[:2]), f"{folder}/run"
-    run(data, out, "--set", "seeds=1,2")
+    run_tiny(data, out, "seeds=1,2")
     clips = f"{data}/{MACHINES[0]}/test"
     for model, outputs in ((out, "outputs"), (f"{out}/data/{MACHINES[0]}/seed_2", "outputs/seed_2")):
         scored = auscult("score", "--model", model, clips).out
