@@ -13,6 +13,7 @@
 #include "common/base/buffer.h"
 #include "common/base/limits.h"
 #include "common/base/log.h"
+#include "common/base/settings.h"
 #include "common/base/text.h"
 #include "common/eval/clipname.h"
 #include "common/eval/decision.h"
@@ -40,6 +41,8 @@ static const char HELP[] =
     "                    path that is called like the machine, and by the section in its name; a\n"
     "                    single model takes every clip. Of several seeds, the primary one's is\n"
     "                    taken unless another's folder is named: RUN/data/MACHINE/seed_N.\n"
+    "  --score KIND      MSE, MAHALA or CLIPMAHALA, which the run must have made; without it the\n"
+    "                    first of the run's `score`\n"
     "  --json            a JSON object for each clip, one a line\n"
     "  --strict          exit 1 when a clip could not be scored\n"
     "  -v, --verbose  -q, --quiet  -h, --help\n"
@@ -51,6 +54,8 @@ enum { EXIT_DONE = 0, EXIT_SOME_MISSED = 1, EXIT_USAGE = 2, EXIT_FAILED = 3 };
 
 typedef struct SpotOptions {
     const char *model;
+    ScoreKind score; // if has_score
+    bool has_score;
     char **paths; // (path_count) as typed
     int path_count;
     bool is_json, is_strict;
@@ -71,6 +76,16 @@ static int usage(const char *what, const char *value) {
     return EXIT_USAGE;
 }
 
+static bool parse_score(const char *text, ScoreKind *ret_score) {
+    for (int kind = 0; kind < SCORE_KINDS; kind++) {
+        if (strcmp(text, settings_score_name((ScoreKind)kind)) == 0) {
+            *ret_score = (ScoreKind)kind;
+            return true;
+        }
+    }
+    return false;
+}
+
 // Returns an exit status, or -1 to go on.
 static int take_option(int option, void *context) {
     SpotOptions *options = context;
@@ -81,6 +96,11 @@ static int take_option(int option, void *context) {
         }
         options->model = optarg;
         return -1;
+    case 'k':
+        options->has_score = true;
+        return parse_score(optarg, &options->score)
+                   ? -1
+                   : usage("--score accepts MSE, MAHALA or CLIPMAHALA, not ", optarg);
     case 'j':
         options->is_json = true;
         return -1;
@@ -102,13 +122,11 @@ static int take_option(int option, void *context) {
 }
 
 static int parse(int argc, char **argv, SpotOptions *options) {
-    static const struct option LONG[] = {{"model", required_argument, NULL, 'm'},
-                                         {"json", no_argument, NULL, 'j'},
-                                         {"strict", no_argument, NULL, 's'},
-                                         {"verbose", no_argument, NULL, 'v'},
-                                         {"quiet", no_argument, NULL, 'q'},
-                                         {"help", no_argument, NULL, 'h'},
-                                         {NULL, 0, NULL, 0}};
+    static const struct option LONG[] = {
+        {"model", required_argument, NULL, 'm'}, {"score", required_argument, NULL, 'k'},
+        {"json", no_argument, NULL, 'j'},        {"strict", no_argument, NULL, 's'},
+        {"verbose", no_argument, NULL, 'v'},     {"quiet", no_argument, NULL, 'q'},
+        {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0}};
     int status = options_take(argc, argv, "vqh", LONG, take_option, options);
     if (status >= 0) {
         return status;
@@ -266,6 +284,18 @@ static Status start_numerics(const SpotModels *models, char **argv) {
     return status;
 }
 
+// A run of several scores: which of them the rows have is not to be guessed.
+static void speak_of_score(const SpotModels *models) {
+    for (uint32_t i = 0; i < spot_models_count(models); i++) {
+        const SpotModel *model = spot_models_get(models, i);
+        if (model->damage == NULL && model->has_others) {
+            log_warning("scores are %s, the first that the run made; --score names another",
+                        settings_score_name(model->score));
+            return;
+        }
+    }
+}
+
 static void speak_of_models(const SpotModels *models) {
     for (uint32_t i = 0; i < spot_models_count(models); i++) {
         const SpotModel *model = spot_models_get(models, i);
@@ -301,13 +331,17 @@ static int score_on_the_spot(int argc, char **argv) {
     // Whoever started us may have it ignored; `| head` should simply end this program.
     signal(SIGPIPE, SIG_DFL);
     Spot spot = {.options = &options};
-    Status status = spot_models_open(options.model, &spot.models);
+    Status status =
+        spot_models_open(options.model, options.has_score ? &options.score : NULL, &spot.models);
     if (status == STATUS_OK) {
         // argv[-1] is the program: linalg_start may execute it anew with the whole command line.
         status = start_numerics(spot.models, argv - 1);
     }
     if (status == STATUS_OK) {
         speak_of_models(spot.models);
+        if (!options.has_score) {
+            speak_of_score(spot.models);
+        }
         status = score_all(&spot);
     }
     int exit_status = verdict(&spot, status);

@@ -38,7 +38,8 @@ struct SpotModels {
     uint32_t count;
     uint32_t loaded; // entries with a scorer
     uint64_t uses;
-    char *root; // as given
+    char *root;             // as given
+    const ScoreKind *score; // asked for, NULL: each model's first; borrowed while they are found
 };
 
 // ---- finding ----
@@ -139,7 +140,40 @@ static void guess_machine(Entry *entry) {
     text_copy(entry->machine, sizeof entry->machine, part);
 }
 
-static Status read_facts(Entry *entry) {
+// Which scores a model has what it takes for: "MSE, MAHALA". Says how many.
+static int list_scores(const ModelFile *file, char out[64]) {
+    int count = 0;
+    size_t used = 0;
+    out[0] = '\0';
+    for (int kind = 0; kind < SCORE_KINDS; kind++) {
+        if (model_file_gives(file, (ScoreKind)kind)) {
+            used += (size_t)snprintf(out + used, 64 - used, "%s%s", count++ > 0 ? ", " : "",
+                                     settings_score_name((ScoreKind)kind));
+        }
+    }
+    return count;
+}
+
+static Status take_facts(const ModelFile *file, const ScoreKind *score, Entry *entry) {
+    char given[64];
+    text_copy(entry->set, sizeof entry->set, file->set);
+    text_copy(entry->machine, sizeof entry->machine, file->machine);
+    text_copy(entry->section, sizeof entry->section, file->section);
+    entry->facts.score = score != NULL ? *score : (ScoreKind)file->settings.score;
+    entry->facts.threshold = file->thresholds[entry->facts.score].value;
+    entry->facts.kernel = (Kernel)file->settings.numerics;
+    entry->facts.has_others = list_scores(file, given) > 1;
+    if (!model_file_gives(file, entry->facts.score)) {
+        const char *name = settings_score_name(entry->facts.score);
+        return status_set(STATUS_FORMAT,
+                          "%s: its %s scores were never made, it gives %s (a run with `--set "
+                          "score=%s` makes them)",
+                          entry->path, name, given, name);
+    }
+    return STATUS_OK;
+}
+
+static Status read_facts(const ScoreKind *score, Entry *entry) {
     Buffer bytes = BUFFER_EMPTY;
     ModelFile file;
     Status status = file_read(entry->path, MODEL_FILE_BYTES, &bytes);
@@ -147,20 +181,11 @@ static Status read_facts(Entry *entry) {
         status = model_file_read(entry->path, bytes.bytes, bytes.size, &file);
     }
     buffer_done(&bytes);
-    if (status != STATUS_OK) {
-        return status;
+    if (status == STATUS_OK) {
+        status = take_facts(&file, score, entry);
+        model_file_done(&file);
     }
-    text_copy(entry->set, sizeof entry->set, file.set);
-    text_copy(entry->machine, sizeof entry->machine, file.machine);
-    text_copy(entry->section, sizeof entry->section, file.section);
-    entry->facts.score = (ScoreKind)file.settings.score;
-    entry->facts.threshold = file.thresholds[file.settings.score].value;
-    entry->facts.kernel = (Kernel)file.settings.numerics;
-    bool gives = model_file_gives(&file, entry->facts.score);
-    model_file_done(&file);
-    return gives ? STATUS_OK
-                 : status_set(STATUS_FORMAT, "%s: its %s scores were never made", entry->path,
-                              settings_score_name(entry->facts.score));
+    return status;
 }
 
 // Everything that can be known of one model file, damage included.
@@ -170,7 +195,7 @@ static Status fill_entry(const SpotModels *models, const char *path, Entry *entr
         return STATUS_MEMORY;
     }
     entry->facts.threshold = NAN;
-    Status status = read_facts(entry);
+    Status status = read_facts(models->score, entry);
     if (status == STATUS_MEMORY) {
         return status;
     }
@@ -249,17 +274,19 @@ static Status find(SpotModels *models) {
     return status_set(STATUS_FORMAT, "%s", models->entries[0]->damage);
 }
 
-Status spot_models_open(const char *path, SpotModels **ret_models) {
+Status spot_models_open(const char *path, const ScoreKind *score, SpotModels **ret_models) {
     SpotModels *models = mem_new(1, sizeof *models);
     if (models == NULL) {
         return STATUS_MEMORY;
     }
     models->root = mem_copy_text(path);
+    models->score = score;
     Status status = models->root != NULL ? find(models) : STATUS_MEMORY;
     if (status != STATUS_OK) {
         spot_models_free(models);
         return status;
     }
+    models->score = NULL;
     *ret_models = models;
     return STATUS_OK;
 }

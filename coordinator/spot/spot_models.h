@@ -6,6 +6,7 @@
 #ifndef AUSCULT_COORDINATOR_SPOT_SPOT_MODELS_H
 #define AUSCULT_COORDINATOR_SPOT_SPOT_MODELS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/base/limits.h"
@@ -18,7 +19,8 @@ typedef struct SpotModel {
     const char *damage;  // why it cannot be used, NULL when it can
     const char *machine; // of a damaged one, what its folder's name tells
     const char *section; // "" for a whole machine
-    ScoreKind score;     // that it gives
+    ScoreKind score;     // that it is asked for
+    bool has_others;     // it has what other scores need, too
     double threshold;    // for that score; NaN: none was decided
     Kernel kernel;       // the one it was trained with
 } SpotModel;
@@ -27,10 +29,11 @@ typedef struct SpotModels SpotModels;
 
 // Finds every model below `path`: a run's folder, a model's, or a model file itself. A damaged file
 // is kept as such, so that its machine's clips do not go to another model. Models of further seeds,
-// which stand below the primary one's, are passed over unless `path` names them. STATUS_NOT_FOUND
-// when there is none; the first one's error when none can be used; STATUS_LIMIT beyond
-// LIMIT_MACHINES.
-Status spot_models_open(const char *path, SpotModels **ret_models);
+// which stand below the primary one's, are passed over unless `path` names them. They are asked for
+// `score`, NULL: each for the first that its run made; one that lacks what that score needs counts
+// as damaged. STATUS_NOT_FOUND when there is none; the first one's error when none can be used;
+// STATUS_LIMIT beyond LIMIT_MACHINES.
+Status spot_models_open(const char *path, const ScoreKind *score, SpotModels **ret_models);
 void spot_models_free(SpotModels *models);
 uint32_t spot_models_count(const SpotModels *models);
 const SpotModel *spot_models_get(const SpotModels *models, uint32_t index);

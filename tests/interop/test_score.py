@@ -46,14 +46,14 @@ def score(model, *paths, **options):
     return auscult("score", "--model", model, *paths, **options)
 
 
-def predictions(run):
-    _, rows = read_csv(f"{run}/outputs/challenge_predictions.csv")
+def predictions(run, system=""):
+    _, rows = read_csv(os.path.join(run, "outputs", system, "challenge_predictions.csv"))
     check(len(rows) == 16, f"{len(rows)} predictions")
     return {(row["machine_type"], row["file_name"]): row for row in rows}
 
 
-def check_as_predicted(rows, run):
-    known = predictions(run)
+def check_as_predicted(rows, run, system=""):
+    known = predictions(run, system)
     for row in rows:
         theirs = known[row["machine_type"], os.path.basename(row["file_name"])]
         for column in ("section", "reconstruction_error", "threshold", "is_anomaly"):
@@ -76,6 +76,30 @@ def test_scores_are_the_runs_byte_for_byte(folder):
     paths = [f"{folder}/press/test/{os.path.basename(path)}" for path in expected[7::-1]]
     check([row["file_name"] for row in rows_of(score(run, *paths).out)] == paths, "order")
     check_as_predicted(rows_of(score(run, *paths).out), run)
+
+
+def test_the_score_that_is_named_is_the_runs(folder):
+    data, alone = Once.get()
+    run = f"{folder}/run"
+    auscult("run", "--data", data, "--out", run, "--local", "2", *TINY, "--set", "n_mels=16",
+            "--set", "score=[MSE, MAHALA, CLIPMAHALA]")
+    clips = f"{data}/fan/test"
+    for kind, system in (("MSE", ""), ("MAHALA", "MAHALA"), ("CLIPMAHALA", "CLIPMAHALA")):
+        result = score(run, "--score", kind, clips)
+        check_as_predicted(rows_of(result.out), run, system)
+        check(result.err == "", result.err)
+    unnamed = score(run, clips)
+    check(unnamed.out == score(run, "--score", "MSE", clips).out, unnamed.out)
+    check_has(unnamed.err, "scores are MSE", "--score names another")
+    # A model without the yardstick is no model of that score.
+    result = score(alone, "--score", "CLIPMAHALA", clips, expect=3)
+    check_has(result.err, f"{alone}/data/", "its CLIPMAHALA scores were never made, it gives MSE", "score=CLIPMAHALA")
+    check(result.out == "", result.out)
+    shutil.copytree(f"{alone}/data/ToyCar", f"{run}/data/ToyCar", dirs_exist_ok=True)
+    result = score(run, "--score", "MAHALA", clips, f"{data}/ToyCar/test")
+    check_as_predicted(rows_of(result.out), run, "MAHALA")
+    check(result.err.count("its MAHALA scores were never made") >= 8, result.err)
+    check_has(score(alone, "--score", "mse", clips, expect=2).err, "MSE, MAHALA or CLIPMAHALA, not mse")
 
 
 def test_json_is_an_object_a_line(folder):

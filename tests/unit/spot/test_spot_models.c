@@ -71,7 +71,7 @@ static void damage(const char *folder) {
 
 static SpotModels *open_models(const char *name) {
     SpotModels *models = NULL;
-    CHECK_OK(spot_models_open(in_root(name), &models));
+    CHECK_OK(spot_models_open(in_root(name), NULL, &models));
     return models;
 }
 
@@ -222,20 +222,20 @@ TEST(clips_of_a_damaged_model_go_to_no_other) {
 TEST(where_no_model_can_be_used_the_reason_is_told) {
     begin();
     SpotModels *models = NULL;
-    CHECK_INT(spot_models_open(in_root("absent"), &models), STATUS_NOT_FOUND);
+    CHECK_INT(spot_models_open(in_root("absent"), NULL, &models), STATUS_NOT_FOUND);
     CHECK_HAS(status_message(), "there is no ");
-    CHECK_INT(spot_models_open(root, &models), STATUS_NOT_FOUND);
+    CHECK_INT(spot_models_open(root, NULL, &models), STATUS_NOT_FOUND);
     CHECK_HAS(status_message(), "no trained model in ");
     put_model((Made){"fan", "dev", "fan", "", KERNEL_HASWELL, 1});
     damage("fan");
-    CHECK_INT(spot_models_open(root, &models), STATUS_FORMAT);
+    CHECK_INT(spot_models_open(root, NULL, &models), STATUS_FORMAT);
     CHECK_HAS(status_message(), "fan/" MODEL_FILE_NAME " is damaged");
     CHECK_OK(file_write(in_root("fan/" MODEL_FILE_NAME),
                         "AUSCMODL\3\0\0\0............................", 40));
-    CHECK_INT(spot_models_open(root, &models), STATUS_FORMAT);
+    CHECK_INT(spot_models_open(root, NULL, &models), STATUS_FORMAT);
     CHECK_HAS(status_message(), "a model file of version 3, this program reads version 2");
     CHECK_OK(file_write(in_root("fan/" MODEL_FILE_NAME), "", 0));
-    CHECK_INT(spot_models_open(root, &models), STATUS_FORMAT);
+    CHECK_INT(spot_models_open(root, NULL, &models), STATUS_FORMAT);
     CHECK_HAS(status_message(), "is not an auscult model file");
     CHECK(models == NULL);
     end();
@@ -295,6 +295,22 @@ TEST(more_models_than_stay_loaded_score_as_alone) {
     end();
 }
 
+TEST(a_model_is_asked_for_one_score_and_lacks_the_others) {
+    begin();
+    put_model((Made){"fan", "dev", "fan", "", KERNEL_HASWELL, 1});
+    ScoreKind kind = SCORE_MSE;
+    SpotModels *models = NULL;
+    CHECK_OK(spot_models_open(root, &kind, &models));
+    CHECK_INT(spot_models_get(models, 0)->score, SCORE_MSE);
+    CHECK(!spot_models_get(models, 0)->has_others);
+    spot_models_free(models);
+    kind = SCORE_MAHALA;
+    CHECK_INT(spot_models_open(root, &kind, &models), STATUS_FORMAT);
+    CHECK_HAS(status_message(), "fan/" MODEL_FILE_NAME ": its MAHALA scores were never made, it "
+                                "gives MSE");
+    end();
+}
+
 TEST(every_failed_allocation_is_told_and_leaks_nothing) {
     begin();
     put_model((Made){"fan", "dev", "fan", "", KERNEL_HASWELL, 1});
@@ -305,7 +321,7 @@ TEST(every_failed_allocation_is_told_and_leaks_nothing) {
         SpotModels *models = NULL;
         uint32_t index = 0;
         mem_fail_after(n);
-        Status status = spot_models_open(root, &models);
+        Status status = spot_models_open(root, NULL, &models);
         if (status == STATUS_OK) {
             status = spot_models_choose(models, "fan/x.wav", &index);
         }
@@ -335,4 +351,5 @@ TEST_MAIN_LIST(
     T(where_no_model_can_be_used_the_reason_is_told)
     T(the_kernel_is_the_one_of_the_training)
     T(more_models_than_stay_loaded_score_as_alone)
+    T(a_model_is_asked_for_one_score_and_lacks_the_others)
     T(every_failed_allocation_is_told_and_leaks_nothing))
