@@ -9,6 +9,7 @@
 #include "common/eval/clipname.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -158,6 +159,25 @@ ClipName clipname_read(const char *path) {
     }
     name = nothing;
     return read_id(stem, &name) ? name : nothing;
+}
+
+ClipFile clipname_file(const char *path) {
+    ClipName name = clipname_read(path);
+    if (name.keyword == KEYWORD_ID) {
+        return FILE_OF_ID;
+    }
+    return name.label != LABEL_UNKNOWN || name.domain == DOMAIN_UNKNOWN ? FILE_OF_SECTION
+           : name.domain == DOMAIN_SOURCE                               ? FILE_OF_SOURCE
+                                                                        : FILE_OF_TARGET;
+}
+
+bool clipname_file_part(ClipFile file, const char *section, char *out, size_t size) {
+    static const char *const FORMS[][2] = {[FILE_OF_SECTION] = {"section_", "_test"},
+                                           [FILE_OF_ID] = {"id_", ""},
+                                           [FILE_OF_SOURCE] = {"section_", "_source_test"},
+                                           [FILE_OF_TARGET] = {"section_", "_target_test"}};
+    int used = snprintf(out, size, "%s%s%s", FORMS[file][0], section, FORMS[file][1]);
+    return used >= 0 && (size_t)used < size;
 }
 
 const char *clipname_domain_text(ClipDomain domain) {

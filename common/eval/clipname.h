@@ -7,6 +7,7 @@
 #define AUSCULT_EVAL_CLIPNAME_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/base/limits.h"
@@ -33,6 +34,15 @@ typedef struct ClipName {
 // "target", else source, as in the official baseline; but unknown where there are no domains (2020,
 // supplemental clips) or where the name hides them (section_00_0000.wav).
 ClipName clipname_read(const char *path);
+
+// Which of the challenge's files of scores and decisions a test clip has its row in: one for each
+// section of a machine; in 2020 called after the id; in 2021, whose hidden clips tell their domain
+// but no label, one for each domain.
+typedef enum ClipFile { FILE_OF_SECTION, FILE_OF_ID, FILE_OF_SOURCE, FILE_OF_TARGET } ClipFile;
+ClipFile clipname_file(const char *path);
+// What follows the machine in that file's name: "section_00_test", "id_01",
+// "section_03_source_test". False when it does not fit.
+bool clipname_file_part(ClipFile file, const char *section, char *out, size_t size);
 
 // Whether the name has the extension of a clip: .wav, .flac or .npy, in any case.
 bool clipname_is_clip(const char *path);

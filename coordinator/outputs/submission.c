@@ -8,11 +8,13 @@
 #include "common/base/file.h"
 #include "common/base/limits.h"
 #include "common/base/mem.h"
+#include "common/eval/clipname.h"
 #include "common/store/csv.h"
 
 // One row of what is handed in.
 typedef struct Entry {
     const ScoredClip *clip;
+    ClipFile file; // that its row stands in
     double score;
     bool is_anomaly;
 } Entry;
@@ -112,8 +114,10 @@ static Status collect(const ScoredClip *clips, size_t count, Entries *ret_entrie
     for (size_t i = 0; i < count; i++) {
         if (sorted[i]->is_test && (!only_eval || strcmp(sorted[i]->set, "eval") == 0) &&
             !is_told_apart_by_nothing(sorted, count, i)) {
-            entries.items[entries.count++] = (Entry){
-                .clip = sorted[i], .score = sorted[i]->score, .is_anomaly = sorted[i]->is_anomaly};
+            entries.items[entries.count++] = (Entry){.clip = sorted[i],
+                                                     .file = clipname_file(sorted[i]->file_name),
+                                                     .score = sorted[i]->score,
+                                                     .is_anomaly = sorted[i]->is_anomaly};
         }
     }
     fill_missing(&entries, room);
@@ -155,17 +159,19 @@ static Status check_name_part(const char *what, const char *part) {
 
 static Status save_rows(const char *folder, const char *kind, const Entry *entry,
                         const CsvWriter *rows) {
-    char path[LIMIT_PATH_BYTES];
+    char path[LIMIT_PATH_BYTES], part[2 * LIMIT_NAME_BYTES];
     const ScoredClip *clip = entry->clip;
-    int used = snprintf(path, sizeof path, "%s/%s_%s_section_%s_test.csv", folder, kind,
-                        clip->machine, section_of(clip));
+    bool fits = clipname_file_part(entry->file, section_of(clip), part, sizeof part);
+    int used =
+        fits ? snprintf(path, sizeof path, "%s/%s_%s_%s.csv", folder, kind, clip->machine, part)
+             : -1;
     if (used < 0 || (size_t)used >= sizeof path) {
         return status_set(STATUS_LIMIT, "path too long: %s/%s_%s", folder, kind, clip->machine);
     }
     return csv_writer_save(rows, path);
 }
 
-// Both files of one machine's section.
+// Both files of one machine's section, or of one domain of it.
 static Status write_section(const char *folder, const Entry *entries, size_t count) {
     CsvWriter scores = CSV_WRITER_EMPTY, decisions = CSV_WRITER_EMPTY;
     for (size_t i = 0; i < count; i++) {
@@ -188,6 +194,7 @@ static Status write_section(const char *folder, const Entry *entries, size_t cou
 static int by_section(const void *a, const void *b) {
     const Entry *x = a, *y = b;
     int order = strcmp(section_of(x->clip), section_of(y->clip));
+    order = order != 0 ? order : (int)x->file - (int)y->file;
     return order != 0 ? order : strcmp(x->clip->file_name, y->clip->file_name);
 }
 
@@ -197,7 +204,8 @@ static Status write_machine(const char *folder, Entry *entries, size_t count) {
     qsort(entries, count, sizeof *entries, by_section);
     for (size_t start = 0, end; start < count && status == STATUS_OK; start = end) {
         const char *section = section_of(entries[start].clip);
-        for (end = start + 1; end < count && strcmp(section_of(entries[end].clip), section) == 0;) {
+        for (end = start + 1; end < count && entries[end].file == entries[start].file &&
+                              strcmp(section_of(entries[end].clip), section) == 0;) {
             end++;
         }
         status = check_name_part("section", section);

@@ -8,6 +8,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "coordinator/package/author.h"
+#include "coordinator/package/dev_results.h"
 #include "coordinator/package/meta_write.h"
 #include "coordinator/package/run_system.h"
 
@@ -73,7 +74,7 @@ static Status choose_systems(Builder *builder) {
 
 // ---- one system ----
 
-static Status add_meta(Builder *builder, const RunSystem *system, const char *label,
+static Status add_meta(Builder *builder, const RunSystem *system, int year, const char *label,
                        const char *folder) {
     RunModel model;
     size_t machines = 0;
@@ -82,7 +83,12 @@ static Status add_meta(Builder *builder, const RunSystem *system, const char *la
     const char *dev_run = builder->config->dev_run != NULL ? builder->config->dev_run : system->run;
     Status status = run_system_model(system, &model);
     if (status == STATUS_OK) {
-        status = run_system_results(system, dev_run, 4, &results, &machines);
+        DevResults wanted = {.system = system,
+                             .dev_run = dev_run,
+                             .year = year,
+                             .max_fpr = model.settings.max_fpr,
+                             .indent = 4};
+        status = dev_results_write(&wanted, &results, &machines);
     }
     if (status == STATUS_OK) {
         MetaFacts facts = {.label = label,
@@ -128,9 +134,10 @@ static Status add_system(Builder *builder, size_t index) {
     const RunSystem *system = builder->chosen[index];
     snprintf(label, sizeof label, "%s_task2_%zu", builder->config->label, index + 1);
     snprintf(folder, sizeof folder, "task2/%s", label);
-    Status status = run_system_add_files(system, folder, &builder->archive);
+    int year = 0;
+    Status status = run_system_add_files(system, folder, &builder->archive, &year);
     if (status == STATUS_OK) {
-        status = add_meta(builder, system, label, folder);
+        status = add_meta(builder, system, year, label, folder);
     }
     if (status == STATUS_OK) {
         status = judge_left_out(builder, system, folder);

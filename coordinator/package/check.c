@@ -34,7 +34,8 @@ typedef struct Checker {
     char above[LIMIT_NAME_BYTES];  // what a folder lacks before its paths: "task2/", "task2/x/"
     Member *members;               // (count) by label, then name
     size_t count;
-    int year;
+    int year;      // to hold it against; 0 when nobody knows, or when the clips are known
+    int form_year; // whose forms of files and meta.yaml it has; 0 when nobody knows
 } Checker;
 
 #define ERROR_AT(checker, path, ...)                                                               \
@@ -185,8 +186,27 @@ static Status tidy(Checker *checker) {
 
 // ---- the year ----
 
-// The year most of whose machines are there, the latest of equals.
+// Whether most score files are called as one of these parts of a name says.
+static bool most_are_called(const Checker *checker, const char *part, const char *other_part) {
+    size_t files = 0, such = 0;
+    for (size_t i = 0; i < checker->count; i++) {
+        const char *name = checker->members[i].name;
+        bool is_score = text_starts(name, "anomaly_score_");
+        files += is_score;
+        such += is_score && (strstr(name, part) != NULL || strstr(name, other_part) != NULL);
+    }
+    return 2 * such > files;
+}
+
+// By the form of the names, which 2020 and 2021 have alone; else the year most of whose machines
+// are there, the latest of equals.
 static int recognise_year(const Checker *checker) {
+    if (most_are_called(checker, "_id_", "_id_")) {
+        return 2020;
+    }
+    if (most_are_called(checker, "_source_test.csv", "_target_test.csv")) {
+        return 2021;
+    }
     int best = 0;
     double best_share = 0;
     for (int year = YEAR_FIRST; year <= YEAR_LAST; year++) {
@@ -198,9 +218,6 @@ static int recognise_year(const Checker *checker) {
                 snprintf(start, sizeof start, "anomaly_score_%s_section_%s_", machine->name,
                          machine->sections[0]);
                 is_there = text_starts(checker->members[i].name, start);
-                snprintf(start, sizeof start, "anomaly_score_%s_id_%s", machine->name,
-                         machine->sections[0]);
-                is_there |= text_starts(checker->members[i].name, start);
             }
             machines++;
             found += is_there;
@@ -264,7 +281,8 @@ static Status check_others(Checker *checker, const char *folder, const Member *m
         const char *name = members[i].name, *path = members[i].entry->path;
         if (strcmp(name, wanted) == 0) {
             has_meta = true;
-            status = meta_check(members[i].entry, members[i].label, checker->complaints);
+            status = meta_check(members[i].entry, members[i].label, checker->form_year,
+                                checker->complaints);
         } else if (text_ends(name, ".yaml") || text_ends(name, ".yml")) {
             ERROR_AT(checker, path, "the name is not that of the folder; call it %s", wanted);
         } else if (!text_starts(name, "anomaly_score_") && !text_starts(name, "decision_result_") &&
@@ -326,9 +344,8 @@ Status package_check(const CheckConfig *config, Complaints *ret_complaints) {
     Checker checker = {.config = config, .complaints = &complaints};
     Status status = tidy(&checker);
     if (status == STATUS_OK) {
-        checker.year = config->expected != NULL ? 0
-                       : config->year != 0      ? config->year
-                                                : recognise_year(&checker);
+        checker.form_year = config->year != 0 ? config->year : recognise_year(&checker);
+        checker.year = config->expected != NULL ? 0 : checker.form_year;
         if (checker.year == 0 && config->expected == NULL && checker.count > 0) {
             WARN_AT(&checker, config->name,
                     "no year's machines are here, so missing ones are not told; say --year or "

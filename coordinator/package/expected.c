@@ -19,6 +19,7 @@ static int by_place(const void *a, const void *b) {
     const ExpectedClip *x = a, *y = b;
     int order = strcmp(x->machine, y->machine);
     order = order != 0 ? order : strcmp(x->section, y->section);
+    order = order != 0 ? order : (int)x->file - (int)y->file;
     return order != 0 ? order : strcmp(x->name, y->name);
 }
 
@@ -47,8 +48,10 @@ Status expected_make(const Dataset *dataset, Expected *ret_expected) {
         const Clip *clip = &dataset->clips[i];
         const Machine *machine = &dataset->machines[clip->machine];
         if (clip->split == SPLIT_TEST && (!only_eval || machine->set == SET_EVAL)) {
-            made.clips[made.count++] = (ExpectedClip){
-                .machine = machine->name, .section = section_of(clip->section), .name = clip->name};
+            made.clips[made.count++] = (ExpectedClip){.machine = machine->name,
+                                                      .section = section_of(clip->section),
+                                                      .name = clip->name,
+                                                      .file = clipname_file(clip->name)};
         }
     }
     return finish(&made, "the data have", ret_expected);
@@ -66,8 +69,10 @@ Status expected_from_truth(const Truth *truth, Expected *ret_expected) {
     for (uint32_t i = 0; i < truth->count; i++) {
         const TruthClip *clip = &truth->clips[i];
         if (!only_eval || clip->set == SET_EVAL) {
-            made.clips[made.count++] = (ExpectedClip){
-                .machine = clip->machine, .section = section_of(clip->section), .name = clip->name};
+            made.clips[made.count++] = (ExpectedClip){.machine = clip->machine,
+                                                      .section = section_of(clip->section),
+                                                      .name = clip->name,
+                                                      .file = clipname_file(clip->name)};
         }
     }
     return finish(&made, "the ground truth has", ret_expected);
@@ -81,17 +86,20 @@ void expected_done(Expected *expected) {
 size_t expected_end(const Expected *expected, size_t start) {
     const ExpectedClip *first = &expected->clips[start];
     size_t end = start + 1;
-    while (end < expected->count && strcmp(expected->clips[end].machine, first->machine) == 0 &&
+    while (end < expected->count && expected->clips[end].file == first->file &&
+           strcmp(expected->clips[end].machine, first->machine) == 0 &&
            strcmp(expected->clips[end].section, first->section) == 0) {
         end++;
     }
     return end;
 }
 
-size_t expected_find(const Expected *expected, const char *machine, const char *section) {
+size_t expected_find(const Expected *expected, const char *machine, const char *section,
+                     ClipFile file) {
     size_t at = 0;
-    while (at < expected->count && (strcmp(expected->clips[at].machine, machine) != 0 ||
-                                    strcmp(expected->clips[at].section, section) != 0)) {
+    while (at < expected->count &&
+           (expected->clips[at].file != file || strcmp(expected->clips[at].machine, machine) != 0 ||
+            strcmp(expected->clips[at].section, section) != 0)) {
         at = expected_end(expected, at);
     }
     return at;

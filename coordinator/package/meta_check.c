@@ -2,13 +2,14 @@
 #include "coordinator/package/meta_check.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/text.h"
 #include "common/base/yaml_tree.h"
 
-// The keys are those of the packages of 2022 to 2026; a key that not every year has may be missing
-// with a warning.
+// The keys are those of the packages of 2020 to 2026; an optional one may be missing with a
+// warning, one that its year did not have yet without.
 typedef enum MetaType {
     META_TEXT,
     META_ABBREVIATION, // at most ten characters
@@ -28,52 +29,57 @@ typedef struct MetaKey {
     MetaType type;
     bool is_required; // else its absence is a warning
     bool may_be_null;
+    int first_year; // 0: every year has it
 } MetaKey;
 
 static const MetaKey KEYS[] = {
-    {"submission", META_MAPPING, true, false},
-    {"submission.label", META_TEXT, true, false},
-    {"submission.name", META_TEXT, true, false},
-    {"submission.abbreviation", META_ABBREVIATION, true, false},
-    {"submission.authors", META_AUTHORS, true, false},
-    {"submission.authors[].lastname", META_TEXT, true, false},
-    {"submission.authors[].firstname", META_TEXT, true, false},
-    {"submission.authors[].email", META_EMAIL, true, false},
-    {"submission.authors[].corresponding", META_TRUTH, false, true},
-    {"submission.authors[].affiliation", META_MAPPING, true, false},
-    {"submission.authors[].affiliation.institution", META_TEXT, true, false},
-    {"submission.authors[].affiliation.department", META_TEXT, false, true},
-    {"submission.authors[].affiliation.location", META_TEXT, false, true},
-    {"system", META_MAPPING, true, false},
-    {"system.description", META_MAPPING, true, false},
-    {"system.description.input_sampling_rate", META_FREE, true, false},
-    {"system.description.data_augmentation", META_FREE, false, true},
-    {"system.description.front_end", META_FREE, false, true},
-    {"system.description.acoustic_features", META_FREE, true, true},
-    {"system.description.embeddings", META_FREE, false, true},
-    {"system.description.machine_learning_method", META_FREE, true, false},
-    {"system.description.aggregation_method", META_FREE, false, true},
-    {"system.description.domain_adaptation_method", META_FREE, false, true},
-    {"system.description.domain_generalization_method", META_FREE, false, true},
-    {"system.description.ensemble_method_subsystem_count", META_COUNT, false, true},
-    {"system.description.decision_making", META_FREE, false, true},
-    {"system.description.attribute_usage", META_FREE, false, true},
-    {"system.description.external_data_usage", META_FREE, false, true},
-    {"system.description.development_data_usage", META_FREE, false, true},
-    {"system.complexity", META_MAPPING, true, false},
-    {"system.complexity.total_parameters", META_COUNT, true, false},
-    {"system.complexity.MACS", META_AMOUNT, true, true},
-    {"system.external_datasets", META_DATASETS, false, true},
-    {"system.source_code", META_FREE, false, true},
-    {"results", META_MAPPING, true, false},
-    {"results.development_dataset", META_RESULTS, true, false},
+    {"submission", META_MAPPING, true, false, 0},
+    {"submission.label", META_TEXT, true, false, 0},
+    {"submission.name", META_TEXT, true, false, 0},
+    {"submission.abbreviation", META_ABBREVIATION, true, false, 0},
+    {"submission.authors", META_AUTHORS, true, false, 0},
+    {"submission.authors[].lastname", META_TEXT, true, false, 0},
+    {"submission.authors[].firstname", META_TEXT, true, false, 0},
+    {"submission.authors[].email", META_EMAIL, true, false, 0},
+    {"submission.authors[].corresponding", META_TRUTH, false, true, 0},
+    {"submission.authors[].affiliation", META_MAPPING, true, false, 0},
+    {"submission.authors[].affiliation.institution", META_TEXT, true, false, 0},
+    {"submission.authors[].affiliation.department", META_TEXT, false, true, 0},
+    {"submission.authors[].affiliation.location", META_TEXT, false, true, 0},
+    {"system", META_MAPPING, true, false, 0},
+    {"system.description", META_MAPPING, true, false, 0},
+    {"system.description.input_sampling_rate", META_FREE, true, false, 0},
+    {"system.description.data_augmentation", META_FREE, false, true, 0},
+    {"system.description.front_end", META_FREE, false, true, 0},
+    {"system.description.acoustic_features", META_FREE, true, true, 0},
+    {"system.description.embeddings", META_FREE, false, true, 0},
+    {"system.description.machine_learning_method", META_FREE, true, false, 0},
+    {"system.description.aggregation_method", META_FREE, false, true, 0},
+    {"system.description.domain_adaptation_method", META_FREE, false, true, 2021},
+    {"system.description.domain_generalization_method", META_FREE, false, true, 2022},
+    {"system.description.ensemble_method_subsystem_count", META_COUNT, false, true, 0},
+    {"system.description.decision_making", META_FREE, false, true, 0},
+    {"system.description.attribute_usage", META_FREE, false, true, 2022},
+    {"system.description.external_data_usage", META_FREE, false, true, 0},
+    {"system.description.development_data_usage", META_FREE, false, true, 0},
+    {"system.complexity", META_MAPPING, true, false, 0},
+    {"system.complexity.total_parameters", META_COUNT, true, false, 0},
+    {"system.complexity.MACS", META_AMOUNT, true, true, 2022},
+    {"system.external_datasets", META_DATASETS, false, true, 0},
+    {"system.source_code", META_FREE, false, true, 0},
+    {"results", META_MAPPING, true, false, 0},
+    {"results.development_dataset", META_RESULTS, true, false, 0},
 };
 
 enum { KEY_COUNT = sizeof KEYS / sizeof KEYS[0], MOST_PATH = 200 };
 
 typedef struct Checker {
     Complaints *complaints;
-    const char *path; // of the file
+    const char *path;                       // of the file
+    int year;                               // whose keys it has
+    const char *figures[META_FIGURES_MOST]; // (figure_count) of a machine
+    size_t figure_count;
+    char figure_text[64]; // "auc_source, auc_target, pauc"
 } Checker;
 
 #define ERROR_AT(checker, at, ...)                                                                 \
@@ -218,16 +224,29 @@ static void check_authors(const Checker *checker, const YamlNode *node, const ch
     }
 }
 
+size_t meta_figures(int year, const char *ret_names[META_FIGURES_MOST]) {
+    static const char *const NAMES[][META_FIGURES_MOST] = {
+        {"averaged_auc", "averaged_pauc", NULL},
+        {"harmonic_mean_auc", "harmonic_mean_pauc", NULL},
+        {"auc_source", "auc_target", "pauc"}};
+    const char *const *names = NAMES[year == 2020 ? 0 : year == 2021 ? 1 : 2];
+    size_t count = 0;
+    while (count < META_FIGURES_MOST && names[count] != NULL) {
+        ret_names[count] = names[count];
+        count++;
+    }
+    return count;
+}
+
 static void check_figure(const Checker *checker, const YamlNode *figure) {
-    static const char *const FIGURES[] = {"auc_source", "auc_target", "pauc"};
     double value = 0;
     bool is_known = false;
-    for (size_t i = 0; i < sizeof FIGURES / sizeof FIGURES[0]; i++) {
-        is_known |= strcmp(figure->key, FIGURES[i]) == 0;
+    for (size_t i = 0; i < checker->figure_count; i++) {
+        is_known |= strcmp(figure->key, checker->figures[i]) == 0;
     }
     if (!is_known) {
-        WARN_AT(checker, figure->key_line,
-                "'%.40s' is none of auc_source, auc_target, pauc; remove it", figure->key);
+        WARN_AT(checker, figure->key_line, "'%.40s' is none of %s; remove it", figure->key,
+                checker->figure_text);
     } else if (figure->kind != YAML_IS_SCALAR || !figure->is_plain ||
                text_to_double(figure->text, &value) != STATUS_OK || !(value >= 0 && value <= 100)) {
         ERROR_AT(checker, figure->line, "%s is '%.40s'; write a number of 0 to 100 without quotes",
@@ -246,14 +265,13 @@ static void find_repeated(const Checker *checker, const YamlNode *node) {
 }
 
 static void check_results(const Checker *checker, const YamlNode *node) {
-    static const char *const NEEDED[] = {"auc_source", "auc_target", "pauc"};
     if (!wants(checker, node, node->key, YAML_IS_MAPPING)) {
         return;
     }
     if (node->count == 0) {
         ERROR_AT(checker, node->key_line,
-                 "no machines; give auc_source, auc_target, pauc of each "
-                 "machine of the development set");
+                 "no machines; give %s of each machine of the development set",
+                 checker->figure_text);
     }
     find_repeated(checker, node);
     for (const YamlNode *machine = node->first; machine != NULL; machine = machine->next) {
@@ -264,10 +282,10 @@ static void check_results(const Checker *checker, const YamlNode *node) {
         for (const YamlNode *figure = machine->first; figure != NULL; figure = figure->next) {
             check_figure(checker, figure);
         }
-        for (size_t i = 0; i < sizeof NEEDED / sizeof NEEDED[0]; i++) {
-            if (yaml_node_find(machine, NEEDED[i]) == NULL) {
-                ERROR_AT(checker, machine->key_line, "%s is missing for %.80s; add it", NEEDED[i],
-                         machine->key);
+        for (size_t i = 0; i < checker->figure_count; i++) {
+            if (yaml_node_find(machine, checker->figures[i]) == NULL) {
+                ERROR_AT(checker, machine->key_line, "%s is missing for %.80s; add it",
+                         checker->figures[i], machine->key);
             }
         }
     }
@@ -370,7 +388,8 @@ static void check_mapping(const Checker *checker, const YamlNode *node, const ch
     }
     for (size_t i = 0; i < KEY_COUNT; i++) {
         const char *key = key_below(KEYS[i].path, path);
-        if (key != NULL && yaml_node_find(node, key) == NULL) {
+        bool is_of_year = checker->year == 0 || KEYS[i].first_year <= checker->year;
+        if (key != NULL && is_of_year && yaml_node_find(node, key) == NULL) {
             complaints_add(checker->complaints,
                            KEYS[i].is_required ? COMPLAINT_ERROR : COMPLAINT_WARNING, checker->path,
                            node->key_line > 0 ? node->key_line : node->line,
@@ -394,8 +413,19 @@ static const char *without_place(const char *message, const char *path) {
     return rest != NULL && rest[1] == ' ' ? rest + 2 : message;
 }
 
-Status meta_check(const ArchiveEntry *entry, const char *label, Complaints *complaints) {
-    Checker checker = {.complaints = complaints, .path = entry->path};
+static Checker checker_of(const char *path, int year, Complaints *complaints) {
+    Checker checker = {.complaints = complaints, .path = path, .year = year};
+    checker.figure_count = meta_figures(year, checker.figures);
+    size_t used = 0;
+    for (size_t i = 0; i < checker.figure_count; i++) {
+        used += (size_t)snprintf(checker.figure_text + used, sizeof checker.figure_text - used,
+                                 "%s%s", i > 0 ? ", " : "", checker.figures[i]);
+    }
+    return checker;
+}
+
+Status meta_check(const ArchiveEntry *entry, const char *label, int year, Complaints *complaints) {
+    Checker checker = checker_of(entry->path, year, complaints);
     YamlNode *root = NULL;
     int line = 0;
     const char *bytes = buffer_cstr(&entry->bytes);

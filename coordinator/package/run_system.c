@@ -103,23 +103,28 @@ Status run_systems_find(const char *run, RunSystems *systems) {
 
 // ---- its files ----
 
-Status run_system_add_files(const RunSystem *system, const char *folder, Archive *archive) {
+Status run_system_add_files(const RunSystem *system, const char *folder, Archive *archive,
+                            int *ret_year) {
     Archive files = ARCHIVE_EMPTY;
+    Complaints complaints = COMPLAINTS_EMPTY; // of names, which the package's check will tell
     Status status = archive_read(system->files, &files);
     for (size_t i = 0; i < files.count && status == STATUS_OK; i++) {
         const ArchiveEntry *entry = &files.entries[i];
         char path[LIMIT_PATH_BYTES];
-        bool is_sheet = text_starts(entry->path, "anomaly_score_") ||
-                        text_starts(entry->path, "decision_result_");
+        Sheet sheet;
+        bool is_sheet = sheet_parse_name(entry->path, &complaints, &sheet) &&
+                        !(sheet.is_decision && sheet.file == FILE_OF_ID); // 2020 asked for none
         if (is_sheet && entry->trouble != NULL) {
             status = status_set(STATUS_IO, "%s/%s %s", system->files, entry->path, entry->trouble);
         } else if (is_sheet) {
+            *ret_year = sheet.file == FILE_OF_ID ? 2020 : sheet.file == FILE_OF_SECTION ? 0 : 2021;
             status = file_join(path, sizeof path, folder, entry->path);
             status = status == STATUS_OK
                          ? archive_add(archive, path, entry->bytes.bytes, entry->bytes.size)
                          : status;
         }
     }
+    complaints_done(&complaints);
     archive_done(&files);
     return status;
 }
@@ -153,9 +158,8 @@ static Status add_key(ClipKeys *keys, const char *machine, const char *name) {
     return keys->items[keys->count] != NULL ? (keys->count++, STATUS_OK) : STATUS_MEMORY;
 }
 
-// Where a column stands in a table's header, by name.
-static Status find_column(const CsvReader *reader, const CsvRow *header, const char *name,
-                          size_t *ret_index) {
+Status run_system_find_column(const CsvReader *reader, const CsvRow *header, const char *name,
+                              size_t *ret_index) {
     for (size_t i = 0; i < header->count; i++) {
         if (strcmp(header->fields[i], name) == 0) {
             *ret_index = i;
@@ -173,8 +177,10 @@ static Status read_keys(const RunSystem *system, const char *table, ClipKeys *ke
     Status status = file_join(path, sizeof path, system->outputs, table);
     status = status == STATUS_OK ? csv_reader_open(path, &reader) : status;
     status = status == STATUS_OK ? csv_reader_next(reader, &row) : status;
-    status = status == STATUS_OK ? find_column(reader, &row, "machine_type", &machine) : status;
-    status = status == STATUS_OK ? find_column(reader, &row, "file_name", &name) : status;
+    status = status == STATUS_OK ? run_system_find_column(reader, &row, "machine_type", &machine)
+                                 : status;
+    status =
+        status == STATUS_OK ? run_system_find_column(reader, &row, "file_name", &name) : status;
     while (status == STATUS_OK && (status = csv_reader_next(reader, &row)) == STATUS_OK &&
            row.count > 0) {
         status = row.count > machine && row.count > name
@@ -283,69 +289,4 @@ Status run_system_model(const RunSystem *system, RunModel *ret_model) {
     return found ? read_model(system, path, ret_model)
                  : status_set(STATUS_NOT_FOUND, "%s/data has no model of a machine of %s",
                               system->run, system->files);
-}
-
-// ---- its figures on development data ----
-
-enum { FIGURES = 3 };
-
-static const char *const FIGURE_NAMES[FIGURES] = {"auc_source", "auc_target", "pauc"};
-
-// A report's row of one machine with figures, in per cent. Totals and evaluation sets have none
-// that belong here.
-static bool write_machine(const CsvRow *row, size_t machine, const size_t *columns, int indent,
-                          Buffer *out) {
-    char name[LIMIT_NAME_BYTES];
-    double values[FIGURES];
-    text_copy(name, sizeof name, row->fields[machine]);
-    if (strcmp(name, "all") == 0 || text_starts(name, "all (") || text_ends(name, " (eval)")) {
-        return false;
-    }
-    for (size_t f = 0; f < FIGURES; f++) {
-        if (columns[f] >= row->count ||
-            text_to_double(row->fields[columns[f]], &values[f]) != STATUS_OK) {
-            return false;
-        }
-    }
-    name[strlen(name) - (text_ends(name, " (dev)") ? strlen(" (dev)") : 0)] = '\0';
-    buffer_format(out, "%*s", indent, "");
-    author_write_key(name, out);
-    for (size_t f = 0; f < FIGURES; f++) {
-        buffer_format(out, "%s%s: %.2f", f == 0 ? ": {" : ", ", FIGURE_NAMES[f], 100 * values[f]);
-    }
-    buffer_text(out, "}\n");
-    return true;
-}
-
-static Status write_results(CsvReader *reader, int indent, Buffer *out, size_t *ret_count) {
-    CsvRow row = {0};
-    size_t machine = 0, columns[FIGURES] = {0}, count = 0;
-    Status status = csv_reader_next(reader, &row);
-    status = status == STATUS_OK ? find_column(reader, &row, "machine_type", &machine) : status;
-    for (size_t f = 0; f < FIGURES && status == STATUS_OK; f++) {
-        status = find_column(reader, &row, FIGURE_NAMES[f], &columns[f]);
-    }
-    while (status == STATUS_OK && (status = csv_reader_next(reader, &row)) == STATUS_OK &&
-           row.count > 0) {
-        count += row.count > machine && write_machine(&row, machine, columns, indent, out);
-    }
-    *ret_count = count;
-    return status != STATUS_OK ? status : out->status;
-}
-
-Status run_system_results(const RunSystem *system, const char *dev_run, int indent, Buffer *out,
-                          size_t *ret_count) {
-    char path[LIMIT_PATH_BYTES];
-    CsvReader *reader = NULL;
-    int used =
-        snprintf(path, sizeof path, "%s/outputs/%s/report_by_machine.csv", dev_run, system->name);
-    if (system->name[0] == '\0' || used >= (int)sizeof path || !file_exists(path)) {
-        snprintf(path, sizeof path, "%s/outputs/report_by_machine.csv", dev_run);
-    }
-    Status status = csv_reader_open(path, &reader);
-    if (status == STATUS_OK) {
-        status = write_results(reader, indent, out, ret_count);
-    }
-    csv_reader_free(reader);
-    return status;
 }

@@ -8,6 +8,7 @@
 #include "common/base/limits.h"
 #include "common/base/settings.h"
 #include "common/model/shape.h"
+#include "common/store/csv.h"
 #include "coordinator/package/archive.h"
 
 typedef struct RunSystem {
@@ -33,17 +34,17 @@ typedef struct RunModel {
 Status run_systems_find(const char *run, RunSystems *systems);
 void run_systems_done(RunSystems *systems);
 
-// Adds the system's score and decision files as `folder`/name.
-Status run_system_add_files(const RunSystem *system, const char *folder, Archive *archive);
+// Adds the system's score and decision files as `folder`/name. *ret_year: 2020 or 2021 when they
+// are in that year's form, else 0.
+Status run_system_add_files(const RunSystem *system, const char *folder, Archive *archive,
+                            int *ret_year);
 // Rows of the score files that stand for clips without a score: they got their machine's median.
 // `ret_names` gets the first few for people.
 Status run_system_count_left_out(const RunSystem *system, size_t *ret_count, Buffer *ret_names);
 // From a model of one of the machines that are handed in. STATUS_NOT_FOUND when none is there.
 Status run_system_model(const RunSystem *system, RunModel *ret_model);
-// Appends meta.yaml's lines "machine: {...}" of every machine with labels, in per cent, `indent`
-// blanks before each, from the report of that system in the run `dev_run`, or of its primary one
-// where it has no system of that name. *ret_count machines, which may be 0.
-Status run_system_results(const RunSystem *system, const char *dev_run, int indent, Buffer *out,
-                          size_t *ret_count);
+// Where the column of that name stands in a table's header. STATUS_FORMAT.
+Status run_system_find_column(const CsvReader *reader, const CsvRow *header, const char *name,
+                              size_t *ret_index);
 
 #endif

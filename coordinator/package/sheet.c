@@ -48,6 +48,10 @@ static bool parse_part(const char *part, Sheet *sheet) {
         return false;
     }
     snprintf(sheet->section, sizeof sheet->section, "%.2s", digits);
+    sheet->file = is_id                                         ? FILE_OF_ID
+                  : strcmp(digits + count, "_source_test") == 0 ? FILE_OF_SOURCE
+                  : strcmp(digits + count, "_target_test") == 0 ? FILE_OF_TARGET
+                                                                : FILE_OF_SECTION;
     return text_copy(sheet->part, sizeof sheet->part, part + 1);
 }
 
@@ -115,6 +119,9 @@ static void check_name(Reader *reader, const char *name) {
     } else if (strcmp(clip.section, sheet->section) != 0) {
         ERROR_AT(reader, "'%s' is of section %s; this file is for section %s", name, clip.section,
                  sheet->section);
+    } else if ((sheet->file == FILE_OF_SOURCE && clip.domain != DOMAIN_SOURCE) ||
+               (sheet->file == FILE_OF_TARGET && clip.domain != DOMAIN_TARGET)) {
+        ERROR_AT(reader, "'%s' is not of the domain that this file is for; move the row", name);
     }
 }
 

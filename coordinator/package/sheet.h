@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "common/base/limits.h"
+#include "common/eval/clipname.h"
 #include "coordinator/package/archive.h"
 #include "coordinator/package/complaint.h"
 
@@ -23,6 +24,7 @@ typedef struct Sheet {
     bool is_decision; // else scores
     char machine[LIMIT_NAME_BYTES];
     char section[16]; // "00"
+    ClipFile file;    // which of the section's files it is
     char part[64];    // what follows the machine: "section_00_test", the same in both files
     char *text;       // the rows' names lie in it
     SheetRow *rows;   // (count) sorted by name; repeated names stay

@@ -25,12 +25,12 @@ static const Sheet *partner_of(const SystemCheck *check, const Sheet *sheet) {
     return NULL;
 }
 
-static bool has_sheet(const SystemCheck *check, const char *machine, const char *section,
+static bool has_sheet(const SystemCheck *check, const char *machine, const char *part,
                       bool is_decision) {
     for (size_t i = 0; i < check->count; i++) {
         const Sheet *sheet = &check->sheets[i];
         if (sheet->is_decision == is_decision && strcmp(sheet->machine, machine) == 0 &&
-            strcmp(sheet->section, section) == 0) {
+            strcmp(sheet->part, part) == 0) {
             return true;
         }
     }
@@ -40,15 +40,15 @@ static bool has_sheet(const SystemCheck *check, const char *machine, const char 
 // ---- which files there are ----
 
 static void require_files(const SystemCheck *check, const char *machine, const char *section,
-                          Complaints *complaints) {
+                          ClipFile file, Complaints *complaints) {
+    char part[2 * LIMIT_NAME_BYTES];
+    (void)clipname_file_part(file, section, part, sizeof part);
     for (int decision = 0; decision <= 1; decision++) {
-        if (!has_sheet(check, machine, section, decision == 1)) {
-            // Scores were all that 2020 asked for.
-            complaints_add(complaints,
-                           decision == 1 && check->year == 2020 ? COMPLAINT_WARNING
-                                                                : COMPLAINT_ERROR,
-                           check->folder, 0, "%s_%s_section_%s_test.csv is missing; add it",
-                           kind_text(decision == 1), machine, section);
+        bool is_wanted = decision == 0 || (file != FILE_OF_ID && year_has_decisions(check->year));
+        if (is_wanted && !has_sheet(check, machine, part, decision == 1)) {
+            complaints_add(complaints, COMPLAINT_ERROR, check->folder, 0,
+                           "%s_%s_%s.csv is missing; add it", kind_text(decision == 1), machine,
+                           part);
         }
     }
 }
@@ -57,17 +57,35 @@ static void require_all_files(const SystemCheck *check, Complaints *complaints) 
     if (check->expected != NULL) {
         const Expected *expected = check->expected;
         for (size_t at = 0; at < expected->count; at = expected_end(expected, at)) {
-            require_files(check, expected->clips[at].machine, expected->clips[at].section,
-                          complaints);
+            const ExpectedClip *first = &expected->clips[at];
+            require_files(check, first->machine, first->section, first->file, complaints);
         }
         return;
     }
+    ClipFile files[2];
+    size_t count = year_files(check->year, files);
     const YearMachine *machine = year_machines(check->year);
     for (; machine != NULL && machine->name != NULL; machine++) {
         for (const char *const *section = machine->sections; *section != NULL; section++) {
-            require_files(check, machine->name, *section, complaints);
+            for (size_t f = 0; f < count; f++) {
+                require_files(check, machine->name, *section, files[f], complaints);
+            }
         }
     }
+}
+
+// Whether the file is called as its year calls it.
+static bool is_well_named(const Sheet *sheet, int year) {
+    ClipFile files[2];
+    char part[2 * LIMIT_NAME_BYTES];
+    size_t count = year_files(year, files);
+    for (size_t f = 0; f < count; f++) {
+        if (clipname_file_part(files[f], sheet->section, part, sizeof part) &&
+            strcmp(part, sheet->part) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool year_has(const Sheet *sheet, int year) {
@@ -82,13 +100,22 @@ static bool year_has(const Sheet *sheet, int year) {
 // A file that nobody asked for.
 static void check_wanted(const SystemCheck *check, const Sheet *sheet, Complaints *complaints) {
     if (check->expected != NULL) {
-        if (expected_find(check->expected, sheet->machine, sheet->section) ==
+        if (expected_find(check->expected, sheet->machine, sheet->section, sheet->file) ==
             check->expected->count) {
             complaints_add(complaints, COMPLAINT_ERROR, sheet->path, 0,
-                           "the data have no test clips of %s, section %s; remove the file",
-                           sheet->machine, sheet->section);
+                           "the data have no test clips of %s, %s; remove the file", sheet->machine,
+                           sheet->part);
         }
         return;
+    }
+    if (check->year != 0 && year_has(sheet, check->year) && !is_well_named(sheet, check->year)) {
+        ClipFile files[2];
+        char part[2 * LIMIT_NAME_BYTES];
+        (void)year_files(check->year, files);
+        (void)clipname_file_part(files[0], sheet->section, part, sizeof part);
+        complaints_add(complaints, COMPLAINT_ERROR, sheet->path, 0,
+                       "%d has no file of this name; there it is %s_%s_%s.csv", check->year,
+                       kind_text(sheet->is_decision), sheet->machine, part);
     }
     if (check->year == 0 || year_has(sheet, check->year)) {
         return;
@@ -110,7 +137,7 @@ static void check_wanted(const SystemCheck *check, const Sheet *sheet, Complaint
 
 static void check_exact(const SystemCheck *check, const Sheet *sheet, Complaints *complaints) {
     const Expected *expected = check->expected;
-    size_t start = expected_find(expected, sheet->machine, sheet->section);
+    size_t start = expected_find(expected, sheet->machine, sheet->section, sheet->file);
     if (start == expected->count) {
         return; // told already
     }
@@ -157,7 +184,7 @@ static void check_numbering(const SystemCheck *check, const Sheet *sheet, Compla
     size_t usual = year_clips(check->year);
     if (usual > 0 && clips > 0 && clips != usual) {
         complaints_add(complaints, COMPLAINT_WARNING, sheet->path, 0,
-                       "%zu clips, where %d's machines have %zu; check that all are there", clips,
+                       "%zu clips, where %d's files have %zu; check that all are there", clips,
                        check->year, usual);
     }
 }

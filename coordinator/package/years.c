@@ -78,6 +78,16 @@ const char *year_nearest(int year, const char *name) {
     return nearest;
 }
 
+size_t year_files(int year, ClipFile out[2]) {
+    out[0] = year == 2020 ? FILE_OF_ID : year == 2021 ? FILE_OF_SOURCE : FILE_OF_SECTION;
+    out[1] = FILE_OF_TARGET;
+    return year == 2021 ? 2 : 1;
+}
+
+bool year_has_decisions(int year) {
+    return year != 2020;
+}
+
 size_t year_clips(int year) {
-    return year >= 2023 && year <= YEAR_LAST ? 200 : 0;
+    return (year >= 2023 && year <= YEAR_LAST) || year == 2021 ? 200 : 0;
 }

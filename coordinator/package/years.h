@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/eval/clipname.h"
+
 enum { YEAR_FIRST = 2020, YEAR_LAST = 2026 };
 
 typedef struct YearMachine {
@@ -26,7 +28,11 @@ const YearMachine *year_machines(int year);
 // when none does.
 const YearMachine *year_find(int year, const char *name);
 const char *year_nearest(int year, const char *name);
-// Test clips of a section where every section has as many (2023 and later: 200), else 0.
+// The files that a year wants of each section: writes them to `out`, says how many, 1 or 2.
+size_t year_files(int year, ClipFile out[2]);
+// Whether it wants decisions, too: 2020 asked for scores alone.
+bool year_has_decisions(int year);
+// Test clips of one file where every one has as many (2021, 2023 and later: 200), else 0.
 size_t year_clips(int year);
 
 #endif

@@ -192,7 +192,7 @@ static uint32_t common_divisor(uint32_t a, uint32_t b) {
     return a;
 }
 
-// The anonymous number of the place-th test clip of a section: a permutation of 0 .. count-1, so
+// The anonymous number of the place-th of `count` test clips: a permutation of 0 .. count-1, so
 // that the order tells nothing. A cyclic walk with a step prime to count needs no table.
 static uint32_t hidden_serial(const PlanMachine *machine, int32_t section, uint32_t place,
                               uint32_t count) {
@@ -204,6 +204,18 @@ static uint32_t hidden_serial(const PlanMachine *machine, int32_t section, uint3
         step++;
     }
     return (uint32_t)((first + (uint64_t)step * place) % count);
+}
+
+// Where a test clip stands among those that are numbered together: a section's, in 2021 those of
+// one domain of it. Domains change with every second clip.
+static void numbered_place(int32_t year, uint32_t *place, uint32_t *count) {
+    if (year == 2021) {
+        bool is_target = *place / 2 % 2 == 1;
+        uint32_t rest = *count % 4;
+        uint32_t of_rest = is_target ? (rest > 2 ? rest - 2 : 0) : (rest < 2 ? rest : 2);
+        *count = *count / 4 * 2 + of_rest;
+        *place = *place / 4 * 2 + *place % 2;
+    }
 }
 
 static PlanClip plan_test(const PlanMachine *machine, uint32_t index) {
@@ -224,6 +236,7 @@ static PlanClip plan_test(const PlanMachine *machine, uint32_t index) {
     name_true(machine, &clip, serial);
     set_fault(machine, &clip);
     if (machine->eval) {
+        numbered_place(year, &place, &count);
         name_hidden(machine, &clip, hidden_serial(machine, clip.section, place, count));
     } else {
         text_copy(clip.name, sizeof clip.name, clip.true_name);

@@ -291,6 +291,78 @@ def test_nothing_is_found_in_a_valid_package(folder):
     check(code == 0 and not found["findings"], f"{found}")
 
 
+OF_2020 = {**{machine: ("01", "03", "05") for machine in ("fan", "pump", "slider", "valve")},
+           "ToyCar": ("05", "06", "07"), "ToyConveyor": ("04", "05", "06")}
+OF_2021 = ("ToyCar", "ToyTrain", "fan", "gearbox", "pump", "slider", "valve")
+
+
+def old_meta(figures, *missing):
+    """A meta.yaml without the keys that its year did not have, with its own figures."""
+    lines = [line for line in META_TEXT.split("results:")[0].split("\n")
+             if not line.strip().startswith(missing)]
+    text = "".join(f"      {name}: {78.77 - i}\n" for i, name in enumerate(figures))
+    return "\n".join(lines) + "results:\n  development_dataset:\n    ToyCar:\n" + text
+
+
+def valid_2020():
+    """As the challenge's packages of 2020 were: a file for each id, no decisions."""
+    meta = old_meta(("averaged_auc", "averaged_pauc"), "MACS", "domain_adaptation_method",
+                    "domain_generalization_method", "attribute_usage")
+    files = {META: meta.encode()}
+    for machine, ids in OF_2020.items():
+        for number in ids:
+            rows = "".join(f"id_{number}_{i:08d}.wav,{score_of(machine, i)!r}\n" for i in range(60))
+            files[f"{TOP}/anomaly_score_{machine}_id_{number}.csv"] = rows.encode()
+    return files
+
+
+def valid_2021():
+    """As those of 2021: a file for each domain of a section."""
+    meta = old_meta(("harmonic_mean_auc", "harmonic_mean_pauc"), "MACS", "domain_generalization_method",
+                    "attribute_usage")
+    files = {META: meta.encode()}
+    for machine in OF_2021:
+        for section in ("03", "04", "05"):
+            for part in (f"section_{section}_source_test", f"section_{section}_target_test"):
+                scores = [score_of(machine, i) for i in range(200)]
+                rows = "".join(f"{part}_{i:04d}.wav,{score!r}\n" for i, score in enumerate(scores))
+                files[f"{TOP}/anomaly_score_{machine}_{part}.csv"] = rows.encode()
+                rows = "".join(f"{part}_{i:04d}.wav,{int(score > 15)}\n" for i, score in enumerate(scores))
+                files[f"{TOP}/decision_result_{machine}_{part}.csv"] = rows.encode()
+    return files
+
+
+def test_packages_of_2020_and_2021_have_their_own_form(folder):
+    for make in (valid_2020, valid_2021):
+        found, code = findings_of(write(f"{folder}/good.zip", zip_bytes(make())))
+        check(code == 0 and not found["findings"], f"{make.__name__}: {found}")
+    faults = (
+        (valid_2020, "anomaly_score_fan_id_03.csv", None, TOP, "anomaly_score_fan_id_03.csv is missing"),
+        (valid_2020, "anomaly_score_fan_id_03.csv", "anomaly_score_fan_section_03_test.csv",
+         f"{TOP}/anomaly_score_fan_section_03_test.csv", "there it is anomaly_score_fan_id_03.csv"),
+        (valid_2021, "decision_result_fan_section_03_target_test.csv", None, TOP,
+         "decision_result_fan_section_03_target_test.csv is missing"),
+        (valid_2021, "anomaly_score_pump_section_04_source_test.csv", "anomaly_score_pump_section_04_test.csv",
+         TOP, "anomaly_score_pump_section_04_source_test.csv is missing"))
+    for make, name, other, path, part in faults:
+        files = make()
+        content = files.pop(f"{TOP}/{name}")
+        if other:
+            files[f"{TOP}/{other}"] = content
+        found, code = findings_of(write(f"{folder}/bad.zip", zip_bytes(files)))
+        check(code == 1 and has_finding(found["findings"], "error", path, None, part), f"{name}: {found}")
+    files = valid_2021()
+    name = f"{TOP}/anomaly_score_fan_section_03_source_test.csv"
+    files[name] = files[name].replace(b"section_03_source_test_0007", b"section_03_target_test_0007")
+    found, _ = findings_of(write(f"{folder}/domain.zip", zip_bytes(files)), expect=1)
+    check(has_finding(found["findings"], "error", name, 8, "not of the domain"), f"{found}")
+    files = valid_2020()
+    files[META] = files[META].replace(b"averaged_pauc", b"pauc")
+    found, _ = findings_of(write(f"{folder}/meta.zip", zip_bytes(files)), expect=1)
+    line = files[META].decode().split("\n").index("    ToyCar:") + 1
+    check(has_finding(found["findings"], "error", META, line, "averaged_pauc is missing"), f"{found}")
+
+
 def test_a_folder_is_as_good_as_a_zip(folder):
     for path, content in valid().items():
         write(f"{folder}/tree/{path}", content)

@@ -6,6 +6,7 @@ with two seeds."""
 
 import csv
 import io
+import json
 import os
 import shutil
 import sys
@@ -192,6 +193,70 @@ def test_results_come_from_the_development_run(folder):
     with open(report, "w", encoding="utf-8") as file:
         file.write("machine_type,auc_source,auc_target\n")
     check_has(pack_run(folder, run, expect=3).err, "report_by_machine.csv:1", "pauc")
+
+
+def curve_areas(rows):
+    """AUC, and pAUC to a false-positive rate of 0.1 as McClish scales it, from (score, is anomalous)."""
+    normals = [score for score, label in rows if not label]
+    anomalies = [score for score, label in rows if label]
+    wins = sum((a > n) + 0.5 * (a == n) for a in anomalies for n in normals)
+    points = [(0.0, 0.0)] + [(sum(n >= level for n in normals) / len(normals),
+                              sum(a >= level for a in anomalies) / len(anomalies))
+                             for level in sorted({score for score, _ in rows}, reverse=True)]
+    area, most = 0.0, 0.1
+    for (x0, y0), (x1, y1) in zip(points, points[1:]):
+        if x0 < most:
+            x, y = (x1, y1) if x1 <= most else (most, y0 + (y1 - y0) * (most - x0) / (x1 - x0))
+            area += (x - x0) * (y0 + y) / 2
+    return wins / len(anomalies) / len(normals), 0.5 * (1 + (area - most**2 / 2) / (most - most**2 / 2))
+
+
+def old_figures(run, year):
+    """{machine: the figures that the year's packages have}, from the run's own scores."""
+    sets = {}
+    for row in read_csv(f"{run}/outputs/challenge_predictions.csv")[1]:
+        if row["label"]:
+            key = (row["machine_type"], row["section"], row["domain"])
+            sets.setdefault(key, []).append((float(row["reconstruction_error"]), row["label"] == "anomaly"))
+    figures = {}
+    for machine in {key[0] for key in sets}:
+        areas = [curve_areas(rows) for key, rows in sets.items() if key[0] == machine]
+        columns = list(zip(*areas))
+        figures[machine] = [100 * sum(column) / len(column) if year == 2020 else
+                            100 * len(column) / sum(1 / max(x, 2.2e-16) for x in column) for column in columns]
+    return figures
+
+
+def test_packages_of_2020_and_2021_have_their_years_form(folder):
+    names = {2020: ("averaged_auc", "averaged_pauc"), 2021: ("harmonic_mean_auc", "harmonic_mean_pauc")}
+    parts = {2020: {"id_01", "id_03"}, 2021: {f"section_{s}_{d}_test" for s in ("03", "04", "05")
+                                              for d in ("source", "target")}}
+    for year in (2020, 2021):
+        data, run, out = f"{folder}/{year}", f"{folder}/run{year}", f"{folder}/{year}.zip"
+        auscult("synth", "--out", data, "--year", str(year), "--machines", "2", "--train", "9", "--test", "48",
+                "--seconds", "1", "-q")
+        auscult("run", "--data", data, "--out", run, "--local", "2", "--set", "epochs=1", "--set", "n_mels=16",
+                "--set", "batch_size=32")
+        auscult("package", "--run", run, "--label", "Doe_Inst", "--author", f"{Once.get()}/author.yaml", "--out", out,
+                "--data", data)
+        files = read_zip(out)
+        kinds = ("anomaly_score",) if year == 2020 else ("anomaly_score", "decision_result")
+        machines = sorted({name.split("anomaly_score_")[1].split("_")[0] for name in files if "anomaly_score" in name})
+        expected = {f"task2/Doe_Inst_task2_1/{kind}_{machine}_{part}.csv" for kind in kinds
+                    for machine in machines for part in parts[year]}
+        expected.add("task2/Doe_Inst_task2_1/Doe_Inst_task2_1.meta.yaml")
+        check(set(files) == expected and len(machines) == 2, f"{year}: {sorted(files)}")
+        text = files["task2/Doe_Inst_task2_1/Doe_Inst_task2_1.meta.yaml"].split("results:")[1]
+        for machine, values in old_figures(run, year).items():
+            line = ", ".join(f"{name}: {value:.2f}" for name, value in zip(names[year], values))
+            check_has(text, f"    {machine}: {{{line}}}\n")
+        # What was handed in is judged as the run is.
+        with zipfile.ZipFile(out) as archive:
+            archive.extractall(f"{folder}/package{year}")
+        of_run, of_package = ((lambda said: json.loads(said.out)["systems"][0])(
+            auscult("evaluate", "--scores", scores, "--truth", data, "--json"))
+            for scores in (run, f"{folder}/package{year}"))
+        check(of_run["official_score"] == of_package["official_score"], f"{of_run} {of_package}")
 
 
 def test_bad_author_files_are_named_with_their_line(folder):

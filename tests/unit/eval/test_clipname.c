@@ -142,6 +142,24 @@ TEST(words_read_back) {
     CHECK_TEXT(clipname_keyword_text(KEYWORD_SECTION), "section");
 }
 
+static void check_part(const char *clip, const char *section, const char *part) {
+    char found[64];
+    CHECK(clipname_file_part(clipname_file(clip), section, found, sizeof found));
+    CHECK_TEXT(found, part);
+}
+
+TEST(the_file_of_a_clip_is_called_as_its_year_calls_it) {
+    check_part("id_01_00000000.wav", "01", "id_01");
+    check_part("anomaly_id_04_00000000.wav", "04", "id_04");
+    check_part("section_03_source_test_0000.wav", "03", "section_03_source_test");
+    check_part("section_03_target_test_0000.wav", "03", "section_03_target_test");
+    check_part("section_00_target_test_normal_0000.wav", "00", "section_00_test");
+    check_part("section_00_0000.wav", "00", "section_00_test");
+    check_part("whatever.wav", "00", "section_00_test");
+    char small[8];
+    CHECK(!clipname_file_part(FILE_OF_SECTION, "00", small, sizeof small));
+}
+
 TEST_MAIN_LIST(
     T(names_of_2020_have_ids_and_no_domains) T(names_of_2021_show_the_domain_of_hidden_clips)
         T(names_since_2022_say_everything) T(anonymous_names_hide_domain_and_label)
@@ -150,4 +168,5 @@ TEST_MAIN_LIST(
                     T(supplemental_names_have_their_own_split)
                         T(target_anywhere_in_the_name_means_target) T(other_names_say_nothing)
                             T(very_long_name_says_nothing)
-                                T(clips_are_known_by_extension_in_any_case) T(words_read_back))
+                                T(clips_are_known_by_extension_in_any_case) T(words_read_back)
+                                    T(the_file_of_a_clip_is_called_as_its_year_calls_it))

@@ -84,8 +84,8 @@ typedef struct Paths {
 } Paths;
 
 // The clips that the run has, so that its one machine is enough.
-static const ExpectedClip CLIPS[] = {{"fan", "00", "section_00_0000.wav"},
-                                     {"fan", "00", "section_00_0001.wav"}};
+static const ExpectedClip CLIPS[] = {{"fan", "00", "section_00_0000.wav", FILE_OF_SECTION},
+                                     {"fan", "00", "section_00_0001.wav", FILE_OF_SECTION}};
 static const Expected EXPECTED = {.clips = (ExpectedClip *)CLIPS, .count = 2};
 
 static PackageConfig config_of(const char *folder, Paths *paths) {
