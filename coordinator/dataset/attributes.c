@@ -36,6 +36,13 @@ static Status give(DatasetMemory *memory, const Pairs *pairs, Clip *clip) {
     return STATUS_OK;
 }
 
+// "spd", "v1pat", "m-n", but not "weight20" or "4": a word with a number at its end has its value
+// in itself, and what follows it is no value of it.
+static bool is_parameter(const char *word) {
+    size_t size = strlen(word);
+    return size > 0 && strchr("0123456789", word[size - 1]) == NULL;
+}
+
 Status attributes_of_name(DatasetMemory *memory, const char *text, Clip *clip) {
     if (text[0] == '\0') {
         return STATUS_OK;
@@ -48,8 +55,12 @@ Status attributes_of_name(DatasetMemory *memory, const char *text, Clip *clip) {
     while ((word = strsep(&at, "_")) != NULL && count < 2 * LIMIT_ATTRIBUTES) {
         words[count++] = word;
     }
+    bool pairs_up = count % 2 == 0 && word == NULL;
+    for (uint32_t i = 0; i < count; i += 2) {
+        pairs_up = pairs_up && is_parameter(words[i]);
+    }
     Pairs pairs = {.count = 1, .names = {"attribute"}, .values = {text}};
-    if (count % 2 == 0 && word == NULL) {
+    if (pairs_up) {
         pairs.count = count / 2;
         for (uint32_t i = 0; i < pairs.count; i++) {
             pairs.names[i] = words[2 * i];

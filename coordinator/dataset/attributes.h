@@ -8,7 +8,7 @@
 #include "coordinator/dataset/builder.h"
 
 // Splits the attribute part of a name: "car_C2_spd_34V" is car=C2, spd=34V. An odd number of words
-// does not pair up (some of 2021): the whole is the value of "attribute".
+// does not pair up (some of 2021; weight20_BckgC of 2024): the whole is the value of "attribute".
 Status attributes_of_name(DatasetMemory *memory, const char *text, Clip *clip);
 
 // k=v;k=v with '\' before any ';', '=' or '\' inside; and back. STATUS_INVALID with a message that

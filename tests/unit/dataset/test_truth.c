@@ -114,7 +114,8 @@ TEST(folders_of_the_evaluator_are_found_below_and_joined) {
         find(truth, "RoboticArm", "section_00_source_anomaly_0041_weight20_BckgC.wav");
     CHECK_TEXT(clip->name, "section_00_0001.wav");
     CHECK_INT(clip->attribute_count, 1);
-    CHECK_TEXT(clip->attributes[0].value, "BckgC");
+    CHECK_TEXT(clip->attributes[0].name, "attribute"); // weight20 is no parameter with value BckgC
+    CHECK_TEXT(clip->attributes[0].value, "weight20_BckgC");
     truth_free(truth);
     // One file of labels brings its siblings.
     truth = read_truth("e/ground_truth_data/ground_truth_RoboticArm_section_00_test.csv");
