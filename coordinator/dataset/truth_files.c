@@ -126,6 +126,21 @@ static bool take_telling(TruthReader *reader, const char *telling, char out[LIMI
     return true;
 }
 
+// What both names of a row tell must be the same; what the clip itself is called is believed.
+static void compare_names(TruthReader *reader, const char *name, const char *telling) {
+    ClipName clip = clipname_read(name), told = clipname_read(telling);
+    bool other_section = clip.section[0] != '\0' && told.section[0] != '\0' &&
+                         strcmp(clip.section, told.section) != 0;
+    bool other_domain = clip.domain != DOMAIN_UNKNOWN && told.domain != DOMAIN_UNKNOWN &&
+                        clip.domain != told.domain;
+    if (other_section || other_domain) {
+        csv_reader_fail(reader->csv, &reader->row, STATUS_FORMAT,
+                        "%s is called %s, of another %s: its own name is believed", name, telling,
+                        other_section ? "section" : "domain");
+        remarks_add_status(&reader->builder->remarks, REMARK_WARNING);
+    }
+}
+
 // "anonymous.wav,telling", and in 2020's list a third field, the label again.
 static Status read_pair(TruthReader *reader, TruthForm form) {
     const CsvRow *row = &reader->row;
@@ -142,6 +157,7 @@ static Status read_pair(TruthReader *reader, TruthForm form) {
     if (take_telling(reader, row->fields[1], telling)) {
         statement.telling = telling;
         told = clipname_read(telling).label;
+        compare_names(reader, row->fields[0], telling);
     }
     if (row->count == 3) {
         int value = binary(row->fields[2]);

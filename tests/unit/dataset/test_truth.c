@@ -271,6 +271,26 @@ TEST(labels_that_contradict_the_clips_own_name_are_suspicious) {
     tree_end();
 }
 
+TEST(a_telling_name_of_another_section_or_domain_is_suspicious) {
+    tree_begin();
+    put_text("list.csv",
+             "fan\n"
+             "section_00_0001.wav,section_01_target_test_anomaly_0000.wav\n"
+             "section_03_source_test_0000.wav,section_03_target_test_normal_0000.wav\n"
+             "section_03_source_test_0001.wav,section_03_source_test_normal_0001.wav\n");
+    Truth *truth = read_truth("list.csv");
+    check_finding(&truth->remarks, REMARK_WARNING, "list.csv:2: section_00_0001.wav is called");
+    check_finding(&truth->remarks, REMARK_WARNING, "of another section");
+    check_finding(&truth->remarks, REMARK_WARNING, "list.csv:3: section_03_source_test_0000.wav");
+    check_finding(&truth->remarks, REMARK_WARNING, "of another domain");
+    CHECK_INT(truth->remarks.count, 2);
+    CHECK_CLIP(truth, "fan", "section_00_0001.wav", "anomaly", "target");
+    CHECK_TEXT(truth_find(truth, "fan", "section_00_0001.wav")->section, "00");
+    CHECK_CLIP(truth, "fan", "section_03_source_test_0000.wav", "normal", "source");
+    truth_free(truth);
+    tree_end();
+}
+
 TEST(the_list_of_2022_is_known_to_be_wrong) {
     tree_begin();
     put_text("eval_data_list_2022.csv",
@@ -380,9 +400,10 @@ TEST_MAIN_LIST(
                         the_evaluator_is_believed_before_a_list_and_both_are_named)
                         T(a_third_column_that_contradicts_the_name_is_suspicious) T(
                             labels_that_contradict_the_clips_own_name_are_suspicious)
-                            T(the_list_of_2022_is_known_to_be_wrong) T(
-                                wrong_rows_are_named_and_the_rest_goes_on)
-                                T(wrong_rows_of_a_list_are_named) T(
-                                    lists_of_several_years_need_a_choice)
-                                    T(no_labels_at_all_are_a_failure_that_says_what_was_looked_for)
+                            T(a_telling_name_of_another_section_or_domain_is_suspicious) T(
+                                the_list_of_2022_is_known_to_be_wrong)
+                                T(wrong_rows_are_named_and_the_rest_goes_on) T(
+                                    wrong_rows_of_a_list_are_named)
+                                    T(lists_of_several_years_need_a_choice) T(
+                                        no_labels_at_all_are_a_failure_that_says_what_was_looked_for)
                                         T(every_failed_allocation_is_reported_and_leaks_nothing))
