@@ -325,6 +325,7 @@ static void do_score(const WireTask *task, Decoded *decoded) {
 
 typedef struct Lesson {
     TrainBody body;
+    Buffer bytes; // of the plan, which borrows them
     TrainPlan plan;
     int32_t shard; // for RESIDUALS and BATCHES
     uint64_t seed; // as the plan's settings have it
@@ -333,6 +334,25 @@ typedef struct Lesson {
     Trainer *trainer;
     Replica *replica;
 } Lesson;
+
+static void begin_lesson(Lesson *lesson, Digest digest, Decoded *decoded) {
+    Settings told;
+    get_blob(digest, &lesson->bytes);
+    CHECK_OK(body_decode_plan(decoded, lesson->bytes.bytes, lesson->bytes.size, &lesson->plan));
+    CHECK_OK(settings_preset("default", &told));
+    CHECK_OK(config_read_text("plan", lesson->plan.settings, strlen(lesson->plan.settings), &told));
+    lesson->seed = (uint64_t)told.seed;
+}
+
+static void end_lesson(Lesson *lesson) {
+    for (uint32_t i = 0; i < lesson->plan.clip_count; i++) {
+        clip_features_done(&lesson->features[i]);
+    }
+    mem_free(lesson->features);
+    trainer_free(lesson->trainer);
+    replica_free(lesson->replica);
+    buffer_done(&lesson->bytes);
+}
 
 // The clip that cannot be used, UINT32_MAX when all could.
 static uint32_t load_clips(Lesson *lesson) {
@@ -430,14 +450,8 @@ static void say_trained(const WireTask *task, const Lesson *lesson) {
 
 static void do_train(const WireTask *task, Decoded *decoded) {
     Lesson lesson = {0};
-    Buffer plan_bytes = BUFFER_EMPTY;
     CHECK_OK(body_decode_train(decoded, task->body, task->body_bytes, &lesson.body));
-    get_blob(lesson.body.plan, &plan_bytes);
-    CHECK_OK(body_decode_plan(decoded, plan_bytes.bytes, plan_bytes.size, &lesson.plan));
-    Settings told;
-    CHECK_OK(settings_preset("default", &told));
-    CHECK_OK(config_read_text("plan", lesson.plan.settings, strlen(lesson.plan.settings), &told));
-    lesson.seed = (uint64_t)told.seed;
+    begin_lesson(&lesson, lesson.body.plan, decoded);
     static Digest last;
     plan_changes += !digest_equal(last, lesson.body.plan);
     last = lesson.body.plan;
@@ -451,13 +465,7 @@ static void do_train(const WireTask *task, Decoded *decoded) {
         learn(&lesson);
         say_trained(task, &lesson);
     }
-    for (uint32_t i = 0; i < lesson.plan.clip_count; i++) {
-        clip_features_done(&lesson.features[i]);
-    }
-    mem_free(lesson.features);
-    trainer_free(lesson.trainer);
-    replica_free(lesson.replica);
-    buffer_done(&plan_bytes);
+    end_lesson(&lesson);
 }
 
 // ---- RESIDUALS and BATCHES ----
@@ -523,13 +531,11 @@ static void do_shard(const WireTask *task, Decoded *decoded) {
     Lesson lesson = {0};
     ShardBody body;
     ModelFile model;
-    Buffer plan_bytes = BUFFER_EMPTY, model_bytes = BUFFER_EMPTY;
+    Buffer model_bytes = BUFFER_EMPTY;
     CHECK_OK(body_decode_shard(decoded, task->body, task->body_bytes, &body));
-    get_blob(body.plan, &plan_bytes);
     get_blob(body.model, &model_bytes);
-    CHECK_OK(body_decode_plan(decoded, plan_bytes.bytes, plan_bytes.size, &lesson.plan));
+    begin_lesson(&lesson, body.plan, decoded);
     CHECK_OK(model_file_read("m", model_bytes.bytes, model_bytes.size, &model));
-    lesson.seed = (uint64_t)model.settings.seed;
     lesson.shard = (int32_t)body.shard;
     uint32_t bad = prepare(&lesson);
     if (bad != UINT32_MAX) {
@@ -537,14 +543,9 @@ static void do_shard(const WireTask *task, Decoded *decoded) {
     } else {
         measure_shard(task, &lesson, &model);
     }
-    for (uint32_t i = 0; i < lesson.plan.clip_count; i++) {
-        clip_features_done(&lesson.features[i]);
-    }
-    mem_free(lesson.features);
-    trainer_free(lesson.trainer);
     model_file_done(&model);
-    buffer_done(&plan_bytes);
     buffer_done(&model_bytes);
+    end_lesson(&lesson);
 }
 
 static void do_task(const WireTask *task) {
