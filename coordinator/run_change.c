@@ -370,11 +370,12 @@ static void compare_plans(Comparison *c, Buffer *out) {
 // Of all that the keys of tasks depend on.
 static Status digest_of_things(const Settings *settings, Digest data, Digest arithmetic,
                                Digest *ret_digest) {
-    DigestStream *stream = digest_begin();
+    Digest of_settings;
+    Status status = settings_digest_all(settings, SETTING_SCORING, &of_settings);
+    DigestStream *stream = status == STATUS_OK ? digest_begin() : NULL;
     if (stream == NULL) {
         return STATUS_MEMORY;
     }
-    Digest of_settings = settings_digest(settings, SETTING_SCORING);
     digest_add(stream, of_settings.bytes, sizeof of_settings.bytes);
     digest_add(stream, data.bytes, sizeof data.bytes);
     digest_add(stream, arithmetic.bytes, sizeof arithmetic.bytes);

@@ -77,21 +77,9 @@ void feature_store_free(FeatureStore *store) {
     mem_free(store);
 }
 
-// Not settings_digest, which cannot say that there was no memory for all of the text.
-static Status digest_of_features(const Settings *settings, Digest *ret_digest) {
-    Buffer text = BUFFER_EMPTY;
-    settings_write(settings, SETTING_FEATURES, &text);
-    Status status = text.status;
-    if (status == STATUS_OK) {
-        *ret_digest = digest_of(buffer_cstr(&text), text.size);
-    }
-    buffer_done(&text);
-    return status;
-}
-
 Status feature_store_set(FeatureStore *store, const Settings *settings) {
     Digest digest;
-    Status status = digest_of_features(settings, &digest);
+    Status status = settings_digest_all(settings, SETTING_FEATURES, &digest);
     if (status != STATUS_OK) {
         return status;
     }

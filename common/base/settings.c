@@ -515,11 +515,18 @@ Settings settings_of_seed(const Settings *settings, int32_t index) {
     return one;
 }
 
-Digest settings_digest(const Settings *settings, SettingStage last) {
+Status settings_digest_all(const Settings *settings, SettingStage last, Digest *ret_digest) {
     Buffer text = BUFFER_EMPTY;
     settings_write(settings, last, &text);
-    Digest digest = digest_of(buffer_cstr(&text), text.size);
+    *ret_digest = digest_of(buffer_cstr(&text), text.size);
+    Status status = text.status;
     buffer_done(&text);
+    return status;
+}
+
+Digest settings_digest(const Settings *settings, SettingStage last) {
+    Digest digest;
+    (void)settings_digest_all(settings, last, &digest);
     return digest;
 }
 

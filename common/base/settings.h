@@ -198,7 +198,10 @@ Settings settings_of_seed(const Settings *settings, int32_t index);
 // Whether one key's change only adds to what a run computes, so that nothing finished is redone:
 // all of old's values, one or several of a list or the matrix, are still among now's.
 bool settings_extends(const Settings *old, const Settings *now, const SettingRow *row);
-// Digest of what settings_write gives for stages up to `last`.
+// Digest of what settings_write gives for stages up to `last`. What is kept or looked up by it asks
+// settings_digest_all, which says STATUS_MEMORY where the text did not fit memory: a digest of part
+// of it would be that of other settings.
+Status settings_digest_all(const Settings *settings, SettingStage last, Digest *ret_digest);
 Digest settings_digest(const Settings *settings, SettingStage last);
 // Appends the key reference: key, default, accepted range and help, for --help-settings.
 void settings_reference(Buffer *out);

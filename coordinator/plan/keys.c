@@ -52,11 +52,15 @@ static Status probe_key(const Plan *plan, PlanTask *task) {
 
 // What was trained, on what and for how long, and how its clips sound.
 static DigestStream *begin_model_key(const Plan *plan, const char *kind, const PlanTask *task) {
-    DigestStream *stream = begin_key(plan, kind);
+    Digest settings;
+    DigestStream *stream = NULL;
+    if (settings_digest_all(plan->models.models[task->owner].settings, SETTING_TRAINING,
+                            &settings) == STATUS_OK) {
+        stream = begin_key(plan, kind);
+    }
     if (stream != NULL) {
-        const Settings *settings = plan->models.models[task->owner].settings;
         add_digest(stream, plan->work[task->owner].key);
-        add_digest(stream, settings_digest(settings, SETTING_TRAINING));
+        add_digest(stream, settings);
         digest_add_u64(stream, (uint64_t)plan->model_states[task->owner].rate_hz);
     }
     return stream;
@@ -106,13 +110,15 @@ Status plan_key(const Plan *plan, PlanTask *task) {
 // fewer has ended.
 Status plan_key_training(const Plan *plan, uint32_t model, Digest *ret_key) {
     const Model *facts = &plan->models.models[model];
-    DigestStream *stream = begin_key(plan, "train");
+    Settings settings = *facts->settings;
+    Digest of_settings;
+    settings.epochs = 1;
+    Status status = settings_digest_all(&settings, SETTING_TRAINING, &of_settings);
+    DigestStream *stream = status == STATUS_OK ? begin_key(plan, "train") : NULL;
     if (stream == NULL) {
         return STATUS_MEMORY;
     }
-    Settings settings = *facts->settings;
-    settings.epochs = 1;
-    add_digest(stream, settings_digest(&settings, SETTING_TRAINING));
+    add_digest(stream, of_settings);
     digest_add_u64(stream, facts->key);
     for (uint32_t i = 0; i < facts->train_count; i++) {
         uint32_t clip = facts->train[i];

@@ -190,11 +190,8 @@ static uint32_t index_at(uint32_t place, uint32_t primary) {
 }
 
 static Status find_or_add_group(Models *models, const Settings *settings, uint32_t *ret_group) {
-    Buffer text = BUFFER_EMPTY;
-    settings_write(settings, SETTING_FEATURES, &text);
-    Status status = text.status;
-    Digest digest = digest_of(buffer_cstr(&text), text.size); // settings_digest's
-    buffer_done(&text);
+    Digest digest;
+    Status status = settings_digest_all(settings, SETTING_FEATURES, &digest);
     uint32_t group = 0;
     while (group < models->group_count && !digest_equal(models->groups[group].digest, digest)) {
         group++;

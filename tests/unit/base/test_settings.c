@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/unit/test.h"
 
+#include "common/base/mem.h"
 #include "common/base/settings.h"
 #include "common/base/text.h"
 #include "common/base/variants.h"
@@ -707,6 +708,25 @@ TEST(notebook_features_say_what_does_not_fit_them) {
     CHECK_HAS(status_message(), "its covariances are for at most 269");
 }
 
+TEST(a_digest_of_part_of_the_settings_is_none) {
+    Settings settings;
+    CHECK_OK(settings_preset("default", &settings));
+    Digest whole, found;
+    CHECK_OK(settings_digest_all(&settings, SETTING_EXECUTION, &whole));
+    CHECK(digest_equal(whole, settings_digest(&settings, SETTING_EXECUTION)));
+    for (long n = 0;; n++) {
+        mem_fail_after(n);
+        Status status = settings_digest_all(&settings, SETTING_EXECUTION, &found);
+        int failed = mem_has_failed();
+        mem_fail_after(-1);
+        CHECK_INT(status, failed ? STATUS_MEMORY : STATUS_OK);
+        if (!failed) {
+            CHECK(n > 0 && digest_equal(found, whole));
+            break;
+        }
+    }
+}
+
 TEST(the_reference_tells_every_key) {
     Buffer text = BUFFER_EMPTY;
     settings_reference(&text);
@@ -745,4 +765,5 @@ TEST_MAIN_LIST(
                                                     later_keys_are_written_only_when_they_are_set)
                                                     T(widths_are_a_list_of_up_to_fifteen) T(
                                                         notebook_features_say_what_does_not_fit_them)
-                                                        T(the_reference_tells_every_key))
+                                                        T(the_reference_tells_every_key) T(
+                                                            a_digest_of_part_of_the_settings_is_none))
