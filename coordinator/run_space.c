@@ -5,15 +5,15 @@
 #include "common/model/shape.h"
 #include "coordinator/run.h"
 
-// A model file and two checkpoints with room for one being written, and a clip's rows in journal
-// and tables.
+// A model file, the same for Keras, two checkpoints with room for one being written, and a clip's
+// rows in journal and tables.
 static double bytes_needed(const Run *run) {
     const Models *models = plan_models(run->plan);
     double bytes = 1024.0 * run->dataset->clip_count * models->system_count;
     for (uint32_t v = 0; v < models->variant_count; v++) {
         Shape shape = shape_of_settings(&models->variants[v].settings);
         Layout layout = shape_layout(&shape);
-        double model = 4.0 * (double)(layout.parameters * 7 + layout.running * 3) + 65536;
+        double model = 4.0 * (double)(layout.parameters * 8 + layout.running * 4) + 131072;
         bytes += model * models->per_variant;
     }
     return bytes;

@@ -21,6 +21,7 @@ static const char *const SCORE_CHOICES[] = {"MSE", "MAHALA", "CLIPMAHALA", NULL}
 static const char *const MAHALA_CHOICES[] = {"code", "paper", NULL};
 static const char *const BOOL_CHOICES[] = {"false", "true", NULL};
 static const char *const THRESHOLD_CHOICES[] = {"gamma_clip", "gamma_batch", "percentile", NULL};
+static const char *const H5_SCALER_CHOICES[] = {"beside", "inside", NULL};
 static const char *const ENSEMBLE_CHOICES[] = {"none", "zmean", NULL};
 // The order of Kernel in common/model/linalg.h, whose test holds both together.
 static const char *const NUMERICS_CHOICES[] = {"auto", "prescott", "haswell", "skylakex", NULL};
@@ -94,6 +95,10 @@ const SettingRow SETTING_TABLE[] = {
     CHOICE(ensemble, SETTING_REPORT, ENSEMBLE_CHOICES,
            "zmean: one more system, the mean of all systems' scores, each standardised by its "
            "training clips'; in outputs/zmean"),
+    LATER(
+        h5_scaler, SETTING_CHOICE, SETTING_REPORT, 0, 0, H5_SCALER_CHOICES,
+        "autoencoder_model.h5 takes scaled vectors, the scaler in scaler.pkl beside it; or inside: "
+        "vectors as they are, the scaler its first layer"),
     ROW(matrix, SETTING_MATRIX, SETTING_TRAINING, 0, 0, NULL,
         "settings that vary, {n_mels: [64, 128], epochs: [50, 100]}: models and outputs for each "
         "combination"),

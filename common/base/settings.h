@@ -31,6 +31,7 @@ typedef enum ThresholdKind {
     THRESHOLD_PERCENTILE,
 } ThresholdKind;
 
+typedef enum H5ScalerKind { H5_SCALER_BESIDE, H5_SCALER_INSIDE } H5ScalerKind;
 typedef enum EnsembleKind { ENSEMBLE_NONE, ENSEMBLE_ZMEAN } EnsembleKind;
 
 // Of a notebook vector (common/dsp/notebook.h): its MFCCs, and its floats beside the mel bands.
@@ -113,6 +114,7 @@ typedef struct Settings {
     double percentile;         // per cent of the training scores below the threshold
     double max_fpr;            // false-positive rate at which pAUC ends
     int32_t ensemble;          // EnsembleKind
+    int32_t h5_scaler;         // H5ScalerKind: where autoencoder_model.h5 has the scaler
     // Systems
     Matrix matrix;                    // the field of each of its settings holds the first value
     char primary[LIMIT_SYSTEM_BYTES]; // whose outputs are the run's; "" = the first

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/results/model_folder.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/engine/keras_file.h"
 #include "common/engine/model_file.h"
 #include "common/eval/decision.h"
 #include "common/store/npy.h"
@@ -233,6 +235,42 @@ static Status write_model_file(const ResultsConfig *config, const Model *model,
     return status;
 }
 
+// A file of the model that other programs open: its bytes were appended to `bytes`.
+static Status update_file(const ResultsConfig *config, const Model *model, const char *name,
+                          Status written, Buffer *bytes) {
+    char path[LIMIT_PATH_BYTES];
+    Status status = written == STATUS_OK ? model_path(config, model, name, path) : written;
+    if (status == STATUS_OK) {
+        status = file_update(path, bytes);
+    }
+    buffer_done(bytes);
+    return status;
+}
+
+// What settings of before have left.
+static Status remove_file(const ResultsConfig *config, const Model *model, const char *name) {
+    char path[LIMIT_PATH_BYTES];
+    Status status = model_path(config, model, name, path);
+    if (status == STATUS_OK && unlink(path) != 0 && errno != ENOENT) {
+        status = status_set(STATUS_IO, "cannot remove %s: %s", path, strerror(errno));
+    }
+    return status;
+}
+
+// The network for Keras and the scaler for scikit-learn, which there may not be.
+static Status write_for_python(const ResultsConfig *config, const Model *model,
+                               const Replica *replica) {
+    Buffer bytes = BUFFER_EMPTY;
+    bool is_inside = config->settings->h5_scaler == H5_SCALER_INSIDE;
+    Status status = keras_file_write(replica, is_inside, &bytes);
+    status = update_file(config, model, KERAS_FILE_NAME, status, &bytes);
+    if (status == STATUS_OK && replica_scaler(replica)->count > 0) {
+        status = keras_file_write_scaler(replica, &bytes);
+        return update_file(config, model, SCALER_FILE_NAME, status, &bytes);
+    }
+    return status == STATUS_OK ? remove_file(config, model, SCALER_FILE_NAME) : status;
+}
+
 // What each of the model's systems decides by. The file has room for one of each score: the first
 // system's that has it.
 static Status decide_all(const ResultsConfig *config, uint32_t index, Results *results,
@@ -271,6 +309,9 @@ Status model_folder_write(const ResultsConfig *config, uint32_t index, Results *
     bool keeps = config->until < STAGE_SCORE && is_there_scored(config, model, &file);
     if (status == STATUS_OK && !keeps) {
         status = write_model_file(config, model, &file);
+    }
+    if (status == STATUS_OK) {
+        status = write_for_python(config, model, file.replica);
     }
     uint32_t first = models->variants[model->variant].first_system;
     double threshold = thresholds[results_threshold(models, first, index)];

@@ -9,6 +9,7 @@
 
 #include "common/base/file.h"
 #include "common/base/variants.h"
+#include "common/engine/keras_file.h"
 #include "common/engine/model_file.h"
 #include "coordinator/outputs/systems.h"
 
@@ -90,8 +91,13 @@ static Status remove_outputs(const char *folder, const char *system) {
 }
 
 static Status remove_results(const char *folder, const char *system) {
-    Status status = remove_file(folder, system, MODEL_FILE_NAME);
-    return status == STATUS_OK ? remove_file(folder, system, "threshold.npy") : status;
+    static const char *const NAMES[] = {MODEL_FILE_NAME, KERAS_FILE_NAME, SCALER_FILE_NAME,
+                                        "threshold.npy"};
+    Status status = STATUS_OK;
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0] && status == STATUS_OK; i++) {
+        status = remove_file(folder, system, NAMES[i]);
+    }
+    return status;
 }
 
 // Does so to every folder in `folder` that is called as a system or variant may be and is not in

@@ -37,6 +37,7 @@ LIBRARIES = {
     "msgpack-c": (r"msgpack(\.h|/.*)", "MSGPACK", 2),  # one file writes, one reads
     "SQLite": (r"sqlite3\.h", "SQLITE", 2),  # one file has the database, one its rows
     "libzip": (r"zip\.h", "ZIP", 1),
+    "HDF5": (r"hdf5\.h", "HDF5", 1),
     "libyaml": (r"yaml\.h", "YAML", 1),
     "libmicrohttpd": (r"microhttpd\.h", "MICROHTTPD", 1),
     "GSL": (r"gsl/.*", "GSL", 1),
