@@ -112,6 +112,9 @@ int run_finish(const Run *run) {
         return EXIT_FAILED;
     }
     warn_of_everything(run, &results);
+    if (results.problem[0] != '\0') {
+        log_warning("report.html: %s", results.problem);
+    }
     warn_of_stale(run);
     if (stale_is_marked(run->options.out)) {
         log_warning("%s/outputs has files of an earlier state of this run; `auscult run --out %s` "

@@ -13,6 +13,7 @@
 #include "coordinator/outputs/predictions.h"
 #include "coordinator/outputs/submission.h"
 #include "coordinator/outputs/systems.h"
+#include "coordinator/pages/report_page.h"
 #include "coordinator/results/ensemble.h"
 #include "coordinator/results/model_folder.h"
 #include "coordinator/results/result_tables.h"
@@ -254,6 +255,50 @@ static Status write_overview(const ResultsConfig *config, const SystemRow *rows,
     return status == STATUS_OK ? systems_write(path, rows, with_ensemble) : status;
 }
 
+// Of the primary system, whose clips the results keep.
+static Status write_page(const ResultsConfig *config, const SystemRow *systems, uint32_t count,
+                         Results *results) {
+    const Models *models = plan_models(config->plan);
+    MachineReport report;
+    const Settings *settings = &models->systems[0].settings;
+    ReportModel *shown = mem_new(models->per_variant + 1, sizeof *shown);
+    if (shown == NULL) {
+        return STATUS_MEMORY;
+    }
+    Status status =
+        machine_report_make(results->clips, results->clip_count, settings->max_fpr, &report);
+    if (status != STATUS_OK) {
+        mem_free(shown);
+        return status;
+    }
+    size_t shown_count = 0;
+    for (uint32_t m = 0; m < models->per_variant; m++) {
+        const Model *model = &models->models[m];
+        const Machine *machine = &config->dataset->machines[model->machine];
+        if (plan_model_state(config->plan, m)->is_trained) {
+            shown[shown_count++] = (ReportModel){
+                .machine = machine->name,
+                .set = machine->set == SET_PLAIN ? "" : dataset_set_text(machine->set),
+                .label = model->label};
+        }
+    }
+    ReportPage page = {.run_folder = config->run_folder,
+                       .clips = results->clips,
+                       .clip_count = results->clip_count,
+                       .report = &report,
+                       .max_fpr = settings->max_fpr,
+                       .models = shown,
+                       .model_count = shown_count,
+                       .systems = systems,
+                       .system_count = count,
+                       .notes = results->notes,
+                       .note_count = results->note_count};
+    status = report_page_write(&page, results->problem, sizeof results->problem);
+    machine_report_done(&report);
+    mem_free(shown);
+    return status;
+}
+
 static Status write_systems(const ResultsConfig *config, const double *thresholds,
                             Results *results) {
     uint32_t count = plan_models(config->plan)->system_count;
@@ -267,6 +312,9 @@ static Status write_systems(const ResultsConfig *config, const double *threshold
     }
     if (status == STATUS_OK && count > 1 && config->until >= STAGE_REPORT) {
         status = write_overview(config, rows, count);
+    }
+    if (status == STATUS_OK && config->until >= STAGE_REPORT) {
+        status = write_page(config, rows, count, results);
     }
     mem_free(rows);
     return status;

@@ -26,6 +26,7 @@ typedef struct Results {
     size_t scored;   // test clips of the primary system
     char **notes;    // (note_count) lines about thresholds, for people
     uint32_t note_count;
+    char problem[256]; // why the report has no pictures, or not all; "" when it has
 } Results;
 
 // Where the threshold of a model stands, as one of its systems has it, among those of all.
