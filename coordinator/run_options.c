@@ -313,6 +313,7 @@ Status run_options_settings(const RunOptions *options, Settings *ret_settings, B
         // Which systems there are, a begun run may know (run_choose_settings).
         Settings checked = settings;
         memset(checked.primary, 0, sizeof checked.primary);
+        checked.ensemble = ENSEMBLE_NONE;
         status = settings_check(&checked);
     }
     if (status == STATUS_OK) {
