@@ -74,6 +74,31 @@ static Status choose_systems(Builder *builder) {
 
 // ---- one system ----
 
+// An ensemble is made of all other systems of its run; those of different scores share models.
+static Status add_subsystems(const Builder *builder, const RunSystem *ensemble, MetaFacts *facts) {
+    RunModel *models = mem_new(builder->found.count, sizeof *models);
+    Status status = models != NULL ? STATUS_OK : STATUS_MEMORY;
+    uint32_t count = 0;
+    facts->subsystems = 0;
+    for (size_t i = 0; i < builder->found.count && status == STATUS_OK; i++) {
+        const RunSystem *other = &builder->found.items[i];
+        if (strcmp(other->run, ensemble->run) != 0 || run_system_is_ensemble(other)) {
+            continue;
+        }
+        facts->subsystems++;
+        status = run_system_model(other, &models[count]);
+        uint32_t same = 0;
+        while (same < count && strcmp(models[same].path, models[count].path) != 0) {
+            same++;
+        }
+        if (status == STATUS_OK && same == count) {
+            meta_add_model(&models[count++], facts);
+        }
+    }
+    mem_free(models);
+    return status;
+}
+
 static Status add_meta(Builder *builder, const RunSystem *system, int year, const char *label,
                        const char *folder) {
     RunModel model;
@@ -95,9 +120,15 @@ static Status add_meta(Builder *builder, const RunSystem *system, int year, cons
                            .variant = builder->chosen_count > 1 ? shown_name(system) : "",
                            .author = builder->author,
                            .model = &model,
+                           .subsystems = 1,
                            .results = buffer_cstr(&results)};
+        if (run_system_is_ensemble(system)) {
+            status = add_subsystems(builder, system, &facts);
+        } else {
+            meta_add_model(&model, &facts);
+        }
         meta_write(&facts, &meta);
-        status = meta.status;
+        status = status == STATUS_OK ? meta.status : status;
     }
     if (status == STATUS_OK) {
         snprintf(path, sizeof path, "%s/%s.meta.yaml", folder, label);

@@ -87,17 +87,32 @@ static void write_method(const RunModel *model, Buffer *out) {
     buffer_text(out, "\"\n");
 }
 
-static void write_decision(const Settings *settings, Buffer *out) {
-    bool is_percentile = settings->threshold == THRESHOLD_PERCENTILE;
+// How single systems decide has no key: the challenge means decisions among an ensemble's.
+static void write_threshold(const Settings *settings, Buffer *out) {
     Buffer threshold = BUFFER_EMPTY;
     write_setting(settings, "threshold", &threshold);
-    buffer_text(out, "    decision_making: \"threshold: ");
+    buffer_text(out, "# threshold: ");
     write_wording(buffer_cstr(&threshold), DECISIONS, out);
     out->status = out->status != STATUS_OK ? out->status : threshold.status;
     buffer_done(&threshold);
     buffer_text(out, " (");
-    write_setting(settings, is_percentile ? "percentile" : "decision_threshold", out);
-    buffer_text(out, ")\"\n");
+    write_setting(settings,
+                  settings->threshold == THRESHOLD_PERCENTILE ? "percentile" : "decision_threshold",
+                  out);
+    buffer_text(out, ")\n");
+}
+
+static void write_ensemble(const MetaFacts *facts, Buffer *out) {
+    if (facts->subsystems > 1) {
+        buffer_format(out,
+                      "    ensemble_method_subsystem_count: %" PRIu32
+                      "\n    decision_making: \"average "
+                      "of the scores, each standardised on its training clips\" ",
+                      facts->subsystems);
+    } else {
+        buffer_text(out, "    ensemble_method_subsystem_count: null\n    decision_making: null ");
+    }
+    write_threshold(&facts->model->settings, out);
 }
 
 static void write_features(const Settings *settings, Buffer *out) {
@@ -134,21 +149,28 @@ static void write_description(const MetaFacts *facts, Buffer *out) {
     write_method(model, out);
     author_write(facts->author, "domain_adaptation_method", 4, "null", out);
     author_write(facts->author, "domain_generalization_method", 4, "null", out);
-    buffer_text(out, "    ensemble_method_subsystem_count: 1\n");
-    write_decision(settings, out);
+    write_ensemble(facts, out);
     author_write(facts->author, "attribute_usage", 4, "null", out);
     author_write(facts->author, "external_data_usage", 4, "null", out);
     author_write(facts->author, "development_data_usage", 4, "null", out);
 }
 
-static void write_complexity(const RunModel *model, Buffer *out) {
-    int64_t macs = meta_macs_per_vector(&model->shape);
-    int64_t vectors = meta_vectors_of_ten_seconds(model);
+void meta_add_model(const RunModel *model, MetaFacts *facts) {
+    facts->parameters += (int64_t)shape_layout(&model->shape).parameters;
+    facts->macs += meta_vectors_of_ten_seconds(model) * meta_macs_per_vector(&model->shape);
+}
+
+static void write_complexity(const MetaFacts *facts, Buffer *out) {
+    const RunModel *model = facts->model;
+    buffer_format(out, "  complexity:\n    total_parameters: %" PRId64, facts->parameters);
+    buffer_text(out, facts->subsystems > 1 ? " # of all subsystems of one machine\n"
+                                           : " # of one model\n");
     buffer_format(out,
-                  "  complexity:\n    total_parameters: %zu # of one model\n"
                   "    MACS: %" PRId64 " # of a clip of 10 s: %" PRId64 " vectors of %" PRId64
-                  " each, inputs times outputs over all layers\n",
-                  shape_layout(&model->shape).parameters, vectors * macs, vectors, macs);
+                  " each%s, inputs times outputs over all layers\n",
+                  facts->macs, meta_vectors_of_ten_seconds(model),
+                  meta_macs_per_vector(&model->shape),
+                  facts->subsystems > 1 ? " in the first of the subsystems" : "");
 }
 
 void meta_write(const MetaFacts *facts, Buffer *out) {
@@ -156,7 +178,7 @@ void meta_write(const MetaFacts *facts, Buffer *out) {
                 "# Written by auscult " AUSCULT_VERSION "; figures of results are per cent.\n");
     write_submission(facts, out);
     write_description(facts, out);
-    write_complexity(facts->model, out);
+    write_complexity(facts, out);
     author_write(facts->author, "external_datasets", 2, "null", out);
     author_write(facts->author, "source_code", 2, "null", out);
     buffer_format(out, "results:\n  development_dataset:%s%s",

@@ -245,6 +245,7 @@ static Status read_model(const RunSystem *system, const char *path, RunModel *re
     *ret_model = (RunModel){
         .settings = file.settings, .shape = *replica_shape(file.replica), .rate_hz = file.rate_hz};
     model_file_done(&file);
+    text_copy(ret_model->path, sizeof ret_model->path, path);
     bool is_primary = system->name[0] == '\0';
     take_score(is_primary ? ret_model->settings.primary : system->name, &ret_model->settings);
     return STATUS_OK;
@@ -268,6 +269,10 @@ static bool find_model(const RunSystem *system, const Sheet *sheet, char *out, s
         }
     }
     return false;
+}
+
+bool run_system_is_ensemble(const RunSystem *system) {
+    return strcmp(system->name, "zmean") == 0; // as `ensemble` calls it
 }
 
 Status run_system_model(const RunSystem *system, RunModel *ret_model) {

@@ -5,6 +5,8 @@
 #ifndef AUSCULT_PACKAGE_RUN_SYSTEM_H
 #define AUSCULT_PACKAGE_RUN_SYSTEM_H
 
+#include <stdbool.h>
+
 #include "common/base/limits.h"
 #include "common/base/settings.h"
 #include "common/model/shape.h"
@@ -27,7 +29,8 @@ typedef struct RunSystems {
 typedef struct RunModel {
     Settings settings; // of the system
     Shape shape;
-    int32_t rate_hz; // 0 where clips are log-mels
+    int32_t rate_hz;             // 0 where clips are log-mels
+    char path[LIMIT_PATH_BYTES]; // of its file: systems that differ in score alone share one
 } RunModel;
 
 // Adds the run's systems. STATUS_NOT_FOUND: it has no official files (yet).
@@ -41,6 +44,8 @@ Status run_system_add_files(const RunSystem *system, const char *folder, Archive
 // Rows of the score files that stand for clips without a score: they got their machine's median.
 // `ret_names` gets the first few for people.
 Status run_system_count_left_out(const RunSystem *system, size_t *ret_count, Buffer *ret_names);
+// Whether it is the mean of the run's other systems.
+bool run_system_is_ensemble(const RunSystem *system);
 // From a model of one of the machines that are handed in. STATUS_NOT_FOUND when none is there.
 Status run_system_model(const RunSystem *system, RunModel *ret_model);
 // Where the column of that name stands in a table's header. STATUS_FORMAT.

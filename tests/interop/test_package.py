@@ -195,6 +195,21 @@ def test_results_come_from_the_development_run(folder):
     check_has(pack_run(folder, run, expect=3).err, "report_by_machine.csv:1", "pauc")
 
 
+def test_an_ensemble_tells_its_parts(folder):
+    base, run = Once.get(), f"{folder}/run"
+    shutil.copytree(f"{base}/run", run)
+    auscult("run", "--out", run, "--local", "1", "--set", "ensemble=zmean")
+    auscult("package", "--run", run, "--label", "Doe_Inst", "--author", f"{base}/author.yaml", "--system",
+            "primary", "--system", "zmean", "--out", f"{folder}/p.zip")
+    files = read_zip(f"{folder}/p.zip")
+    single, both = (files[f"task2/Doe_Inst_task2_{k}/Doe_Inst_task2_{k}.meta.yaml"] for k in (1, 2))
+    check_has(single, "ensemble_method_subsystem_count: null\n", "decision_making: null # threshold: quantile")
+    check_has(both, "ensemble_method_subsystem_count: 2\n", 'decision_making: "average of the scores')
+    for key in ("total_parameters", "MACS"):
+        one, two = (int(text.split(f"{key}: ")[1].split(" ")[0]) for text in (single, both))
+        check(one > 0 and two == 2 * one, f"{key}: {one} and {two}")
+
+
 def curve_areas(rows):
     """AUC, and pAUC to a false-positive rate of 0.1 as McClish scales it, from (score, is anomalous)."""
     normals = [score for score, label in rows if not label]
