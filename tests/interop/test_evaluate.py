@@ -3,9 +3,9 @@
 """`auscult evaluate` against scikit-learn, SciPy and the official baseline's own result files, and the
 layout that the official evaluators of 2023 and 2024 expect.
 
-The tests against scikit-learn need it in the Python that runs this file, in the one that
-$AUSCULT_SKLEARN_PYTHON names, or in build/venv, where tests/run has one (python3 -m venv build/venv;
-build/venv/bin/pip install scikit-learn); else they skip. Random cases print their seed; $AUSCULT_SEED chooses another."""
+The tests against scikit-learn need it in the Python that runs this file or in the one that
+$AUSCULT_SKLEARN_PYTHON names, which under ctest is that of packages.py; else they skip.
+Random cases print their seed; $AUSCULT_SEED chooses another."""
 
 import csv
 import glob
@@ -19,7 +19,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cluster"))
-from harness import SHARED, SOURCE, TINY, Skip, auscult, check, hum, main, write_wav  # noqa: E402
+from harness import SHARED, TINY, Skip, auscult, check, hum, main, write_wav  # noqa: E402
 
 SEED = int(os.environ.get("AUSCULT_SEED", "13711"))
 SYSTEMS, MACHINES = 50, 200  # 10,000 cases
@@ -130,13 +130,13 @@ def peer(root):
 
 
 def ask_peer(root):
-    for python in (sys.executable, os.environ.get("AUSCULT_SKLEARN_PYTHON"), f"{SOURCE}/build/venv/bin/python"):
+    for python in (sys.executable, os.environ.get("AUSCULT_SKLEARN_PYTHON")):
         if python and shutil.which(python) and subprocess.run([python, "-c", "import sklearn, scipy"], check=False,
                                      stderr=subprocess.DEVNULL).returncode == 0:
             said = subprocess.run([python, os.path.abspath(__file__)], check=True, text=True,
                                   stdout=subprocess.PIPE, env={**os.environ, PEER: root})
             return json.loads(said.stdout)
-    raise Skip("no Python with scikit-learn: not in build/venv, and AUSCULT_SKLEARN_PYTHON names none")
+    raise Skip("no Python with scikit-learn; AUSCULT_SKLEARN_PYTHON may name one")
 
 
 def agree(ours, theirs, tolerance, what):
