@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 
-from containers import BIN, DEPLOY, SOURCE, image, run, why_no_docker
+from containers import BIN, DEPLOY, SOURCE, check, image, run, why_no_docker
 
 NAMES = ("slurm", "auscult", "runtime", "base")
 
@@ -58,6 +58,9 @@ def setup():
         for program in ("auscult", "auscult-worker"):
             shutil.copy(os.path.join(BIN, program), f"{context}/bin/{program}")
         build("auscult", AUSCULT.format(runtime=image("runtime")), context)
+        missing = run("docker", "run", "--rm", "--network", "none", image("auscult"), "sh", "-c",
+                      "ldd /usr/bin/auscult /usr/bin/auscult-worker | grep 'not found' || true").out
+        check(not missing, f"deploy/Dockerfile's first stage lacks a library of ours:\n{missing}")
         build("slurm", SLURM.format(auscult=image("auscult")), context)
 
 
