@@ -54,10 +54,6 @@ def add_worker(coordinator, out):
     return Process(WORKER, "--connect", wait_for_endpoint(coordinator, out))
 
 
-def ticks(url):
-    return json.loads(ask(url, "/status.json")[2])["written_ms"]
-
-
 # ---- the page and what stands beside it ----
 
 
@@ -68,11 +64,25 @@ def check_headers(headers):
     check("access-control-allow-origin" not in headers, headers)
 
 
-def test_every_page_answers_while_a_run_waits_and_when_it_is_done(folder):
+def follow(url, *states):
+    """Pages until one tells of the last of these states; all were told, and no other. The end is
+    told before the server goes."""
+    pages, seen = [], []
+
+    def look():
+        pages.append(ask(url)[2])
+        state = Page(pages[-1]).state
+        seen.extend([state] if seen[-1:] != [state] else [])
+        return state == states[-1]
+
+    wait_until(look, f"the page tells that the run is {states[-1]}")
+    check(seen in (list(states), list(states[1:])), seen)
+    return pages[-1]
+
+
+def test_every_page_answers_while_a_run_waits(folder):
     make_data(f"{folder}/data")
-    out = f"{folder}/run"
-    longer = ["--set", "epochs=150"]  # some seconds: a snapshot a second
-    coordinator, url = begin(folder, out, *longer)
+    coordinator, url = begin(folder, f"{folder}/run")
     check(ask(url, "/healthz")[::2] == (200, "ok\n"), "not well")
     code, headers, text = ask(url)
     check(code == 200 and headers["content-type"] == "text/html; charset=utf-8", headers)
@@ -92,28 +102,38 @@ def test_every_page_answers_while_a_run_waits_and_when_it_is_done(folder):
     for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"):
         code, headers, _ = ask(url, "/", method)
         check(code == 405 and headers["allow"] == "GET, HEAD", f"{method}: {code}")
+    coordinator.signal(signal.SIGTERM)
+    check(coordinator.wait().code == 75, "it did not stop")
 
+
+def test_the_page_follows_a_run_to_its_end(folder):
+    make_data(f"{folder}/data")
+    out = f"{folder}/run"
+    coordinator, url = begin(folder, out, "--set", "epochs=100000")  # until it was seen at work
     worker = add_worker(coordinator, out)
-    seen, pages = set(), []
+    wait_until(lambda: "the training of " in ask(url)[2], "a worker is seen at work")
+    status = json.loads(ask(url, "/status.json")[2])
+    check(status["workers"] == 1 and len(status["worker_list"]) == 1, status)
+    coordinator.signal(signal.SIGTERM)
+    follow(url, "running", "stopped")
+    check(coordinator.wait().code == 75, "it did not stop")
+    worker.signal(signal.SIGTERM)
+    worker.wait()
 
-    def look():  # the end is told before the server goes
-        pages.append(ask(url)[2])
-        seen.add(Page(pages[-1]).state)
-        return "done" in seen
-
-    wait_until(look, "the page tells of the end")
+    coordinator, url = begin(folder, out, "--update")
+    check_has(ask(url)[2], "since it was continued")
+    worker = add_worker(coordinator, out)
+    text = follow(url, "running", "done")
     check(coordinator.wait().code == 0, "the run failed")
     worker.wait()
-    check(seen == {"running", "done"}, seen)
-    check(any("the training of " in text for text in pages), "no worker was seen at work")
-    rows = Page(pages[-1]).tables["models"]
+    rows = Page(text).tables["models"]
     check([row[:2] for row in rows[1:]] == [["ToyCar", "done"], ["fan", "done"]], rows)
-    check_has(pages[-1], "<b>clips scored</b> 40 of 40")
+    check_has(text, "<b>clips scored</b> 40 of 40")
     status = json.loads(auscult("status", out, "--json").out)
     check(status["state"] == "done" and not status["is_alive"] and status["models_done"] == 2, status)
     check(status["tasks_done"] > 0 and status["worker_list"] == [], status)
 
-    auscult("run", "--data", f"{folder}/data", "--out", f"{folder}/plain", *TINY, *longer)
+    auscult("run", "--data", f"{folder}/data", "--out", f"{folder}/plain", *TINY)
     check_same_results(out, f"{folder}/plain")
     check(not any("cluster" in path for path in results_of(out)), "the story is no result")
 

@@ -5,6 +5,7 @@ without workers, with workers of any name, and of one that trains."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -32,7 +33,7 @@ def test_promtool_accepts_the_metrics_of_a_run(folder):
     out = f"{folder}/run"
     make_data(f"{folder}/data")
     coordinator = Process(AUSCULT, "run", "--data", f"{folder}/data", "--out", out, *TINY, "--bind",
-                          "tcp://127.0.0.1:0", "--insecure", "--http", "127.0.0.1:0", "--set", "epochs=150")
+                          "tcp://127.0.0.1:0", "--insecure", "--http", "127.0.0.1:0", "--set", "epochs=100000")
     url = url_of_run(coordinator, out)
     check_fine(tool, ask(url, "/metrics")[2])
     worker = Process(WORKER, "--connect", wait_for_endpoint(coordinator, out))
@@ -44,7 +45,9 @@ def test_promtool_accepts_the_metrics_of_a_run(folder):
     text = ask(url, "/metrics")[2]
     check('auscult_worker_tasks_held{worker="' in text, text)
     check_fine(tool, text)
-    check(coordinator.wait().code == 0, "the run failed")
+    coordinator.signal(signal.SIGTERM)
+    check(coordinator.wait().code == 75, "it did not stop")
+    worker.signal(signal.SIGTERM)
     worker.wait()
 
 
