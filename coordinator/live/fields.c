@@ -94,6 +94,15 @@ bool fields_read(const Field *fields, size_t count, const YamlNode *mapping, voi
     return fine;
 }
 
+bool fields_read_present(const Field *fields, size_t count, const YamlNode *mapping, void *to) {
+    bool fine = mapping != NULL && mapping->kind == YAML_IS_MAPPING;
+    for (size_t f = 0; f < count && fine; f++) {
+        fine =
+            yaml_node_find(mapping, fields[f].key) == NULL || read_field(&fields[f], mapping, to);
+    }
+    return fine;
+}
+
 bool fields_read_list(const YamlNode *list, const Field *fields, size_t field_count, void *rows,
                       size_t row_bytes) {
     char *row = rows;

@@ -41,6 +41,8 @@ void fields_write_list(const char *key, const Field *fields, size_t field_count,
 
 // False when an entry is absent or of another kind.
 bool fields_read(const Field *fields, size_t count, const YamlNode *mapping, void *to);
+// The same where an entry may be absent: its member stays as it was.
+bool fields_read_present(const Field *fields, size_t count, const YamlNode *mapping, void *to);
 // Into as many rows as the list has entries.
 bool fields_read_list(const YamlNode *list, const Field *fields, size_t field_count, void *rows,
                       size_t row_bytes);

@@ -96,17 +96,21 @@ static const char *stage_text(int stage) {
     return run_stage_text((RunStage)stage);
 }
 
-static const YamlNode *find_list(const YamlNode *root, const char *key) {
+// The rows of a list that may be absent; false when the entry is no list.
+static bool find_list(const YamlNode *root, const char *key, const YamlNode **ret) {
+    static const YamlNode NONE = {.kind = YAML_IS_LIST};
     const YamlNode *node = yaml_node_find(root, key);
-    return node != NULL && node->kind == YAML_IS_LIST ? node : NULL;
+    *ret = node != NULL ? node : &NONE;
+    return (*ret)->kind == YAML_IS_LIST;
 }
 
+// What an older program did not know yet may be absent.
 static Status read_tree(const char *name, const YamlNode *root, Snapshot **ret) {
-    const YamlNode *workers = find_list(root, "worker_list");
-    const YamlNode *models = find_list(root, "model_list");
+    const YamlNode *workers, *models;
     int state = read_word(root, "state", state_text);
     int stage = read_word(root, "stage", stage_text);
-    if (workers == NULL || models == NULL || state < 0 || stage < 0) {
+    if (!find_list(root, "worker_list", &workers) || !find_list(root, "model_list", &models) ||
+        state < 0 || stage < 0 || yaml_node_find(root, "written_ms") == NULL) {
         return status_set(STATUS_FORMAT, "%s is not well formed", name);
     }
     Snapshot *snapshot = snapshot_new(workers->count, models->count);
@@ -117,7 +121,7 @@ static Status read_tree(const char *name, const YamlNode *root, Snapshot **ret) 
     snapshot->stage = (RunStage)stage;
     snapshot->worker_count = workers->count;
     snapshot->model_count = models->count;
-    if (!fields_read(FIELDS_OF(RUN), root, snapshot) ||
+    if (!fields_read_present(FIELDS_OF(RUN), root, snapshot) ||
         !fields_read_list(workers, FIELDS_OF(WORKER), snapshot->worker_list,
                           sizeof(SnapshotWorker)) ||
         !fields_read_list(models, FIELDS_OF(MODEL), snapshot->model_list, sizeof(SnapshotModel))) {

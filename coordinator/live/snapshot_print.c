@@ -29,8 +29,8 @@ static void print_stage(const SnapshotStage *stage, bool is_running, Buffer *out
         bar(stage, cells);
         words_rate(rate, stage->per_second);
         words_time(left, stage->seconds_left);
-        buffer_format(out, "  [%s] %s%s%s%s", cells, rate, left[0] != '\0' ? ", " : "", left,
-                      left[0] != '\0' ? " left" : "");
+        buffer_format(out, "  [%s]%s%s%s%s%s", cells, rate[0] != '\0' ? " " : "", rate,
+                      left[0] != '\0' ? ", " : "", left, left[0] != '\0' ? " left" : "");
     }
     buffer_text(out, "\n");
 }

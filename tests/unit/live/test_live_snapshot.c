@@ -115,6 +115,21 @@ TEST(a_run_without_workers_and_models_has_empty_lists) {
     snapshot_free(back);
 }
 
+TEST(a_file_of_an_older_program_is_understood) {
+    static const char OLD[] = "{\n  \"state\": \"stopped\",\n  \"stage\": \"train\",\n"
+                              "  \"clips_read\": 40,\n  \"clips\": 41,\n  \"workers\": 2,\n"
+                              "  \"host\": \"node7\",\n  \"process\": 77,\n"
+                              "  \"written_ms\": 1700000000000\n}\n";
+    Snapshot *back = NULL;
+    CHECK_OK(snapshot_from_json("status.json", OLD, sizeof OLD - 1, &back));
+    CHECK_INT(back->state, RUN_STOPPED);
+    CHECK_INT(back->clips, 41);
+    CHECK_INT(back->worker_count, 0);
+    CHECK(isnan(back->loss));
+    CHECK_TEXT(back->http, "");
+    snapshot_free(back);
+}
+
 TEST(a_file_that_is_cut_or_damaged_is_refused) {
     Snapshot *snapshot = example(), *back = NULL;
     Buffer text = rendered(snapshot_json, snapshot);
@@ -331,12 +346,14 @@ TEST(the_log_ends_with_twenty_lines_that_are_not_for_debugging) {
     CHECK_OK(file_remove_tree(folder));
 }
 
-TEST_MAIN_LIST(T(names_lose_what_steers_a_terminal) T(the_file_is_read_back_as_it_was) T(
-    a_run_without_workers_and_models_has_empty_lists) T(a_file_that_is_cut_or_damaged_is_refused)
-                   T(random_bytes_in_the_file_never_crash_the_reader)
-                       T(every_failing_allocation_leaves_nothing_behind)
-                           T(metrics_are_what_prometheus_reads)
-                               T(metrics_have_one_head_each_and_no_series_twice)
-                                   T(the_page_escapes_what_comes_from_elsewhere) T(
-                                       a_terminal_gets_stages_models_and_workers)
-                                       T(the_log_ends_with_twenty_lines_that_are_not_for_debugging))
+TEST_MAIN_LIST(
+    T(names_lose_what_steers_a_terminal) T(the_file_is_read_back_as_it_was)
+        T(a_run_without_workers_and_models_has_empty_lists)
+            T(a_file_that_is_cut_or_damaged_is_refused) T(a_file_of_an_older_program_is_understood)
+                T(random_bytes_in_the_file_never_crash_the_reader)
+                    T(every_failing_allocation_leaves_nothing_behind)
+                        T(metrics_are_what_prometheus_reads)
+                            T(metrics_have_one_head_each_and_no_series_twice)
+                                T(the_page_escapes_what_comes_from_elsewhere)
+                                    T(a_terminal_gets_stages_models_and_workers) T(
+                                        the_log_ends_with_twenty_lines_that_are_not_for_debugging))
