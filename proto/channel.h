@@ -52,6 +52,7 @@ typedef struct ListenerEvent {
     size_t size;         // 0: a number or size of frames that the lane does not allow
     const void *payload; // NULL when there is none
     size_t payload_size;
+    const char *fault; // why it counts as malformed whatever it says, NULL: it does not
 } ListenerEvent;
 
 // Binds both lanes. `endpoint`: "ipc://PATH" (bulk at PATH.bulk) or "tcp://HOST:PORT", where HOST
@@ -95,8 +96,16 @@ Status listener_send_shared(Listener *listener, PeerId peer, const void *bytes, 
 // for each change.
 bool listener_take_problem(Listener *listener, char *out, size_t size);
 // Forgets a peer: what it still sends is ignored, sends to it are STATUS_NOT_FOUND, no
-// LISTENER_CLOSED comes (libzmq 4.3.4 cannot disconnect one). What was sent to it before arrives.
+// LISTENER_CLOSED comes. What was sent to it before arrives; a second later its connection is shut.
 void listener_drop(Listener *listener, Lane lane, PeerId peer);
+// Where a peer is connected from, a numeric address; "" when it is not known, and on ipc. Borrowed
+// until the next listener_next.
+const char *listener_address(const Listener *listener, PeerId peer);
+// Whether both came in by the same key, or both without.
+bool listener_same_key(const Listener *listener, PeerId a, PeerId b);
+// Connections that were shut so far: silent for 15 s, refused a second ago, or too many
+// (LIMIT_STRANGERS).
+uint64_t listener_shut(const Listener *listener);
 
 // ---- the worker's side ----
 

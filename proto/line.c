@@ -85,7 +85,8 @@ const char *line_problem(const Line *line) {
 
 static bool is_lost(Line *line) {
     int fd;
-    line->is_lost = line->is_lost || socket_take_lost(line->socket, &fd);
+    bool is_new;
+    line->is_lost = line->is_lost || socket_take_event(line->socket, &fd, &is_new);
     if (line->is_lost) {
         status_set(STATUS_NOT_FOUND, "the connection to the coordinator was lost");
     }

@@ -20,9 +20,7 @@
 #include "proto/channel.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
@@ -31,6 +29,7 @@
 #include "common/base/rng.h"
 #include "common/base/text.h"
 #include "proto/address.h"
+#include "proto/doors.h"
 #include "proto/message.h"
 #include "proto/peers.h"
 #include "proto/socket.h"
@@ -44,7 +43,6 @@
 #define IGNORED_MOST     64   // frames of dropped peers that one listener_next passes over
 #define SILENT_TURNS     4096 // messages of others after which a gone peer has none left
 #define PROBES_MOST      10
-#define FDS_OF_OWN       256   // files, journal, libzmq's own, connections on their way out
 #define LOST_FDS_MOST    65536 // descriptors that are remembered as lost
 
 typedef struct ListenerLane {
@@ -69,6 +67,7 @@ struct Listener {
     bool has_lost;         // connections were lost that have not been asked for
     Gate *gate;            // who may connect; NULL: everybody
     uint32_t gate_version; // that all peers were asked for
+    Doors *doors;          // for who has no claim to be connected
     uint32_t turns;        // calls of listener_next
     uint32_t control_run;  // control messages since the last bulk message
 };
@@ -140,35 +139,12 @@ static Status bind_ipc(Listener *listener, const Address *asked) {
     return status == STATUS_AGAIN ? STATUS_IO : status;
 }
 
-// Two connections per session, half as many again on their way in and out, and our own.
-static Status raise_file_limit(uint32_t workers_most) {
-    rlim_t needed = 3 * (rlim_t)workers_most + FDS_OF_OWN;
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-        return status_set(STATUS_IO, "cannot read the limit of open files: %s", strerror(errno));
-    }
-    if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= needed) {
-        return STATUS_OK;
-    }
-    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < needed) {
-        return status_set(STATUS_LIMIT,
-                          "%u workers need %llu open files, the system allows %llu: raise "
-                          "'ulimit -Hn' or allow fewer workers",
-                          workers_most, (unsigned long long)needed,
-                          (unsigned long long)limit.rlim_max);
-    }
-    limit.rlim_cur = needed;
-    return setrlimit(RLIMIT_NOFILE, &limit) == 0
-               ? STATUS_OK
-               : status_set(STATUS_IO, "cannot raise the limit of open files to %llu: %s",
-                            (unsigned long long)needed, strerror(errno));
-}
-
 Status listener_open(ZmqContext *context, const char *endpoint, uint32_t workers_most,
                      Listener **ret) {
     Address asked;
+    uint32_t strangers_most = 0;
     Status status = address_parse(endpoint, &asked);
-    status = status == STATUS_OK ? raise_file_limit(workers_most) : status;
+    status = status == STATUS_OK ? doors_make_room(workers_most, &strangers_most) : status;
     if (status != STATUS_OK) {
         return status;
     }
@@ -182,8 +158,10 @@ Status listener_open(ZmqContext *context, const char *endpoint, uint32_t workers
     }
     // Twice the sessions' connections: those that are refused must be known until they leave.
     listener->peers = peers_new(4 * workers_most + 64);
+    listener->doors = doors_new(strangers_most);
     message_encode(&(Message){.type = MESSAGE_ECHO}, &listener->echo);
-    status = listener->peers == NULL ? STATUS_MEMORY : listener->echo.status;
+    status =
+        listener->peers == NULL || listener->doors == NULL ? STATUS_MEMORY : listener->echo.status;
     for (int lane = 0; lane < LANES && status == STATUS_OK; lane++) {
         status = socket_new(context, (Lane)lane, SOCKET_ROUTER, &listener->lanes[lane].socket);
     }
@@ -205,6 +183,7 @@ void listener_close(Listener *listener) {
     for (int lane = 0; lane < LANES; lane++) {
         socket_close(listener->lanes[lane].socket);
     }
+    doors_free(listener->doors);
     peers_free(listener->peers);
     buffer_done(&listener->echo);
     mem_free(listener);
@@ -316,12 +295,20 @@ static void on_disconnected(Listener *listener, Lane lane, int fd) {
 
 static void look_for_losses(Listener *listener) {
     int fd = -1;
+    bool is_new = false;
+    int64_t now_ms = clock_ms();
     for (int lane = 0; lane < LANES && listener->has_lost; lane++) {
-        while (socket_take_lost(listener->lanes[lane].socket, &fd)) {
-            on_disconnected(listener, (Lane)lane, fd);
+        while (socket_take_event(listener->lanes[lane].socket, &fd, &is_new)) {
+            if (is_new) {
+                doors_accepted(listener->doors, (Lane)lane, fd, now_ms);
+            } else {
+                doors_closed(listener->doors, (Lane)lane, fd);
+                on_disconnected(listener, (Lane)lane, fd);
+            }
         }
     }
     listener->has_lost = false;
+    doors_tick(listener->doors, listener->peers, now_ms);
     probe_suspects(listener);
 }
 
@@ -362,6 +349,7 @@ static void shut_out(Listener *listener) {
          peer = peers_next(listener->peers, peer)) {
         if (!peer->is_gone && !gate_admits(listener->gate, peer->user)) {
             refuse(listener, peer);
+            doors_refused(listener->doors, peer->lane, peer->fd, clock_ms());
             mark_gone(listener, peer);
             peer->is_shut_out = true;
         }
@@ -431,6 +419,8 @@ static Peer *new_peer(Listener *listener, Lane lane, const Received *received) {
         return NULL;
     }
     text_copy(peer->user, sizeof peer->user, user);
+    text_copy(peer->address, sizeof peer->address, socket_address(listener->lanes[lane].socket));
+    doors_heard(listener->doors, lane, received->fd);
     peer->fd = received->fd;
     unsigned char *byte = lost_fd_byte(listener, peer->fd);
     unsigned char bit = (unsigned char)(1 << (peer->fd < 0 ? 0 : peer->fd % 8));
@@ -451,6 +441,15 @@ static Peer *sender(Listener *listener, Lane lane, const Received *received) {
     }
     Peer *peer = peers_by_route(listener->peers, lane, received->route);
     return peer != NULL ? peer : new_peer(listener, lane, received);
+}
+
+static bool floods(Peer *peer) {
+    int64_t now_ms = clock_ms();
+    if (now_ms - peer->second_ms >= 1000) {
+        peer->second_ms = now_ms;
+        peer->in_second = 0;
+    }
+    return ++peer->in_second > LIMIT_MESSAGES_A_SECOND;
 }
 
 static bool take_message(Listener *listener, Lane lane, ListenerEvent *ret_event) {
@@ -479,6 +478,7 @@ static bool take_message(Listener *listener, Lane lane, ListenerEvent *ret_event
             .size = received.size,
             .payload = received.payload,
             .payload_size = received.payload_size,
+            .fault = floods(peer) ? "it sends more messages than it can have to say" : NULL,
         };
         return true;
     }
@@ -549,5 +549,22 @@ void listener_drop(Listener *listener, Lane lane, PeerId id) {
     Peer *peer = peers_by_id(listener->peers, id);
     if (peer != NULL && peer->lane == lane) {
         peer->is_dropped = true;
+        if (!peer->is_gone) { // else the descriptor may be another's by now
+            doors_refused(listener->doors, lane, peer->fd, clock_ms());
+        }
     }
+}
+
+const char *listener_address(const Listener *listener, PeerId id) {
+    const Peer *peer = peers_by_id(listener->peers, id);
+    return peer != NULL ? peer->address : "";
+}
+
+bool listener_same_key(const Listener *listener, PeerId a, PeerId b) {
+    const Peer *one = peers_by_id(listener->peers, a), *other = peers_by_id(listener->peers, b);
+    return one != NULL && other != NULL && strcmp(one->user, other->user) == 0;
+}
+
+uint64_t listener_shut(const Listener *listener) {
+    return doors_shut(listener->doors);
 }

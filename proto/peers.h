@@ -11,6 +11,8 @@
 
 #include "proto/channel.h"
 
+#define PEER_ADDRESS_BYTES 64 // a numeric IPv6 address with the name of an interface
+
 typedef struct Peer {
     PeerId id; // 0: the entry is free
     Lane lane;
@@ -24,6 +26,9 @@ typedef struct Peer {
     int probe_step;            // how often that was done
     bool is_shut_out;          // its key is not admitted any more: what it says is passed over
     char user[KEY_TEXT_BYTES]; // the key it came in by, "" without
+    char address[PEER_ADDRESS_BYTES]; // where from, "" when unknown
+    int64_t second_ms;                // when the second began in which
+    uint32_t in_second;               // it has sent so many messages
     struct Peer *next_by_route, *next_by_id;
 } Peer;
 

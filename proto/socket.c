@@ -167,16 +167,17 @@ static bool set_common(const Socket *socket, int linger_ms) {
      ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
 
 // The monitor's queue has no bound: at a full one libzmq's I/O thread would wait for us. An event
-// has 60 bytes, and there are no more of them than connections were made.
+// has 60 bytes, and there are no more than four for each connection that was made.
 static bool set_up_monitor(Socket *socket, void *context) {
     static atomic_uint monitors;
     char name[64];
     snprintf(name, sizeof name, "inproc://monitor-%u", atomic_fetch_add(&monitors, 1));
     socket->monitor = zmq_socket(context, ZMQ_PAIR);
     return socket->monitor != NULL &&
-           zmq_socket_monitor(socket->handle, name,
-                              ZMQ_EVENT_DISCONNECTED |
-                                  (socket->role == SOCKET_DEALER ? HANDSHAKE_FAILED : 0)) == 0 &&
+           zmq_socket_monitor(
+               socket->handle, name,
+               ZMQ_EVENT_DISCONNECTED |
+                   (socket->role == SOCKET_DEALER ? HANDSHAKE_FAILED : ZMQ_EVENT_ACCEPTED)) == 0 &&
            set_int(socket->monitor, ZMQ_LINGER, 0) && set_int(socket->monitor, ZMQ_RCVHWM, 0) &&
            zmq_connect(socket->monitor, name) == 0;
 }
@@ -253,14 +254,15 @@ static bool set_text(const Socket *socket, int option, const char *text) {
     return zmq_setsockopt(socket->handle, option, text, strlen(text)) == 0;
 }
 
-// Without a domain libzmq would admit any key, and so it would if nobody answered ZAP: the gate
-// does from before the first bind until after the last socket is closed.
+// Without a domain libzmq would admit any key, and so it would without enforcing it if nobody
+// answered ZAP: the gate does from before the first bind until after the last socket is closed.
 static bool lock(const Socket *socket, const Address *address) {
     const ZmqContext *context = socket->context;
     return address->is_ipc || !context->is_locked ||
            (set_int(socket->handle, ZMQ_CURVE_SERVER, 1) &&
             set_text(socket, ZMQ_CURVE_SECRETKEY, context->own.secret_key) &&
-            set_text(socket, ZMQ_ZAP_DOMAIN, GATE_DOMAIN));
+            set_text(socket, ZMQ_ZAP_DOMAIN, GATE_DOMAIN) &&
+            set_int(socket->handle, GATE_ENFORCE_DOMAIN, 1));
 }
 
 static bool unlock(const Socket *socket, const Address *address) {
@@ -346,6 +348,11 @@ const char *socket_user(Socket *socket) {
     return user != NULL ? user : "";
 }
 
+const char *socket_address(Socket *socket) {
+    const char *address = zmq_msg_gets(&socket->header, "Peer-Address");
+    return address != NULL ? address : "";
+}
+
 const char *socket_problem(const Socket *socket) {
     return socket->problem;
 }
@@ -362,7 +369,7 @@ static void note_handshake(Socket *socket, uint16_t event) {
     }
 }
 
-bool socket_take_lost(Socket *socket, int *ret_fd) {
+bool socket_take_event(Socket *socket, int *ret_fd, bool *ret_is_new) {
     zmq_msg_t frame;
     zmq_msg_init(&frame);
     bool found = false;
@@ -378,7 +385,8 @@ bool socket_take_lost(Socket *socket, int *ret_fd) {
             continue;
         }
         note_handshake(socket, event);
-        found = event == ZMQ_EVENT_DISCONNECTED;
+        *ret_is_new = event == ZMQ_EVENT_ACCEPTED;
+        found = event == ZMQ_EVENT_DISCONNECTED || *ret_is_new;
         *ret_fd = found ? value : *ret_fd;
     }
     socket->monitor_is_touched = found;

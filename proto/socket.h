@@ -31,6 +31,8 @@ Status socket_make_keys(char *ret_public, char *ret_secret);
 Gate *socket_gate(const ZmqContext *context);
 // The key of who sent the message received last, of a ROUTER with CURVE; "" of others. Borrowed.
 const char *socket_user(Socket *socket);
+// The numeric address it came from, "" when that is not known. Borrowed.
+const char *socket_address(Socket *socket);
 // Why a DEALER's last handshake failed, "" when it did not; borrowed.
 const char *socket_problem(const Socket *socket);
 
@@ -62,8 +64,9 @@ Status socket_send(Socket *socket, const Outgoing *message);
 // The first byte of a shared block; borrowed from it.
 const unsigned char *shared_payload_bytes(const SharedPayload *shared);
 
-// The next lost connection: its former descriptor. false: there is none.
-bool socket_take_lost(Socket *socket, int *ret_fd);
+// The next connection that was lost, with its former descriptor, or (of a ROUTER) accepted. false:
+// there is none.
+bool socket_take_event(Socket *socket, int *ret_fd, bool *ret_is_new);
 // Makes libzmq note now which peers have gone; sends put that off.
 void socket_settle(Socket *socket);
 

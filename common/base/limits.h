@@ -47,6 +47,13 @@
 // Of log-mels that a worker keeps unasked: 1,500 clips of 10 s, which is a machine of any year.
 #define LIMIT_IDLE_FEATURE_BYTES 256000000u
 
+#define LIMIT_HELLOS            4096u // in a minute: all workers, cut off and back, four times
+#define LIMIT_HELLOS_OF_ADDRESS 2048u // of them from one address: a cluster behind a router, twice
+#define LIMIT_ADDRESSES         1024u // whose HELLOs are counted in a minute; others wait
+#define LIMIT_MESSAGES_A_SECOND                                                                    \
+    65536u                    // of a connection: empty tasks make a fifth, a flood the tenfold
+#define LIMIT_STRANGERS 2048u // connections that have said nothing: all workers, both lanes
+
 #define LIMIT_PACKAGE_BYTES      (256u << 20) // of a submission package, unpacked: 2020's has 4 MiB
 #define LIMIT_PACKAGE_FILE_BYTES (64u << 20)  // of one file in it: a technical report with pictures
 #define LIMIT_PACKAGE_ENTRIES    4096u        // files in it: four systems of 2020 have 200

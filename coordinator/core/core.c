@@ -178,6 +178,15 @@ void core_on_malformed(Core *core, CorePeer peer, const char *why, int64_t now_m
     core_act(core, CORE_DROP)->peer = peer;
 }
 
+void core_on_unwanted(Core *core, CorePeer peer, const char *why, int64_t now_ms) {
+    Session *session = roster_find(core, peer);
+    if (session != NULL) {
+        roster_close(core, session, why, ENDING_WRONG, now_ms); // its second HELLO, too
+    }
+    roster_refuse(core, peer, REFUSED_FULL, why);
+    core_act(core, CORE_DROP)->peer = peer;
+}
+
 void core_on_closed(Core *core, CorePeer peer, int64_t now_ms) {
     Session *session = roster_find(core, peer);
     if (session != NULL) {

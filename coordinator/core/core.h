@@ -173,6 +173,8 @@ void core_wait(Core *core, TaskTag tag, int64_t now_ms);
 void core_on_message(Core *core, CorePeer peer, const Message *message, int64_t now_ms);
 // What came could not be decoded.
 void core_on_malformed(Core *core, CorePeer peer, const char *why, int64_t now_ms);
+// HELLO from who cannot be taken in now: REFUSED 5, and `why`. A session that it had ends.
+void core_on_unwanted(Core *core, CorePeer peer, const char *why, int64_t now_ms);
 void core_on_closed(Core *core, CorePeer peer, int64_t now_ms);
 // A complete blob from the session with this token, its digest checked.
 void core_on_blob(Core *core, Digest token, const Message *header, const void *bytes, size_t size,

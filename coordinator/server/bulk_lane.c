@@ -251,7 +251,9 @@ static void refuse(BulkLane *lane, PeerId peer) {
 
 static void attach(BulkLane *lane, PeerId peer, Digest token, BulkLine line, int64_t now_ms) {
     CorePeer control;
+    // A token is good only from who was welcomed with it.
     if (!core_peer_of_token(lane->core, token, &control) ||
+        !listener_same_key(lane->listener, control, peer) ||
         !mem_grow(&lane->peers, lane->count, &lane->capacity, sizeof *lane->peers)) {
         refuse(lane, peer);
         return;
@@ -265,6 +267,17 @@ static void attach(BulkLane *lane, PeerId peer, Digest token, BulkLine line, int
     send_message(lane, peer, &(Message){.type = MESSAGE_ATTACHED});
 }
 
+// What is malformed ends the session that it came from, if it came from one.
+static void expel(BulkLane *lane, PeerId id, const char *why, int64_t now_ms) {
+    const BulkPeer *peer = find_peer(lane, id);
+    CorePeer control;
+    if (peer != NULL && core_peer_of_token(lane->core, peer->token, &control)) {
+        log_warning("bulk lane of a worker: %s", why);
+        core_on_malformed(lane->core, control, why, now_ms);
+    }
+    refuse(lane, id);
+}
+
 // A BLOB or a PIECE; what is neither ends the session.
 static void take_blob(BulkLane *lane, BulkPeer *peer, const Message *message,
                       const ListenerEvent *event, int64_t now_ms) {
@@ -273,20 +286,17 @@ static void take_blob(BulkLane *lane, BulkPeer *peer, const Message *message,
         core_on_blob(lane->core, peer->token, &peer->assembler.header, peer->assembler.bytes.bytes,
                      peer->assembler.bytes.size, now_ms);
     } else if (status != STATUS_AGAIN) {
-        CorePeer control;
-        log_warning("bulk lane of a worker: %s", status_message());
-        if (core_peer_of_token(lane->core, peer->token, &control)) {
-            core_on_malformed(lane->core, control, status_message(), now_ms);
-        }
-        refuse(lane, event->peer);
+        expel(lane, event->peer, status_message(), now_ms);
     }
 }
 
 void bulk_lane_message(BulkLane *lane, const ListenerEvent *event, int64_t now_ms) {
     const Message *message;
-    if (message_decode(lane->decoded, event->bytes, event->size, &message) != STATUS_OK) {
-        log_warning("malformed bulk message: %s", status_message());
-        refuse(lane, event->peer);
+    Status status = event->fault != NULL
+                        ? status_set(STATUS_FORMAT, "%s", event->fault)
+                        : message_decode(lane->decoded, event->bytes, event->size, &message);
+    if (status != STATUS_OK) {
+        expel(lane, event->peer, status_message(), now_ms);
         return;
     }
     if (message->type == MESSAGE_ATTACH) {
@@ -296,7 +306,7 @@ void bulk_lane_message(BulkLane *lane, const ListenerEvent *event, int64_t now_m
     BulkPeer *peer = find_peer(lane, event->peer);
     bool asks_for_clip = message->type == MESSAGE_FETCH;
     if (peer == NULL || asks_for_clip != (peer->line == BULK_CLIPS) || peer->parts >= PROTO_PARTS) {
-        refuse(lane, event->peer);
+        expel(lane, event->peer, "a message that this line does not carry", now_ms);
     } else if (asks_for_clip) {
         fetch(lane, peer, message);
     } else if (message->type == MESSAGE_GET) {

@@ -20,12 +20,14 @@
 #include "coordinator/server/progress.h"
 #include "coordinator/server/signals.h"
 #include "coordinator/server/standstill.h"
+#include "coordinator/server/visits.h"
 
 enum {
-    ALIVE_MS = 1000,   // between signs of life
-    LOOP_MS = 200,     // the longest wait: local workers and progress are looked at so often
-    HANG_UP_MS = 2000, // for workers to go once they know that the run is over
-    WIND_UP_MS = 3000, // for what is under work when a signal asks to stop: a piece of training
+    ALIVE_MS = 1000,      // between signs of life
+    LOOP_MS = 200,        // the longest wait: local workers and progress are looked at so often
+    HANG_UP_MS = 2000,    // for workers to go once they know that the run is over
+    WIND_UP_MS = 3000,    // for what is under work when a signal asks to stop: a piece of training
+    STRANGERS_MS = 10000, // between two words about connections that were shut
     EVENTS_MOST = 8 * LIMIT_WORKERS, // between two ticks: what is due is done under any load
 };
 
@@ -39,6 +41,7 @@ typedef struct Server {
     Progress *progress;
     Decoded *decoded;
     BulkLane *bulk;
+    Visits *visits; // who said HELLO of late
     int signal_fd;
     Buffer bytes;   // of the message being sent
     uint32_t stops; // signals that asked to stop
@@ -46,6 +49,8 @@ typedef struct Server {
     Status failure;    // what ended the loop early
     const char *stage; // under way, NULL for none; static
     Standstill standstill;
+    uint64_t shut_told;  // connections that were shut, as the log has it
+    int64_t shut_due_ms; // when it may be said again
 } Server;
 
 // ---- sending ----
@@ -199,9 +204,21 @@ static void do_actions(Server *server) {
 
 static void on_control(Server *server, const ListenerEvent *event, int64_t now_ms) {
     const Message *message;
-    if (message_decode(server->decoded, event->bytes, event->size, &message) != STATUS_OK) {
-        log_warning("malformed message from a worker: %s", status_message());
+    Status status = event->fault != NULL
+                        ? status_set(STATUS_FORMAT, "%s", event->fault)
+                        : message_decode(server->decoded, event->bytes, event->size, &message);
+    if (status != STATUS_OK) {
+        // Of strangers there may be any number: say_strangers counts them.
+        CoreSession session;
+        log_line(core_session(server->core, event->peer, &session) ? LOG_WARNING : LOG_DEBUG,
+                 "malformed message from a worker: %s", status_message());
         core_on_malformed(server->core, event->peer, status_message(), now_ms);
+        return;
+    }
+    const char *address = listener_address(server->listener, event->peer);
+    if (message->type == MESSAGE_HELLO && !visits_admit(server->visits, address, now_ms)) {
+        core_on_unwanted(server->core, event->peer,
+                         "too many workers have said HELLO in this minute: try again", now_ms);
         return;
     }
     core_on_message(server->core, event->peer, message, now_ms);
@@ -254,6 +271,16 @@ static void drain_journal(Server *server) {
     }
     if (status != STATUS_AGAIN) {
         fail(server, status);
+    }
+}
+
+static void say_strangers(Server *server, int64_t now_ms) {
+    uint64_t shut = listener_shut(server->listener);
+    if (shut > server->shut_told && now_ms >= server->shut_due_ms) {
+        log_warning("%llu connections were shut that said nothing, or nothing that is welcome",
+                    (unsigned long long)(shut - server->shut_told));
+        server->shut_told = shut;
+        server->shut_due_ms = now_ms + STRANGERS_MS;
     }
 }
 
@@ -347,7 +374,9 @@ static Status open_server(Server *server) {
     server->context = zmq_context_new();
     server->decoded = decoded_new();
     server->progress = progress_new(server->config->is_quiet);
-    if (server->context == NULL || server->decoded == NULL || server->progress == NULL) {
+    server->visits = visits_new();
+    if (server->context == NULL || server->decoded == NULL || server->progress == NULL ||
+        server->visits == NULL) {
         return STATUS_MEMORY;
     }
     const ServerConfig *config = server->config;
@@ -384,6 +413,7 @@ static void close_server(Server *server) {
     bulk_lane_free(server->bulk);
     core_free(server->core);
     progress_free(server->progress);
+    visits_free(server->visits);
     decoded_free(server->decoded);
     buffer_done(&server->bytes);
     if (server->signal_fd >= 0) {
@@ -424,6 +454,7 @@ static void turn(Server *server) {
     drain_journal(server);
     bulk_lane_send_parts(server->bulk);
     say_problem(server);
+    say_strangers(server, clock_ms());
     do_actions(server);
     server->stops += signals_stops(server->signal_fd);
     now_ms = clock_ms();

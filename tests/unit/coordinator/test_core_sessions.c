@@ -39,6 +39,20 @@ TEST(one_worker_too_many_is_refused) {
     end();
 }
 
+TEST(an_unwanted_hello_is_refused_and_ends_what_session_there_was) {
+    begin(4);
+    join(1, 0);
+    after(0);
+    CHECK_INT(core_counts(core).sessions, 1);
+    core_on_unwanted(core, 1, "too often", now_ms);
+    core_on_unwanted(core, 2, "too often", now_ms);
+    after(0);
+    CHECK_INT(core_counts(core).sessions, 0);
+    CHECK_INT(sent(1, MESSAGE_REFUSED)->refused.code, REFUSED_FULL);
+    CHECK_INT(sent(2, MESSAGE_REFUSED)->refused.code, REFUSED_FULL);
+    end();
+}
+
 TEST(who_has_no_session_is_told_to_say_hello) {
     begin(4);
     say(1, &(Message){.type = MESSAGE_ALIVE});
@@ -313,9 +327,10 @@ TEST_MAIN_LIST(
         T(who_leaves_is_told_with_name_work_and_time)
             T(a_second_hello_on_a_connection_ends_session_and_connection)
                 T(workers_that_do_not_fit_are_refused_by_name) T(one_worker_too_many_is_refused)
-                    T(who_has_no_session_is_told_to_say_hello)
-                        T(a_coordinators_message_from_a_worker_ends_its_session)
-                            T(a_second_hello_replaces_the_session) T(tokens_of_sessions_differ)
+                    T(an_unwanted_hello_is_refused_and_ends_what_session_there_was)
+                        T(who_has_no_session_is_told_to_say_hello)
+                            T(a_coordinators_message_from_a_worker_ends_its_session) T(
+                                a_second_hello_replaces_the_session) T(tokens_of_sessions_differ)
                                 T(a_thousand_sessions_are_told_apart) T(
                                     a_silent_worker_keeps_its_lease_for_a_while_and_gets_no_more)
                                     T(a_quiet_worker_gets_no_work_until_it_is_heard)

@@ -1,0 +1,397 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What may come over the network, on purpose: frames of random bytes, sessions recorded and played
+again, whole or with bytes changed, connections that never say anything, a thousand of them at once.
+The coordinator goes on, no task is given out twice because of it, and the run's bytes are as if
+nobody had come.
+
+AUSCULT_LONG=1 sends a million random frames instead of some thousands."""
+
+import os
+import random
+import re
+import resource
+import socket
+import threading
+import time
+import urllib.parse
+
+import zmtp
+from harness import (
+    AUSCULT,
+    TINY,
+    WORKER,
+    Process,
+    auscult,
+    check,
+    check_same_results,
+    main,
+    make_data,
+    wait_for_endpoint,
+    wait_until,
+)
+from proxy import Link, Network, listening_ports
+
+FRAMES = 1_000_000 if os.environ.get("AUSCULT_LONG") else 20_000
+SEED = int(os.environ.get("AUSCULT_SEED", "1"))
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01"
+
+
+class Place:
+    """A coordinator that waits for workers, and how its run must end."""
+
+    def __init__(self, folder, *options):
+        self.folder = folder
+        data = make_data(f"{folder}/data", ("fan", "pump"))
+        auscult("run", "--data", data, "--out", f"{folder}/reference", "--local", "1", *TINY)
+        self.coordinator = Process(AUSCULT, "run", "-v", "--data", data, "--out", f"{folder}/run",
+                                   "--bind", "tcp://127.0.0.1:0", *TINY, *options)
+        endpoint = wait_for_endpoint(self.coordinator, f"{folder}/run").splitlines()[0]
+        self.port = urllib.parse.urlsplit(endpoint).port
+        self.ports = sorted(listening_ports(self.coordinator.process.pid))
+        check(self.port in self.ports and len(self.ports) == 2, str(self.ports))
+
+    def worker(self, host="127.0.0.1", *options):
+        keys = f"{self.folder}/run/keys/worker.key"
+        if os.path.exists(keys):
+            options = (*options, "--keys", keys)
+        return Process(WORKER, "--connect", f"tcp://{host}:{self.port}", *options)
+
+    def connect(self, port=None):
+        return socket.create_connection(("127.0.0.1", port or self.port), 20)
+
+    def finish(self, attack):
+        """With one true worker, while `attack` goes on, the run ends as if nobody else were there:
+        no lease was lost."""
+        worker = self.worker()
+        is_over = threading.Event()
+        rounds = []
+
+        def go_on():
+            while not is_over.is_set():
+                try:
+                    attack()
+                    rounds.append(1)
+                except OSError:  # the coordinator hung up, or has gone: its run is over
+                    time.sleep(0.01)
+
+        thread = threading.Thread(target=go_on)
+        thread.start()
+        try:
+            result = self.coordinator.wait(300)
+        finally:
+            is_over.set()
+            thread.join()
+        check(result.code == 0, str(result))
+        check(worker.wait(30).code == 0, "the worker failed")
+        with open(f"{self.folder}/run/logs/coordinator.log", encoding="utf-8") as file:
+            log = file.read()
+        check(log.count(" joined") == 1 and log.count("worker left") <= 1, log[-3000:])
+        check(not re.search(r"[1-9]\d* deaths|gave up|given up", log), log[-3000:])
+        check_same_results(f"{self.folder}/run", f"{self.folder}/reference")
+        return len(rounds)
+
+
+def memory_of(process):
+    """Kilobytes resident."""
+    with open(f"/proc/{process.process.pid}/status", encoding="ascii") as file:
+        return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1))
+
+
+def files_of(process):
+    return len(os.listdir(f"/proc/{process.process.pid}/fd"))
+
+
+def is_hung_up(connection):
+    """Whether the other side has ended the connection; reads what it said before."""
+    try:
+        connection.setblocking(False)
+        while True:
+            if not connection.recv(65536):
+                return True
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+# ---- random frames ----
+
+
+def true_messages():
+    digest = bytes(16)
+    return [
+        [zmtp.HELLO, 1, 1, "auscult-worker", digest, "x", 1, "abacus", digest, "none"],
+        [zmtp.CREDIT, 4],
+        [3, [[1, 1, 0, b"x" * 40]]],
+        [4, 1, 1, 1, 2, 0.5],
+        [5],
+        [6, "bye"],
+        [33, digest, 0],
+        [35, digest],
+        [36, 5, 1, 1, 1, 1, 0, 8, 4096, digest],
+        [37, 0],
+    ]
+
+
+def random_frame(rng):
+    """Noise; an array of noise; or a message with some of its bytes changed."""
+    kind = rng.randrange(4)
+    if kind == 0:
+        return rng.randbytes(rng.randrange(1, 200))
+    if kind == 1:
+        head = rng.choice([bytes([0x90 | rng.randrange(16)]), b"\xdc" + rng.randbytes(2), b"\xdd" + rng.randbytes(4)])
+        return head + bytes([rng.choice([1, 2, 3, 4, 5, 6, 33, 35, 36, 37, 38, 39, 40])]) + rng.randbytes(rng.randrange(60))
+    data = bytearray(zmtp.pack(rng.choice(true_messages())))
+    for _ in range(rng.randrange(1, 5)):
+        place = rng.randrange(len(data))
+        if kind == 2:
+            data[place] = rng.randrange(256)
+        elif rng.randrange(2):
+            del data[place:]
+            data.append(0xC0)
+        else:
+            data[place:place] = rng.randbytes(rng.randrange(1, 9))
+    return bytes(data)
+
+
+def send_frames(place, rng, count):
+    """Over connections of up to 20 frames each, as after the first wrong one a connection is deaf.
+    Returns the number of connections."""
+    connections = 0
+    while count > 0:
+        batch = min(count, rng.randrange(1, 21))
+        count -= batch
+        connections += 1
+        peer = zmtp.connect("127.0.0.1", rng.choice(place.ports))
+        try:
+            for _ in range(batch):
+                peer.send_bytes(random_frame(rng))
+        except OSError:
+            pass  # hung up in the middle: an answer, too
+        peer.close()
+    return connections
+
+
+def test_random_frames_end_their_own_connection_alone(folder):
+    place = Place(folder, "--insecure")
+    rng = random.Random(SEED)
+    begin = time.monotonic()
+    connections = send_frames(place, rng, FRAMES)
+    took = time.monotonic() - begin
+    place.coordinator.check_running()
+    memory = memory_of(place.coordinator)
+    rounds = place.finish(lambda: send_frames(place, rng, 200))
+    print(f"{FRAMES + 200 * rounds} random frames over {connections} connections and more (seed {SEED}), {FRAMES} of them in "
+          f"{took:.0f} s: 0 crashes, 0 tasks affected; the coordinator had {memory} KiB")
+
+
+def test_an_oversize_frame_ends_its_own_connection_alone(folder):
+    place = Place(folder, "--insecure")
+
+    def attack():
+        for port, size in ((place.port, 1 << 40), (place.port, (1 << 20) + 1), (place.ports[-1], 1 << 33)):
+            peer = zmtp.connect("127.0.0.1", port)
+            peer.socket.sendall(bytes([0x02]) + size.to_bytes(8, "big") + b"x" * 100)
+            wait_until(lambda peer=peer: is_hung_up(peer.socket), "it hangs up", 20)
+            peer.close()
+
+    attack()
+    place.finish(attack)
+
+
+# ---- recorded sessions ----
+
+
+class Tape(Link):
+    """A proxy that keeps what workers send, by connection, and can change a byte of it."""
+
+    def __init__(self, network, host):
+        super().__init__(network, host)
+        self.takes = []  # (port, bytes) of each connection
+        self.to_change = 0  # pieces that have a byte changed
+
+    async def _pump(self, reader, writer):
+        port = writer.get_extra_info("peername")[1]
+        take = bytearray()
+        if port in self.servers:
+            self.takes.append((port, take))
+        else:
+            take = None
+        while True:
+            data = await reader.read(65536)
+            if not data:
+                raise ConnectionError("closed")
+            if take is not None:
+                take += data
+                if self.to_change > 0 and len(take) > 1000:
+                    self.to_change -= 1
+                    changed = bytearray(data)
+                    changed[len(changed) // 2] ^= 0x10
+                    data = bytes(changed)
+            writer.write(data)
+            await writer.drain()
+
+
+def replay(place, port, data, rng):
+    """In pieces, as a network would."""
+    with place.connect(port) as connection:
+        try:
+            while data:
+                size = rng.randrange(1, 4096)
+                connection.sendall(data[:size])
+                data = data[size:]
+            connection.shutdown(socket.SHUT_WR)
+            connection.settimeout(20)
+            while connection.recv(65536):
+                pass
+        except OSError:
+            pass
+
+
+def mutated(data, rng):
+    data = bytearray(data)
+    for _ in range(rng.randrange(1, 8)):
+        place = rng.randrange(len(data))
+        kind = rng.randrange(3)
+        if kind == 0:
+            data[place] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            del data[place : place + rng.randrange(1, 60)]
+        else:
+            data[place:place] = data[rng.randrange(len(data)) :][: rng.randrange(1, 60)]
+        if not data:
+            break
+    return bytes(data)
+
+
+def record(folder, *options):
+    """What a worker of an earlier run with the same keys has sent."""
+    place = Place(folder, *options)
+    network = Network()
+    tape = Tape(network, "127.0.0.2")
+    try:
+        tape.carry(place.ports)
+        worker = place.worker("127.0.0.2")
+        check(place.coordinator.wait().code == 0 and worker.wait(30).code == 0, "the recording failed")
+    finally:
+        tape.close()
+        network.close()
+    check(len(tape.takes) >= 2 and all(len(take) > 200 for _, take in tape.takes), "nothing recorded")
+    return [(port == place.port, bytes(take)) for port, take in tape.takes]
+
+
+def replays_harm_nobody(folder, options):
+    takes = record(f"{folder}/first", *options)
+    place = Place(f"{folder}/second", *options)
+    rng = random.Random(SEED)
+    bulk = next(port for port in place.ports if port != place.port)
+    total = [0]
+
+    def attack():
+        is_control, take = rng.choice(takes)
+        replay(place, place.port if is_control else bulk, mutated(take, rng)[:200_000], rng)
+        total[0] += 1
+
+    for is_control, take in takes:
+        replay(place, place.port if is_control else bulk, take, rng)
+    for _ in range(100):
+        attack()
+    joined = place.coordinator.said()[1].count(" joined")
+    if "--insecure" not in options:
+        check(joined == 0, "a recorded session was taken for a worker")
+        place.finish(attack)
+    return place, total[0]
+
+
+def test_recorded_sessions_under_the_same_keys_admit_nobody(folder):
+    os.makedirs(f"{folder}/first"), os.makedirs(f"{folder}/second")
+    auscult("keygen", f"{folder}/keys")
+
+    # Place.worker looks for the run's own keys, so they are put where it looks.
+    for part in ("first", "second"):
+        os.makedirs(f"{folder}/{part}/run")
+        os.symlink(f"{folder}/keys", f"{folder}/{part}/run/keys")
+    _, total = replays_harm_nobody(folder, ())
+    print(f"{total} changed recordings (seed {SEED}): nobody admitted, 0 tasks affected")
+
+
+def test_bytes_changed_on_their_way_end_the_session_and_change_no_result(folder):
+    place = Place(folder)
+    network = Network()
+    tape = Tape(network, "127.0.0.2")
+    try:
+        tape.carry(place.ports)
+        tape.to_change = 3
+        worker = place.worker("127.0.0.2")
+        check(place.coordinator.wait(300).code == 0 and worker.wait(30).code == 0, "it failed")
+    finally:
+        tape.close()
+        network.close()
+    check(tape.to_change < 3, "nothing was changed")
+    check_same_results(f"{folder}/run", f"{folder}/reference")
+
+
+# ---- connections ----
+
+
+def test_a_thousand_silent_and_slow_connections_keep_nobody_out(folder):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    place = Place(folder)
+    before = files_of(place.coordinator)
+    begin = time.monotonic()
+    idle = [place.connect(place.ports[i % 2]) for i in range(1000)]
+    took = time.monotonic() - begin
+    slow = [place.connect() for _ in range(100)]
+
+    def trickle():
+        """A byte of the greeting on each slow connection that is still there."""
+        for number, connection in enumerate(slow):
+            if connection is not None and trickle.at < len(GREETING):
+                try:
+                    connection.send(GREETING[trickle.at : trickle.at + 1])
+                except OSError:
+                    connection.close()
+                    slow[number] = None
+        trickle.at += 1
+        time.sleep(0.05)
+
+    trickle.at = 0
+    trickle()
+    memory, files = memory_of(place.coordinator), files_of(place.coordinator)
+    place.finish(trickle)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    for connection in (*idle, *slow):
+        if connection is not None:
+            connection.close()
+    print(f"1,000 connections made in {took:.1f} s beside 100 slow ones: {files - before} open files more, {memory} KiB; "
+          "0 tasks affected")
+
+
+def test_silent_and_refused_connections_are_shut(folder):
+    place = Place(folder, "--insecure")
+    before = files_of(place.coordinator)
+    mute = [zmtp.connect("127.0.0.1", port) for port in place.ports]  # a handshake, and no word
+    raw = [place.connect(port) for port in place.ports]  # not even that
+    refused = zmtp.connect("127.0.0.1", place.port)
+    refused.send(zmtp.CREDIT, 1)
+    check(refused.receive()[:2] == [zmtp.REFUSED, 7], "it was not refused")
+    begin = time.monotonic()
+    wait_until(lambda: is_hung_up(refused.socket), "a refused connection is shut", 10)
+    first = time.monotonic() - begin
+    left = [*(peer.socket for peer in mute), *raw]
+
+    def all_shut():
+        for connection in list(left):
+            if is_hung_up(connection):
+                left.remove(connection)
+        return not left
+
+    wait_until(all_shut, "silent connections are shut", 40)
+    print(f"refused: shut after {first:.1f} s; silent: after {time.monotonic() - begin:.1f} s")
+    wait_until(lambda: files_of(place.coordinator) <= before, "their files are closed", 10)
+    place.finish(lambda: time.sleep(0.05))
+
+
+main(globals())
