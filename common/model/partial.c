@@ -10,6 +10,9 @@
 #include "common/model/passes.h"
 #include "common/model/shard_tree.h"
 
+// What the sums of a round's 65,536 rows at most, in 32 bits, may be off by: 65,536 * 2^-24, twice.
+#define ROUNDING 0.01
+
 static const char MAGIC[4] = {'A', 'P', 'R', 'T'};
 
 _Static_assert(sizeof(PartialHead) == 128, "the block's layout");
@@ -17,6 +20,7 @@ _Static_assert(sizeof(PartialHead) == 128, "the block's layout");
 struct Partial {
     PartialHead *head; // the block; values follow it
     size_t bytes;      // of the block
+    size_t bias, out;  // where the output's bias lies in the gradient, and its elements
 };
 
 Partial *partial_new(const Shape *shape) {
@@ -25,6 +29,8 @@ Partial *partial_new(const Shape *shape) {
     if (partial == NULL) {
         return NULL;
     }
+    partial->bias = layout.layer[layout.layers - 1].bias;
+    partial->out = (size_t)layout.layer[layout.layers - 1].out;
     partial->bytes = sizeof(PartialHead) + (layout.parameters + layout.running) * sizeof(real);
     partial->head = mem_new_aligned(partial->bytes, 1);
     if (partial->head == NULL) {
@@ -121,6 +127,31 @@ static Status check_counts(const PartialHead *head) {
     if (!isfinite(head->loss) || !isfinite(head->source_loss) || !isfinite(head->target_loss)) {
         return status_set(STATUS_FORMAT, "gradient with a loss that is not finite");
     }
+    double parts = head->source_loss + head->target_loss;
+    if (head->rows > 0 && (head->source_loss < 0 || head->target_loss < 0 ||
+                           !(fabs(head->loss - parts) <= ROUNDING * parts))) {
+        return status_set(STATUS_FORMAT, "gradient with a loss of %g, of which %g and %g",
+                          head->loss, head->source_loss, head->target_loss);
+    }
+    return STATUS_OK;
+}
+
+// `values`: the gradient, not aligned.
+static Status check_norm(const Partial *partial, const PartialHead *head, const char *values) {
+    double squares = 0;
+    for (size_t i = 0; i < partial->out; i++) {
+        real value;
+        memcpy(&value, values + (partial->bias + i) * sizeof value, sizeof value);
+        squares += (double)value * (double)value;
+    }
+    // Errors below 1e-18 have squares that 32 bits may lose.
+    double rows = (double)head->rows;
+    double most = 4.0 * rows * (head->loss + rows * 1e-36) / (double)partial->out;
+    if (!(squares <= (1 + ROUNDING) * most)) {
+        return status_set(STATUS_FORMAT,
+                          "gradient that is too large for its loss: %g where %g can be",
+                          sqrt(squares), sqrt(most));
+    }
     return STATUS_OK;
 }
 
@@ -156,8 +187,13 @@ Status partial_read(Partial *partial, const void *bytes, size_t size) {
     if (head.rows > 0 && !pass_all_finite_bytes((const char *)bytes + sizeof head, count)) {
         return status_set(STATUS_FORMAT, "gradient with a number that is not finite");
     }
-    memcpy(partial->head, bytes, size);
-    return STATUS_OK;
+    if (head.rows > 0) {
+        status = check_norm(partial, &head, (const char *)bytes + sizeof head);
+    }
+    if (status == STATUS_OK) {
+        memcpy(partial->head, bytes, size);
+    }
+    return status;
 }
 
 struct PartialTree {

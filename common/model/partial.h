@@ -58,7 +58,10 @@ bool partial_is_finite(const Partial *partial);
 // The block as it is sent; borrowed.
 const void *partial_bytes(const Partial *partial, size_t *ret_size);
 // Takes over a block that came from elsewhere, which must have this partial's shape, sane counts
-// and finite numbers. STATUS_FORMAT, STATUS_MISMATCH; the partial is untouched on failure.
+// and finite numbers, losses that are not negative and whose parts add up, and a gradient that can
+// belong to its loss: that of the output's bias b is the sum over R rows of 2/D times the errors e
+// (D outputs), and the loss L the sum of e*e / D, so |db|^2 <= 4 R L / D (Cauchy and Schwarz).
+// STATUS_FORMAT, STATUS_MISMATCH; the partial is untouched on failure.
 Status partial_read(Partial *partial, const void *bytes, size_t size);
 
 // The coordinator's end: parts of aligned subtrees arrive in any order, siblings are added left +

@@ -265,9 +265,16 @@ def mutated(data, rng):
     return bytes(data)
 
 
-def record(folder, *options):
-    """What a worker of an earlier run with the same keys has sent."""
-    place = Place(folder, *options)
+def start_with(keys, folder):
+    """A coordinator with these keys, which lie where Place.worker looks for the run's own."""
+    os.makedirs(f"{folder}/run")
+    os.symlink(keys, f"{folder}/run/keys")
+    return Place(folder)
+
+
+def record(keys, folder):
+    """What a worker of a run has sent: (whether on control, bytes) of each connection."""
+    place = start_with(keys, folder)
     network = Network()
     tape = Tape(network, "127.0.0.2")
     try:
@@ -281,11 +288,12 @@ def record(folder, *options):
     return [(port == place.port, bytes(take)) for port, take in tape.takes]
 
 
-def replays_harm_nobody(folder, options):
-    takes = record(f"{folder}/first", *options)
-    place = Place(f"{folder}/second", *options)
-    rng = random.Random(SEED)
+def test_recorded_sessions_under_the_same_keys_admit_nobody(folder):
+    auscult("keygen", f"{folder}/keys")
+    takes = record(f"{folder}/keys", f"{folder}/first")
+    place = start_with(f"{folder}/keys", f"{folder}/second")
     bulk = next(port for port in place.ports if port != place.port)
+    rng = random.Random(SEED)
     total = [0]
 
     def attack():
@@ -297,23 +305,10 @@ def replays_harm_nobody(folder, options):
         replay(place, place.port if is_control else bulk, take, rng)
     for _ in range(100):
         attack()
-    joined = place.coordinator.said()[1].count(" joined")
-    if "--insecure" not in options:
-        check(joined == 0, "a recorded session was taken for a worker")
-        place.finish(attack)
-    return place, total[0]
-
-
-def test_recorded_sessions_under_the_same_keys_admit_nobody(folder):
-    os.makedirs(f"{folder}/first"), os.makedirs(f"{folder}/second")
-    auscult("keygen", f"{folder}/keys")
-
-    # Place.worker looks for the run's own keys, so they are put where it looks.
-    for part in ("first", "second"):
-        os.makedirs(f"{folder}/{part}/run")
-        os.symlink(f"{folder}/keys", f"{folder}/{part}/run/keys")
-    _, total = replays_harm_nobody(folder, ())
-    print(f"{total} changed recordings (seed {SEED}): nobody admitted, 0 tasks affected")
+    place.coordinator.check_running()
+    check("joined" not in place.coordinator.said()[1], "a recorded session was taken for a worker")
+    place.finish(attack)
+    print(f"{len(takes)} recordings and {total[0]} changed ones (seed {SEED}): nobody admitted, 0 tasks affected")
 
 
 def test_bytes_changed_on_their_way_end_the_session_and_change_no_result(folder):

@@ -286,6 +286,45 @@ TEST(messages_of_another_model_are_a_mismatch) {
     validation_free(longer);
 }
 
+TEST(gradient_that_cannot_belong_to_its_loss_is_refused) {
+    Shape shape = tiny_shape();
+    Layout layout = shape_layout(&shape);
+    const LayerPlace *last = &layout.layer[layout.layers - 1];
+    Partial *partial = partial_new(&shape), *into = partial_new(&shape);
+    PartialHead *head = partial_head(partial);
+    size_t size;
+    const void *bytes = partial_bytes(partial, &size);
+    real *db = partial_gradient(partial) + last->bias;
+    head->rows = 9;
+    head->source_rows = 4;
+    head->target_rows = 5;
+    head->source_loss = 2;
+    head->target_loss = 7;
+    head->loss = 9;
+    // All of nine rows' errors are 1, so the bias's gradient is 9 * 2 / D: the most there can be.
+    for (int i = 0; i < last->out; i++) {
+        db[i] = (real)(18.0 / last->out);
+    }
+    CHECK_OK(partial_read(into, bytes, size));
+    for (int i = 0; i < last->out; i++) {
+        db[i] *= (real)1.01;
+    }
+    CHECK_INT(partial_read(into, bytes, size), STATUS_FORMAT);
+    CHECK_HAS(status_message(), "too large for its loss");
+    for (int i = 0; i < last->out; i++) {
+        db[i] = 0;
+    }
+    head->loss = 10;
+    CHECK_INT(partial_read(into, bytes, size), STATUS_FORMAT);
+    CHECK_HAS(status_message(), "loss of 10, of which 2 and 7");
+    head->loss = 5;
+    head->source_loss = -2;
+    CHECK_INT(partial_read(into, bytes, size), STATUS_FORMAT);
+    CHECK_INT(partial_head_of(into)->loss, 9);
+    partial_free(partial);
+    partial_free(into);
+}
+
 TEST(numbers_that_are_not_finite_are_refused_in_messages) {
     Shape shape = tiny_shape();
     Partial *partial = partial_new(&shape), *into = partial_new(&shape);
@@ -358,6 +397,7 @@ MODEL_TEST_MAIN(
                 T(replica_of_another_version_is_a_mismatch) T(failed_allocation_leaks_no_replica)
                     T(spoilt_messages_are_refused_or_harmless)
                         T(messages_of_another_model_are_a_mismatch)
-                            T(numbers_that_are_not_finite_are_refused_in_messages)
-                                T(left_and_right_are_added_element_by_element)
-                                    T(loss_is_the_mean_over_rounds_that_had_rows))
+                            T(gradient_that_cannot_belong_to_its_loss_is_refused)
+                                T(numbers_that_are_not_finite_are_refused_in_messages)
+                                    T(left_and_right_are_added_element_by_element)
+                                        T(loss_is_the_mean_over_rounds_that_had_rows))

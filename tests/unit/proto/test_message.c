@@ -7,6 +7,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/rng.h"
+#include "proto/schema.h"
 #include "tests/unit/proto/pack.h"
 
 #define ROUNDS 200
@@ -723,9 +724,37 @@ TEST(every_allocation_may_fail) {
     end();
 }
 
+static bool has_path(const Schema *schema) {
+    for (uint32_t i = 0; i < schema->field_count; i++) {
+        const Field *field = &schema->fields[i];
+        if (field->kind == FIELD_PATH || (field->row != NULL && has_path(field->row))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+TEST(no_message_brings_a_path_to_the_coordinator) {
+    static const MessageType FROM_WORKERS[] = {MESSAGE_HELLO,    MESSAGE_CREDIT, MESSAGE_RESULTS,
+                                               MESSAGE_PROGRESS, MESSAGE_ALIVE,  MESSAGE_GOODBYE,
+                                               MESSAGE_ATTACH,   MESSAGE_GET,    MESSAGE_BLOB,
+                                               MESSAGE_PIECE,    MESSAGE_FETCH};
+    for (size_t i = 0; i < sizeof FROM_WORKERS / sizeof FROM_WORKERS[0]; i++) {
+        const Schema *schema = schema_of_message(FROM_WORKERS[i]);
+        CHECK(schema != NULL && !has_path(schema));
+    }
+    const Schema *const answers[] = {&SCHEMA_PROBE_ANSWER,     &SCHEMA_TRAIN_ANSWER,
+                                     &SCHEMA_SCORE_ANSWER,     &SCHEMA_CANNOT,
+                                     &SCHEMA_RESIDUALS_ANSWER, &SCHEMA_BATCHES_ANSWER};
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        CHECK(!has_path(answers[i]));
+    }
+    CHECK(has_path(&SCHEMA_SCORE)); // a task's: this looks where paths are
+}
+
 TEST_MAIN_LIST(
-    T(hello_arrives_as_it_was_sent) T(welcome_arrives_as_it_was_sent) T(
-        tasks_and_results_arrive_as_they_were_sent)
+    T(no_message_brings_a_path_to_the_coordinator) T(hello_arrives_as_it_was_sent) T(
+        welcome_arrives_as_it_was_sent) T(tasks_and_results_arrive_as_they_were_sent)
         T(small_control_messages_arrive_as_they_were_sent) T(bulk_messages_arrive_as_they_were_sent)
             T(bodies_of_tasks_arrive_as_they_were_sent) T(plan_of_many_clips_arrives_as_it_was_sent)
                 T(answers_arrive_as_they_were_sent) T(what_is_beyond_its_limit_is_not_sent)
