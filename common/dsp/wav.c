@@ -323,6 +323,25 @@ static Status check_samples(const char *name, const float *samples, const SF_INF
     return STATUS_OK;
 }
 
+static int32_t bits_of(int format) {
+    switch (format & SF_FORMAT_SUBMASK) {
+    case SF_FORMAT_PCM_S8:
+    case SF_FORMAT_PCM_U8:
+        return 8;
+    case SF_FORMAT_PCM_16:
+        return 16;
+    case SF_FORMAT_PCM_24:
+        return 24;
+    case SF_FORMAT_PCM_32:
+    case SF_FORMAT_FLOAT:
+        return 32;
+    case SF_FORMAT_DOUBLE:
+        return 64;
+    default:
+        return 0;
+    }
+}
+
 WavReader *wav_reader_new(void) {
     return mem_new(1, sizeof(WavReader));
 }
@@ -358,8 +377,11 @@ Status wav_read(WavReader *reader, const char *name, const void *bytes, size_t s
         status = status_set(STATUS_FORMAT, "%s: damaged: it does not decode cleanly", name);
     }
     if (status == STATUS_OK) {
-        *ret_facts =
-            (WavFacts){info.samplerate, info.channels, decoded.count, decoded.largest == 0};
+        *ret_facts = (WavFacts){.rate_hz = info.samplerate,
+                                .channels = info.channels,
+                                .samples = decoded.count,
+                                .is_silent = decoded.largest == 0,
+                                .bits = bits_of(info.format)};
         *ret_samples = reader->samples;
     }
     return status;

@@ -17,6 +17,7 @@ typedef struct WavFacts {
     int32_t channels; // in the file
     int64_t samples;  // of one channel, 1 or more
     bool is_silent;   // every sample of the channel read is zero
+    int32_t bits;     // of a sample in the file, 0 where the coding has no fixed number
 } WavFacts;
 
 // Keeps its buffers from clip to clip.
