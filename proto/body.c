@@ -50,6 +50,26 @@ void body_encode_batches_answer(const BatchesAnswer *answer, Buffer *out) {
     codec_encode(&SCHEMA_BATCHES_ANSWER, answer, out);
 }
 
+void body_encode_explore(const ExploreBody *body, Buffer *out) {
+    codec_encode(&SCHEMA_EXPLORE, body, out);
+}
+
+void body_encode_explore_answers(const ExploreAnswer *answers, uint32_t count, Buffer *out) {
+    ExploreAnswer sent[PROTO_TASK_CLIPS];
+    for (uint32_t i = 0; i < count && i < PROTO_TASK_CLIPS; i++) {
+        sent[i] = answers[i];
+        if (answers[i].outcome != CLIP_USABLE) {
+            sent[i].is_sound = false;
+            sent[i].numbers_bytes = sent[i].bands_bytes = 0;
+        }
+    }
+    codec_encode_list(&SCHEMA_EXPLORE_ANSWER, sent, count, out);
+}
+
+void body_encode_portrait_answers(const PortraitAnswer *answers, uint32_t count, Buffer *out) {
+    codec_encode_list(&SCHEMA_PORTRAIT_ANSWER, answers, count, out);
+}
+
 void body_encode_cannot(const CannotBody *body, Buffer *out) {
     codec_encode(&SCHEMA_CANNOT, body, out);
 }
@@ -109,6 +129,32 @@ Status body_decode_residuals_answer(Decoded *decoded, const void *bytes, size_t 
 Status body_decode_batches_answer(Decoded *decoded, const void *bytes, size_t size,
                                   BatchesAnswer *ret) {
     return codec_decode(decoded, &SCHEMA_BATCHES_ANSWER, bytes, size, ret);
+}
+
+Status body_decode_explore(Decoded *decoded, const void *bytes, size_t size, ExploreBody *ret) {
+    return codec_decode(decoded, &SCHEMA_EXPLORE, bytes, size, ret);
+}
+
+Status body_decode_explore_answers(Decoded *decoded, const void *bytes, size_t size,
+                                   const ExploreAnswer **ret, uint32_t *ret_count) {
+    const void *items = NULL;
+    Status status =
+        codec_decode_list(decoded, &SCHEMA_EXPLORE_ANSWER, bytes, size, &items, ret_count);
+    if (status == STATUS_OK) {
+        *ret = items;
+    }
+    return status;
+}
+
+Status body_decode_portrait_answers(Decoded *decoded, const void *bytes, size_t size,
+                                    const PortraitAnswer **ret, uint32_t *ret_count) {
+    const void *items = NULL;
+    Status status =
+        codec_decode_list(decoded, &SCHEMA_PORTRAIT_ANSWER, bytes, size, &items, ret_count);
+    if (status == STATUS_OK) {
+        *ret = items;
+    }
+    return status;
 }
 
 Status body_decode_cannot(Decoded *decoded, const void *bytes, size_t size, CannotBody *ret) {

@@ -76,6 +76,9 @@ typedef enum TaskKind {
     TASK_RESIDUALS = 4, // of one shard's training vectors: what covariances are made from
     TASK_BATCHES = 5,   // of one shard's micro-batches: what the baseline's threshold is made from
     TASK_EMPTY = 6,     // nothing to do: measures the system itself
+    TASK_EXPLORE = 7,   // what is to be told of clips, without any model
+    TASK_PORTRAIT = 8,  // the pictures of a clip, and what a model could not reconstruct of it
+    TASK_KIND_MOST = TASK_PORTRAIT,
 } TaskKind;
 typedef enum ResultOutcome {
     RESULT_DONE = 0,
@@ -304,6 +307,37 @@ typedef struct BatchesAnswer {
     size_t training_bytes, held_out_bytes;
 } BatchesAnswer;
 
+// EXPLORE and PORTRAIT.
+typedef struct ExploreBody {
+    const char *settings;
+    Digest model; // of PORTRAIT: a model file, or zeros; of EXPLORE zeros
+    WireClip *clips;
+    uint32_t clip_count;
+} ExploreBody;
+
+// What is found in a clip; engine/exploration.h has the order and the units.
+typedef struct ExploreAnswer {
+    ClipOutcome outcome;
+    bool is_sound;
+    const void *numbers; // (numbers_bytes / 8) doubles; no bytes unless usable, as the bands
+    size_t numbers_bytes;
+    const void *bands; // (2, n_mels) doubles: mean and spread of the log-mel over time
+    size_t bands_bytes;
+    const char *reason; // "" when usable
+} ExploreAnswer;
+
+// A clip's pictures; engine/portrait.h has their shapes and units.
+typedef struct PortraitAnswer {
+    ClipOutcome outcome;
+    uint32_t columns, mel_rows, spectrum_rows, mfcc_rows;
+    uint32_t rate_hz;
+    bool has_residual;
+    double seconds;
+    const void *values; // 16-bit numbers, little-endian; no bytes unless usable
+    size_t values_bytes;
+    const char *reason; // "" when usable
+} PortraitAnswer;
+
 typedef struct CannotBody {
     const char *reason;
     struct CannotClip {
@@ -323,6 +357,9 @@ void body_encode_score_answers(const ScoreAnswer *answers, uint32_t count, Buffe
 void body_encode_shard(const ShardBody *body, Buffer *out);
 void body_encode_residuals_answer(const ResidualsAnswer *answer, Buffer *out);
 void body_encode_batches_answer(const BatchesAnswer *answer, Buffer *out);
+void body_encode_explore(const ExploreBody *body, Buffer *out);
+void body_encode_explore_answers(const ExploreAnswer *answers, uint32_t count, Buffer *out);
+void body_encode_portrait_answers(const PortraitAnswer *answers, uint32_t count, Buffer *out);
 void body_encode_cannot(const CannotBody *body, Buffer *out);
 
 // Decoders: what they give borrows from `decoded`, which keeps a copy of everything until the next
@@ -342,6 +379,11 @@ Status body_decode_residuals_answer(Decoded *decoded, const void *bytes, size_t 
                                     ResidualsAnswer *ret);
 Status body_decode_batches_answer(Decoded *decoded, const void *bytes, size_t size,
                                   BatchesAnswer *ret);
+Status body_decode_explore(Decoded *decoded, const void *bytes, size_t size, ExploreBody *ret);
+Status body_decode_explore_answers(Decoded *decoded, const void *bytes, size_t size,
+                                   const ExploreAnswer **ret, uint32_t *ret_count);
+Status body_decode_portrait_answers(Decoded *decoded, const void *bytes, size_t size,
+                                    const PortraitAnswer **ret, uint32_t *ret_count);
 Status body_decode_cannot(Decoded *decoded, const void *bytes, size_t size, CannotBody *ret);
 
 #endif

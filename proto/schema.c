@@ -16,6 +16,8 @@ _Static_assert(sizeof(RefusedCode) == 4 && sizeof(TaskKind) == 4 && sizeof(Resul
 #define TEXT_BYTES      1024
 #define SETTINGS_BYTES  4096
 #define ROW_BYTES       (LIMIT_MELS * 8)
+#define NUMBERS_BYTES   512  // of EXPLORE: 16 numbers, and room for more
+#define PICTURE_SIDE    1024 // rows or columns of a picture
 
 #define FIELD(kind_, type_, member_, least_, most_)                                                \
     { #member_, FIELD_##kind_, offsetof(type_, member_), 0, least_, most_, NULL }
@@ -93,7 +95,7 @@ static const Field REFUSED_FIELDS[] = {
 static const Field TASK_FIELDS[] = {
     U64(WireTask, task),
     U64(WireTask, attempt),
-    U32(WireTask, kind, TASK_PROBE, TASK_EMPTY),
+    U32(WireTask, kind, TASK_PROBE, TASK_KIND_MOST),
     U32(WireTask, lease_ms, 1, UINT32_MAX),
     BYTES(WireTask, body, body_bytes),
 };
@@ -289,6 +291,32 @@ static const Field SCORE_ANSWER_FIELDS[] = {
      NULL},
     REASON(ScoreAnswer, reason, REASON_BYTES),
 };
+static const Field EXPLORE_FIELDS[] = {
+    TEXT(ExploreBody, settings, SETTINGS_BYTES),
+    DIGEST(ExploreBody, model),
+    ROWS(ExploreBody, clips, clip_count, PROTO_TASK_CLIPS, &SCORE_CLIP),
+};
+static const Field EXPLORE_ANSWER_FIELDS[] = {
+    U32(ExploreAnswer, outcome, CLIP_USABLE, CLIP_UNREADABLE),
+    FIELD(BOOL, ExploreAnswer, is_sound, 0, 1),
+    {"numbers", FIELD_BYTES, offsetof(ExploreAnswer, numbers),
+     offsetof(ExploreAnswer, numbers_bytes), 0, NUMBERS_BYTES, NULL},
+    {"bands", FIELD_BYTES, offsetof(ExploreAnswer, bands), offsetof(ExploreAnswer, bands_bytes), 0,
+     2 * ROW_BYTES, NULL},
+    REASON(ExploreAnswer, reason, REASON_BYTES),
+};
+static const Field PORTRAIT_ANSWER_FIELDS[] = {
+    U32(PortraitAnswer, outcome, CLIP_USABLE, CLIP_UNREADABLE),
+    U32(PortraitAnswer, columns, 0, PICTURE_SIDE),
+    U32(PortraitAnswer, mel_rows, 0, PICTURE_SIDE),
+    U32(PortraitAnswer, spectrum_rows, 0, PICTURE_SIDE),
+    U32(PortraitAnswer, mfcc_rows, 0, PICTURE_SIDE),
+    U32(PortraitAnswer, rate_hz, 0, LIMIT_RATE_HZ),
+    FIELD(BOOL, PortraitAnswer, has_residual, 0, 1),
+    FIELD(REAL, PortraitAnswer, seconds, 0, 0),
+    HALF_BYTES(PortraitAnswer, values, values_bytes),
+    REASON(PortraitAnswer, reason, REASON_BYTES),
+};
 static const Field SHARD_FIELDS[] = {
     DIGEST(ShardBody, plan),
     DIGEST(ShardBody, model),
@@ -340,6 +368,9 @@ const Schema SCHEMA_RESIDUALS_ANSWER =
 const Schema SCHEMA_BATCHES_ANSWER =
     BODY("the answer to BATCHES", BatchesAnswer, BATCHES_ANSWER_FIELDS, PROTO_BODY_BYTES,
          1 + COUNT_OF(BATCHES_ANSWER_FIELDS), NULL);
+const Schema SCHEMA_EXPLORE =
+    BODY("the body of EXPLORE or PORTRAIT", ExploreBody, EXPLORE_FIELDS, PROTO_BODY_BYTES,
+         ELEMENTS(EXPLORE_FIELDS, PROTO_TASK_CLIPS, SCORE_CLIP_FIELDS), NULL);
 const Schema SCHEMA_CANNOT =
     BODY("the body of an answer that cannot", CannotBody, CANNOT_FIELDS, PROTO_BODY_BYTES,
          ELEMENTS(CANNOT_FIELDS, PROTO_TASK_CLIPS, CANNOT_CLIP_FIELDS), NULL);
@@ -349,3 +380,9 @@ const Schema SCHEMA_PROBE_ANSWER =
 const Schema SCHEMA_SCORE_ANSWER =
     BODY("the answer to SCORE", ScoreAnswer, SCORE_ANSWER_FIELDS, PROTO_BODY_BYTES,
          1 + PROTO_TASK_CLIPS * (1 + COUNT_OF(SCORE_ANSWER_FIELDS)), NULL);
+const Schema SCHEMA_EXPLORE_ANSWER =
+    BODY("the answer to EXPLORE", ExploreAnswer, EXPLORE_ANSWER_FIELDS, PROTO_BODY_BYTES,
+         1 + PROTO_TASK_CLIPS * (1 + COUNT_OF(EXPLORE_ANSWER_FIELDS)), NULL);
+const Schema SCHEMA_PORTRAIT_ANSWER =
+    BODY("the answer to PORTRAIT", PortraitAnswer, PORTRAIT_ANSWER_FIELDS, PROTO_BODY_BYTES,
+         1 + PROTO_TASK_CLIPS * (1 + COUNT_OF(PORTRAIT_ANSWER_FIELDS)), NULL);

@@ -132,12 +132,17 @@ static void look_ahead(ClipFiles *files) {
     }
     ProbeBody probe;
     ScoreBody score;
+    ExploreBody explore;
     if (next.kind == TASK_PROBE &&
         body_decode_probe(files->decoded, next.body.bytes, next.body.size, &probe) == STATUS_OK) {
         add_new_wishes(files, probe.clips, probe.clip_count);
     } else if (next.kind == TASK_SCORE && body_decode_score(files->decoded, next.body.bytes,
                                                             next.body.size, &score) == STATUS_OK) {
         add_new_wishes(files, score.clips, score.clip_count);
+    } else if ((next.kind == TASK_EXPLORE || next.kind == TASK_PORTRAIT) &&
+               body_decode_explore(files->decoded, next.body.bytes, next.body.size, &explore) ==
+                   STATUS_OK) {
+        add_new_wishes(files, explore.clips, explore.clip_count);
     }
     buffer_done(&next.body);
 }

@@ -16,6 +16,7 @@ struct Compute {
     TaskScore *score;
     TaskTrain *train;
     TaskShard *shard;
+    TaskExplore *explore;
     Share *share;        // of train and shard
     FeatureStore *store; // of score and share
     uint64_t extracted;  // clips, when it was last told
@@ -38,6 +39,10 @@ static Status run(Compute *compute, const DeskTask *task, Buffer *answer,
     case TASK_RESIDUALS:
     case TASK_BATCHES:
         status = task_shard_run(compute->shard, task, answer, ret_outcome);
+        break;
+    case TASK_EXPLORE:
+    case TASK_PORTRAIT:
+        status = task_explore_run(compute->explore, task, answer, ret_outcome);
         break;
     case TASK_EMPTY:
         break;
@@ -90,6 +95,7 @@ static void free_compute(Compute *compute) {
     task_score_free(compute->score);
     task_train_free(compute->train);
     task_shard_free(compute->shard);
+    task_explore_free(compute->explore);
     share_free(compute->share);
     feature_store_free(compute->store);
     clip_files_free(compute->files);
@@ -113,12 +119,13 @@ Status compute_start(ZmqContext *context, Desk *desk, const ComputeConfig *confi
     compute->store = feature_store_new(config->keep_bytes);
     ClipFeed feed = {compute->files, compute->store};
     compute->score = task_score_new(desk, compute->bulk, feed);
+    compute->explore = task_explore_new(desk, compute->bulk, compute->files);
     compute->share = share_new(desk, compute->bulk, feed);
     compute->train = task_train_new(desk, compute->bulk, compute->share);
     compute->shard = task_shard_new(desk, compute->bulk, compute->share);
     if (compute->bulk == NULL || compute->probe == NULL || compute->store == NULL ||
         compute->score == NULL || compute->share == NULL || compute->train == NULL ||
-        compute->shard == NULL) {
+        compute->shard == NULL || compute->explore == NULL) {
         status = STATUS_MEMORY;
     } else if (pthread_create(&compute->thread, NULL, work, compute) != 0) {
         status = status_set(STATUS_IO, "cannot start the computing thread");

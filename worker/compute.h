@@ -49,4 +49,11 @@ void task_shard_free(TaskShard *shard);
 Status task_shard_run(TaskShard *shard, const DeskTask *task, Buffer *answer,
                       ResultOutcome *ret_outcome);
 
+// EXPLORE and PORTRAIT.
+typedef struct TaskExplore TaskExplore;
+TaskExplore *task_explore_new(Desk *desk, Bulk *bulk, ClipFiles *files);
+void task_explore_free(TaskExplore *explore);
+Status task_explore_run(TaskExplore *explore, const DeskTask *task, Buffer *answer,
+                        ResultOutcome *ret_outcome);
+
 #endif

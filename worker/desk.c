@@ -30,9 +30,9 @@ struct Desk {
     pthread_cond_t more;
     DeskTask waiting[QUEUE_MOST];
     Ring waiting_ring;
-    DeskTask current;                // its body has been handed out
-    int64_t begun_ns;                // the one under work
-    int64_t took_ns[TASK_EMPTY + 1]; // by kind, of the last one; 0: none was done yet
+    DeskTask current;                    // its body has been handed out
+    int64_t begun_ns;                    // the one under work
+    int64_t took_ns[TASK_KIND_MOST + 1]; // by kind, of the last one; 0: none was done yet
     bool has_current, is_cancelled, is_leaving, is_stopped;
     bool is_asleep; // the computing thread waits for `more`
     DeskAnswer answers[QUEUE_MOST];

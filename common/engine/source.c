@@ -95,6 +95,30 @@ Status source_features(ClipExtractor *extractor, const char *path, const char *n
     return status;
 }
 
+Status source_explore(ClipExplorer *explorer, const char *path, const char *name,
+                      uint64_t size_bytes, const Digest *expected, Exploration *ret_exploration) {
+    Buffer bytes = BUFFER_EMPTY;
+    Status status = source_read(path, size_bytes, expected, &bytes, NULL);
+    if (status == STATUS_OK) {
+        status = clip_explore(explorer, name, buffer_cstr(&bytes), bytes.size, ret_exploration);
+        status = without_name(status, name);
+    }
+    buffer_done(&bytes);
+    return status;
+}
+
+Status source_portrait(Portraitist *portraitist, const char *path, const char *name,
+                       uint64_t size_bytes, const Digest *expected, Portrait *ret_portrait) {
+    Buffer bytes = BUFFER_EMPTY;
+    Status status = source_read(path, size_bytes, expected, &bytes, NULL);
+    if (status == STATUS_OK) {
+        status = portrait_make(portraitist, name, buffer_cstr(&bytes), bytes.size, ret_portrait);
+        status = without_name(status, name);
+    }
+    buffer_done(&bytes);
+    return status;
+}
+
 struct SourceScorer {
     ModelFile model;
     ClipExtractor *extractor;

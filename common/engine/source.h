@@ -10,7 +10,9 @@
 
 #include "common/base/digest.h"
 #include "common/engine/clip.h"
+#include "common/engine/exploration.h"
 #include "common/engine/model_file.h"
+#include "common/engine/portrait.h"
 
 // Reads the whole file into `bytes`. size_bytes: what the scan saw; `expected`: its digest once
 // known, or NULL. STATUS_NOT_FOUND, STATUS_IO; STATUS_MISMATCH: it has changed since.
@@ -31,6 +33,13 @@ Status source_probe(ClipExtractor *extractor, const char *path, const char *name
 // The clip's log-mel; the caller calls clip_features_done.
 Status source_features(ClipExtractor *extractor, const char *path, const char *name,
                        uint64_t size_bytes, const Digest *expected, ClipFeatures *ret_features);
+
+// What is to be told of the clip, and its pictures; the caller calls exploration_done or
+// portrait_done.
+Status source_explore(ClipExplorer *explorer, const char *path, const char *name,
+                      uint64_t size_bytes, const Digest *expected, Exploration *ret_exploration);
+Status source_portrait(Portraitist *portraitist, const char *path, const char *name,
+                       uint64_t size_bytes, const Digest *expected, Portrait *ret_portrait);
 
 // Measures clips with one model.
 typedef struct SourceScorer SourceScorer;

@@ -325,7 +325,7 @@ void dispatch_run(Core *core, int64_t now_ms) {
     dispatch_trains(core, now_ms);
     dispatch_troubled(core, now_ms);
     dispatch_batches(core, now_ms);
-    for (int kind = TASK_PROBE; kind <= TASK_EMPTY && core->queues[QUEUE_BATCHES].count == 0;
+    for (int kind = TASK_PROBE; kind <= TASK_KIND_MOST && core->queues[QUEUE_BATCHES].count == 0;
          kind++) {
         double_stragglers(core, (TaskKind)kind, now_ms);
     }
@@ -334,7 +334,7 @@ void dispatch_run(Core *core, int64_t now_ms) {
 int64_t dispatch_due_ms(const Core *core, int64_t now_ms) {
     int64_t due_ms = INT64_MAX;
     if (core->idle_willing > 0 && core->queues[QUEUE_BATCHES].count == 0) {
-        for (int kind = TASK_PROBE; kind <= TASK_EMPTY; kind++) {
+        for (int kind = TASK_PROBE; kind <= TASK_KIND_MOST; kind++) {
             int64_t straggler_ms;
             if (has_stragglers(core, (TaskKind)kind, &straggler_ms) && straggler_ms < due_ms) {
                 due_ms = straggler_ms;

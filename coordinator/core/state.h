@@ -219,9 +219,10 @@ struct Core {
     Trouble *troubles;
     uint32_t trouble_count, trouble_capacity, trouble_free;
     // lease.c
-    Lease *free_leases;                  // pool
-    LeaseList doublable[TASK_EMPTY + 1]; // by TaskKind, through older and younger: one holder only
-    Usual usual[TASK_EMPTY + 1];
+    Lease *free_leases; // pool
+    LeaseList
+        doublable[TASK_KIND_MOST + 1]; // by TaskKind, through older and younger: one holder only
+    Usual usual[TASK_KIND_MOST + 1];
     uint32_t attempts;      // leases given by this incarnation
     Decoded *decoded;       // for bodies that say why
     Remembered *remembered; // (REMEMBERED_MOST) by tag

@@ -85,6 +85,8 @@ void hook_task_body(void *context, TaskTag tag, CoreShare share, Buffer *out) {
     case TASK_BATCHES:
         write_shard(plan, task, out);
         break;
+    case TASK_EXPLORE: // of no plan, as what follows
+    case TASK_PORTRAIT:
     case TASK_EMPTY:
         break;
     }

@@ -367,7 +367,9 @@ Status plan_apply(Plan *plan, Core *core, const PlanTask *task, const Buffer *an
     case TASK_BATCHES:
         status = measuring_take_shard(plan, core, task, answer, now_ms);
         break;
-    case TASK_EMPTY: // of no plan
+    case TASK_EXPLORE: // of no plan, as what follows
+    case TASK_PORTRAIT:
+    case TASK_EMPTY:
         break;
     }
     return status;

@@ -349,7 +349,7 @@ typedef struct Sim {
     CorePeer sessions[SESSIONS_MOST]; // peers that have one
     int session_count;
     Quiet quiet;
-    int64_t longest_ms[TASK_EMPTY + 1]; // that a task took with this coordinator
+    int64_t longest_ms[TASK_KIND_MOST + 1]; // that a task took with this coordinator
 
     Model models[MODELS_MOST];
     Job jobs[JOBS_MOST];

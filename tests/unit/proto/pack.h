@@ -90,6 +90,18 @@ static inline Status decode_score_answers(Decoded *decoded, const void *bytes, s
     return body_decode_score_answers(decoded, bytes, size, &answers, &count);
 }
 
+static inline Status decode_explore_answers(Decoded *decoded, const void *bytes, size_t size) {
+    const ExploreAnswer *answers;
+    uint32_t count;
+    return body_decode_explore_answers(decoded, bytes, size, &answers, &count);
+}
+
+static inline Status decode_portrait_answers(Decoded *decoded, const void *bytes, size_t size) {
+    const PortraitAnswer *answers;
+    uint32_t count;
+    return body_decode_portrait_answers(decoded, bytes, size, &answers, &count);
+}
+
 #define DECODE(name_, Type_)                                                                       \
     static inline Status decode_##name_(Decoded *decoded, const void *bytes, size_t size) {        \
         Type_ body;                                                                                \
@@ -98,6 +110,7 @@ static inline Status decode_score_answers(Decoded *decoded, const void *bytes, s
 DECODE(shard, ShardBody)
 DECODE(residuals_answer, ResidualsAnswer)
 DECODE(batches_answer, BatchesAnswer)
+DECODE(explore, ExploreBody)
 #undef DECODE
 
 #define U(least_, most_)                                                                           \
@@ -140,7 +153,7 @@ static const Form FORMS[] = {
      {U(1, 1), D, D, U(0, 65535), U(100, 60000), {'r', 0, 64, 0}},
      decode_message},
     {"REFUSED", 18, 0, {{'u', 1, 8, 1}, S(1024)}, decode_message},
-    {"TASKS", 19, 0, {SOME_ROWS, U64, U64, U(1, 6), U(1, UINT32_MAX), B}, decode_message},
+    {"TASKS", 19, 0, {SOME_ROWS, U64, U64, U(1, 8), U(1, UINT32_MAX), B}, decode_message},
     {"ACKS", 20, 0, {SOME_ROWS, U64, U64}, decode_message},
     {"CANCEL", 21, 0, {U64, U64}, decode_message},
     {"END", 22, 0, {S(1024)}, decode_message},
@@ -180,6 +193,18 @@ static const Form FORMS[] = {
      1,
      {U(0, 2), U32, U32, U32, U32, F, U(0, 1), D, S(512)},
      decode_probe_answers},
+    {"EXPLORE", 0, 0, {S(4096), D, ROWS(256), U(0, 63), P, U64, D}, decode_explore},
+    {"EXPLORE answer",
+     0,
+     1,
+     {U(0, 2), U(0, 1), {'b', 0, 512, 0}, {'b', 0, 16384, 0}, S(512)},
+     decode_explore_answers},
+    {"PORTRAIT answer",
+     0,
+     1,
+     {U(0, 2), U(0, 1024), U(0, 1024), U(0, 1024), U(0, 1024), U(0, 384000), U(0, 1), F, HALF,
+      S(512)},
+     decode_portrait_answers},
     {"SCORE answer", 0, 1, {U(0, 2), F, F, {'b', 0, 8192, 0}, S(512)}, decode_score_answers},
 };
 #define FORM_COUNT (sizeof FORMS / sizeof FORMS[0])

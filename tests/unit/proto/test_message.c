@@ -513,6 +513,32 @@ TEST(answers_arrive_as_they_were_sent) {
     CHECK(train_back.rounds == train.rounds && train_back.nanoseconds == train.nanoseconds);
     check_digest(train_back.digest, train.digest);
 
+    double numbers[2] = {1.5, -3};
+    ExploreAnswer found[] = {{CLIP_USABLE, true, numbers, sizeof numbers, numbers, 8, ""},
+                             {CLIP_LEFT_OUT, true, numbers, sizeof numbers, numbers, 8, "noise"}};
+    const ExploreAnswer *found_back;
+    uint32_t found_count;
+    buffer_clear(&out);
+    body_encode_explore_answers(found, 2, &out);
+    CHECK_OK(body_decode_explore_answers(decoded, out.bytes, out.size, &found_back, &found_count));
+    CHECK_INT(found_count, 2);
+    CHECK(found_back[0].is_sound && !found_back[1].is_sound);
+    CHECK_INT(found_back[0].numbers_bytes, sizeof numbers);
+    CHECK(memcmp(found_back[0].numbers, numbers, sizeof numbers) == 0);
+    CHECK_INT(found_back[0].bands_bytes, 8);
+    CHECK_INT(found_back[1].numbers_bytes + found_back[1].bands_bytes, 0);
+    CHECK_TEXT(found_back[1].reason, "noise");
+
+    PortraitAnswer drawn = {CLIP_USABLE, 3, 2, 1, 4, 16000, true, 2.5, "abcd", 4, ""};
+    const PortraitAnswer *drawn_back;
+    buffer_clear(&out);
+    body_encode_portrait_answers(&drawn, 1, &out);
+    CHECK_OK(body_decode_portrait_answers(decoded, out.bytes, out.size, &drawn_back, &found_count));
+    CHECK(drawn_back->columns == 3 && drawn_back->mel_rows == 2 && drawn_back->spectrum_rows == 1 &&
+          drawn_back->mfcc_rows == 4 && drawn_back->rate_hz == 16000 && drawn_back->has_residual &&
+          drawn_back->seconds == 2.5);
+    CHECK(drawn_back->values_bytes == 4 && memcmp(drawn_back->values, "abcd", 4) == 0);
+
     struct CannotClip clips[] = {{3, "is gone"}, {255, "\xc3\xa4"}};
     CannotBody cannot = {"out of memory", clips, 2}, cannot_back;
     buffer_clear(&out);
