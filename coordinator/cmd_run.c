@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// auscult run, and its single stages extract, train, score, report: everything from a folder of
-// recordings to the files of a run. What is done already is found in the run's journal.
+// auscult run, its single stages extract, train, score, report, and eda: everything from a folder
+// of recordings to the files of a run. What is done already is found in the run's journal.
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -62,7 +62,8 @@ static int serve_until_over(const Run *run, Live *live, RunState *ret_state) {
     if (status == STATUS_STOPPED) {
         *ret_state = RUN_STOPPED;
         log_set_level(LOG_INFO);
-        log_info("stopped; to continue: auscult %s --out %s", "run", run->options.out);
+        log_info("stopped; to continue: auscult %s --out %s", run->explores ? "eda" : "run",
+                 run->options.out);
         return EXIT_STOPPED;
     }
     if (status != STATUS_OK) {
@@ -145,8 +146,8 @@ static void say_notes(const Run *run) {
     }
 }
 
-static int run_until(int argc, char **argv, Stage until) {
-    Run run = {.until = until};
+static int run_until(int argc, char **argv, Stage until, bool explores) {
+    Run run = {.until = until, .explores = explores};
     int parsed = run_options_parse(argc, argv, &run.options);
     if (parsed >= 0) {
         return parsed;
@@ -179,21 +180,25 @@ static int run_until(int argc, char **argv, Stage until) {
 }
 
 int cmd_run(int argc, char **argv) {
-    return run_until(argc, argv, STAGE_REPORT);
+    return run_until(argc, argv, STAGE_REPORT, false);
 }
 
 int cmd_extract(int argc, char **argv) {
-    return run_until(argc, argv, STAGE_EXTRACT);
+    return run_until(argc, argv, STAGE_EXTRACT, false);
 }
 
 int cmd_train(int argc, char **argv) {
-    return run_until(argc, argv, STAGE_TRAIN);
+    return run_until(argc, argv, STAGE_TRAIN, false);
 }
 
 int cmd_report(int argc, char **argv) {
-    return run_until(argc, argv, STAGE_REPORT);
+    return run_until(argc, argv, STAGE_REPORT, false);
 }
 
 int cmd_score_stage(int argc, char **argv) {
-    return run_until(argc, argv, STAGE_SCORE);
+    return run_until(argc, argv, STAGE_SCORE, false);
+}
+
+int cmd_eda(int argc, char **argv) {
+    return run_until(argc, argv, STAGE_EXTRACT, true);
 }

@@ -9,6 +9,7 @@
 int cmd_run(int argc, char **argv);
 int cmd_scan(int argc, char **argv);
 int cmd_extract(int argc, char **argv);
+int cmd_eda(int argc, char **argv);
 int cmd_train(int argc, char **argv);
 int cmd_score(int argc, char **argv);
 int cmd_report(int argc, char **argv);

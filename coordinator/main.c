@@ -18,6 +18,7 @@ typedef struct Command {
 static const Command COMMANDS[] = {
     {"run", cmd_run, "everything: extract, train, score, report; resumable"},
     {"scan", cmd_scan, "print what is understood of the data"},
+    {"eda", cmd_eda, "explore the data: levels, spectra, domains, suspicious clips"},
     {"extract", cmd_extract, "a run's first stage: read every clip"},
     {"train", cmd_train, "a run up to its trained models"},
     {"score", cmd_score, "a run up to its scores; with --model, score new recordings on the spot"},

@@ -33,6 +33,7 @@ typedef struct Run {
     RunOptions options;
     Buffer config_notes; // what --config holds that does not apply
     Stage until;         // the last stage to do
+    bool explores;       // `auscult eda`
     Settings settings;   // of the command line, then of the run
     char **roots;        // (root_count) absolute; owned, as all below
     uint32_t root_count; // of the command line, or remembered

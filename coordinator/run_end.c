@@ -2,7 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/file.h"
 #include "common/base/log.h"
+#include "coordinator/explore/tables.h"
 #include "coordinator/outputs/summary.h"
 #include "coordinator/results/results.h"
 #include "coordinator/results/stale.h"
@@ -44,6 +46,28 @@ static void warn_of_everything(const Run *run, const Results *results) {
     }
 }
 
+static Status write_exploration(const Run *run) {
+    const ExploreSummary *summary = plan_summary(run->plan);
+    char folder[LIMIT_PATH_BYTES];
+    Status status = file_join(folder, sizeof folder, run->options.out, "outputs");
+    return status == STATUS_OK && summary != NULL ? explore_tables_write(folder, summary) : status;
+}
+
+// What of the data should be looked at, most frequent kinds of trouble as they come.
+static void format_exploration(const ExploreSummary *summary, Buffer *out) {
+    uint32_t counts[SUSPICIONS] = {0};
+    buffer_format(out, "suspicious clips: %u", summary->suspicious_count);
+    for (uint32_t i = 0; i < summary->suspicious_count; i++) {
+        counts[summary->suspicious[i].suspicion]++;
+    }
+    for (int s = 0; s < SUSPICIONS; s++) {
+        if (counts[s] > 0) {
+            buffer_format(out, ", %s %u", suspicion_name((Suspicion)s), counts[s]);
+        }
+    }
+    buffer_text(out, "\n");
+}
+
 static Status print_summary(const Run *run, const Results *results) {
     MachineReport report;
     Status status =
@@ -60,6 +84,9 @@ static Status print_summary(const Run *run, const Results *results) {
         Buffer text = BUFFER_EMPTY;
         if (run->until >= STAGE_SCORE) {
             summary_format(&report, &text);
+        }
+        if (plan_summary(run->plan) != NULL) {
+            format_exploration(plan_summary(run->plan), &text);
         }
         fputs(buffer_cstr(&text), stdout);
         printf("%sfiles: %s/%s", text.size > 0 ? "\n" : "", run->options.out,
@@ -107,6 +134,9 @@ int run_finish(const Run *run) {
                             .is_changed = run->is_changed || plan_has_worked(run->plan)};
     Results results;
     Status status = results_write(&config, &results);
+    if (status == STATUS_OK) {
+        status = write_exploration(run);
+    }
     if (status != STATUS_OK) {
         log_error("%s", status_message());
         return EXIT_FAILED;

@@ -116,6 +116,7 @@ static Status make_plan(Run *run) {
                          .root_count = run->root_count,
                          .run_folder = run->options.out,
                          .until = run->until,
+                         .explores = run->explores,
                          .arithmetic = plan_arithmetic(run->fingerprint.digest),
                          .known = run->known,
                          .may_redo = run->may_redo,

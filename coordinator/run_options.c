@@ -62,6 +62,9 @@ static const char *describe_command(const char *command) {
         {"run",
          "Does everything: extracts features, trains a model for each machine, scores every\n"
          "clip, writes reports and the challenge's submission."},
+        {"eda",
+         "Explores the data, without any model: levels, clipping, silence, spectra, domain shift,\n"
+         "duplicates and other suspicious clips, as tables (RUN/outputs/eda_*.csv)."},
         {"extract", "The first stage of a run: reads every clip and says which can be used."},
         {"train", "The stages of a run up to training: model files and training histories."},
         {"score", "The stages of a run up to scoring: thresholds and predictions."},

@@ -24,7 +24,9 @@ void plan_describe(const Plan *plan, TaskTag tag, Buffer *out) {
     }
     uint32_t clips[CLIPS_PER_TASK_MOST];
     uint32_t count = plan_task_clips(plan, task, clips);
-    buffer_text(out, task->kind == TASK_PROBE ? "the reading of " : "the scoring of ");
+    buffer_text(out, task->kind == TASK_PROBE     ? "the reading of "
+                     : task->kind == TASK_EXPLORE ? "the exploring of "
+                                                  : "the scoring of ");
     buffer_text(out, count > 0 ? plan->config.dataset->clips[clips[0]].path : "no clip");
     if (count > 1) {
         buffer_format(out, " and %u more clip%s", count - 1, count == 2 ? "" : "s");
@@ -161,8 +163,9 @@ static Status answer_alone(Plan *plan, Core *core, TaskTag tag, Buffer *said, in
     plan_describe(plan, tag, said);
     buffer_text(said, "; looking at it here");
     Buffer answer = BUFFER_EMPTY;
-    Status status = task->kind == TASK_PROBE ? probe_clips(plan, task, NULL, &answer)
-                                             : answer_score(plan, task, &answer);
+    Status status = task->kind == TASK_PROBE     ? probe_clips(plan, task, NULL, &answer)
+                    : task->kind == TASK_EXPLORE ? exploring_answer(plan, task, &answer)
+                                                 : answer_score(plan, task, &answer);
     if (status == STATUS_OK) {
         plan->looks_itself = true;
         status = core_answer(core, tag, answer.bytes, answer.size, now_ms);
@@ -358,7 +361,7 @@ Status plan_on_impossible(Plan *plan, Core *core, TaskTag tag, const void *bytes
 Status plan_on_cannot(Plan *plan, Core *core, const OwnerDoubt *doubt, Buffer *said,
                       int64_t now_ms) {
     TaskKind kind = plan->tasks[doubt->tag].kind;
-    return kind == TASK_PROBE || kind == TASK_SCORE
+    return kind == TASK_PROBE || kind == TASK_SCORE || kind == TASK_EXPLORE
                ? answer_alone(plan, core, doubt->tag, said, now_ms)
                : doubt_model(plan, core, doubt, said, now_ms);
 }

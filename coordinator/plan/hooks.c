@@ -18,8 +18,9 @@ static uint32_t wire_clips(const Plan *plan, const PlanTask *task,
     uint32_t count = plan_task_clips(plan, task, clips);
     for (uint32_t i = 0; i < count; i++) {
         const Clip *clip = &plan->config.dataset->clips[clips[i]];
-        uint32_t group = task->kind == TASK_PROBE ? plan_group_at(plan, task->owner)
-                                                  : models_group(&plan->models, task->owner);
+        bool is_of_site = task->kind == TASK_PROBE || task->kind == TASK_EXPLORE;
+        uint32_t group = is_of_site ? plan_group_at(plan, task->owner)
+                                    : models_group(&plan->models, task->owner);
         out[i] = (WireClip){.root = clip->root,
                             .path = clip->path,
                             .size_bytes = clip->size_bytes,
@@ -45,6 +46,20 @@ static void write_score(const Plan *plan, const PlanTask *task, Buffer *out) {
     WireClip clips[CLIPS_PER_TASK_MOST];
     uint32_t count = wire_clips(plan, task, clips);
     body_encode_score(&(ScoreBody){measuring_model_blob(plan, task), clips, count}, out);
+}
+
+static void write_explore(const Plan *plan, const PlanTask *task, Buffer *out) {
+    Buffer settings = BUFFER_EMPTY;
+    settings_write(plan_probe_settings(plan, task), SETTING_FEATURES, &settings);
+    WireClip clips[CLIPS_PER_TASK_MOST];
+    ExploreBody body = {.settings = buffer_cstr(&settings), .clips = clips};
+    body.clip_count = wire_clips(plan, task, clips);
+    if (settings.status == STATUS_OK) {
+        body_encode_explore(&body, out);
+    } else {
+        out->status = STATUS_MEMORY;
+    }
+    buffer_done(&settings);
 }
 
 static void write_shard(const Plan *plan, const PlanTask *task, Buffer *out) {
@@ -85,8 +100,10 @@ void hook_task_body(void *context, TaskTag tag, CoreShare share, Buffer *out) {
     case TASK_BATCHES:
         write_shard(plan, task, out);
         break;
-    case TASK_EXPLORE: // of no plan, as what follows
-    case TASK_PORTRAIT:
+    case TASK_EXPLORE:
+        write_explore(plan, task, out);
+        break;
+    case TASK_PORTRAIT: // of no plan, as what follows
     case TASK_EMPTY:
         break;
     }
@@ -175,6 +192,18 @@ static Status look_at_score(const Plan *plan, const PlanTask *task, Decoded *dec
     return status;
 }
 
+static Status look_at_explore(const Plan *plan, Decoded *decoded, const void *bytes, size_t size,
+                              Look *look) {
+    const ExploreAnswer *answers;
+    Status status = body_decode_explore_answers(decoded, bytes, size, &answers, &look->count);
+    for (uint32_t i = 0; status == STATUS_OK && i < look->count; i++) {
+        look->has_unreadable |= answers[i].outcome == CLIP_UNREADABLE;
+        look->has_left_out |= answers[i].outcome == CLIP_LEFT_OUT;
+        status = exploring_check(plan, &answers[i]);
+    }
+    return status;
+}
+
 static Status look_at(const Plan *plan, const PlanTask *task, const void *bytes, size_t size,
                       Look *ret_look) {
     Look look = {0};
@@ -182,9 +211,10 @@ static Status look_at(const Plan *plan, const PlanTask *task, const void *bytes,
     if (decoded == NULL) {
         return STATUS_MEMORY;
     }
-    Status status = task->kind == TASK_PROBE
-                        ? look_at_probe(plan, task, decoded, bytes, size, &look)
-                        : look_at_score(plan, task, decoded, bytes, size, &look);
+    Status status =
+        task->kind == TASK_PROBE     ? look_at_probe(plan, task, decoded, bytes, size, &look)
+        : task->kind == TASK_EXPLORE ? look_at_explore(plan, decoded, bytes, size, &look)
+                                     : look_at_score(plan, task, decoded, bytes, size, &look);
     decoded_free(decoded);
     uint32_t clips = plan_count_clips(plan, task);
     if (status == STATUS_OK && look.count != clips) {
@@ -204,7 +234,7 @@ static Status check_clips(const Plan *plan, const PlanTask *task, const void *by
 }
 
 static bool is_of_clips(const PlanTask *task) {
-    return task->kind == TASK_PROBE || task->kind == TASK_SCORE;
+    return task->kind == TASK_PROBE || task->kind == TASK_SCORE || task->kind == TASK_EXPLORE;
 }
 
 bool hook_leaves_out(const Plan *plan, const PlanTask *task, const Buffer *answer) {

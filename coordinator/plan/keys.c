@@ -8,6 +8,8 @@
 
 // Raised when the arithmetic of a stage changes: what earlier versions journalled is then redone.
 enum { ARITHMETIC_VERSION = 2 };
+// Of what EXPLORE finds alone.
+enum { EXPLORE_VERSION = 1 };
 
 Digest plan_arithmetic(Digest fingerprint) {
     unsigned char bytes[1 + sizeof fingerprint.bytes] = {ARITHMETIC_VERSION};
@@ -45,6 +47,23 @@ static Status probe_key(const Plan *plan, PlanTask *task) {
         digest_add_text(stream, clip->path);
         digest_add_u64(stream, clip->size_bytes);
         digest_add_u64(stream, (uint64_t)clip->mtime_ns);
+    }
+    task->key = digest_end(stream);
+    return STATUS_OK;
+}
+
+static Status explore_key(const Plan *plan, PlanTask *task) {
+    DigestStream *stream = begin_key(plan, "explore");
+    if (stream == NULL) {
+        return STATUS_MEMORY;
+    }
+    digest_add_u64(stream, EXPLORE_VERSION);
+    add_digest(stream, plan->models.groups[0].digest);
+    uint32_t clips[CLIPS_PER_TASK_MOST];
+    uint32_t count = plan_task_clips(plan, task, clips);
+    for (uint32_t i = 0; i < count; i++) {
+        digest_add_text(stream, plan->config.dataset->clips[clips[i]].path);
+        add_digest(stream, plan_clip_in(plan, 0, clips[i])->digest);
     }
     task->key = digest_end(stream);
     return STATUS_OK;
@@ -101,9 +120,10 @@ static Status shard_key(const Plan *plan, PlanTask *task) {
 }
 
 Status plan_key(const Plan *plan, PlanTask *task) {
-    return task->kind == TASK_PROBE   ? probe_key(plan, task)
-           : task->kind == TASK_SCORE ? score_key(plan, task)
-                                      : shard_key(plan, task);
+    return task->kind == TASK_PROBE     ? probe_key(plan, task)
+           : task->kind == TASK_EXPLORE ? explore_key(plan, task)
+           : task->kind == TASK_SCORE   ? score_key(plan, task)
+                                        : shard_key(plan, task);
 }
 
 // All that a step reads but how many there are: a training of more epochs goes on from where one of

@@ -50,6 +50,13 @@ static Status catch_up(void *context, Core *core, int64_t now_ms) {
 static void progress(void *context, ProgressFacts *facts) {
     PlanCounts counts = plan_counts(context);
     facts->loss = counts.stage == STAGE_TRAIN ? facts->loss : NAN;
+    if (counts.clips_explored < counts.clips_to_explore) {
+        facts->stage = "explore";
+        facts->unit = "clips";
+        facts->done = counts.clips_explored;
+        facts->total = counts.clips_to_explore;
+        return;
+    }
     switch (counts.stage) {
     case STAGE_EXTRACT:
         facts->stage = "extract";

@@ -114,6 +114,7 @@ void plan_free(Plan *plan) {
     for (uint32_t w = 0; w < plan->warning_count; w++) {
         mem_free(plan->warnings[w]);
     }
+    exploring_free(plan);
     clip_names_free(plan->clip_names);
     buffer_done(&plan->refusal);
     models_done(&plan->models);
@@ -367,8 +368,10 @@ Status plan_apply(Plan *plan, Core *core, const PlanTask *task, const Buffer *an
     case TASK_BATCHES:
         status = measuring_take_shard(plan, core, task, answer, now_ms);
         break;
-    case TASK_EXPLORE: // of no plan, as what follows
-    case TASK_PORTRAIT:
+    case TASK_EXPLORE:
+        status = exploring_take(plan, task, answer);
+        break;
+    case TASK_PORTRAIT: // of no plan, as what follows
     case TASK_EMPTY:
         break;
     }
@@ -395,11 +398,17 @@ Status plan_catch_up(Plan *plan, Core *core, int64_t now_ms) {
 // ---- looking in ----
 
 bool plan_is_over(const Plan *plan) {
-    return plan->sites_left == 0 && (plan->config.until == STAGE_EXTRACT || plan->models_left == 0);
+    return plan->sites_left == 0 && plan->explores_left == 0 &&
+           (plan->config.until == STAGE_EXTRACT || plan->models_left == 0);
 }
 
 bool plan_has_worked(const Plan *plan) {
-    return plan->task_count > 0;
+    for (uint32_t t = 0; t < plan->task_count; t++) {
+        if (plan->tasks[t].kind != TASK_EXPLORE) { // which no output of the stages reads
+            return true;
+        }
+    }
+    return false;
 }
 
 PlanCounts plan_counts(const Plan *plan) {

@@ -13,6 +13,7 @@
 #include "common/base/settings.h"
 #include "coordinator/core/core.h"
 #include "coordinator/dataset/dataset.h"
+#include "coordinator/explore/summary.h"
 #include "coordinator/journal/journal.h"
 #include "coordinator/plan/models.h"
 #include "coordinator/server/blobs.h"
@@ -27,6 +28,7 @@ typedef struct PlanConfig {
     uint32_t root_count;
     const char *run_folder;
     Stage until;       // the last stage to do
+    bool explores;     // every clip that decodes is explored, beside these stages
     Digest arithmetic; // what calculates: of this program (plan_arithmetic), goes into every key
     // (dataset clips) the contents that finished work has read, where a clip's time is another
     // since: zero for all others. NULL: none.
@@ -120,12 +122,15 @@ typedef struct PlanCounts {
     uint64_t epochs_trained, epochs;
     uint64_t clips_scored, clips_to_score;
     uint64_t clips_left_out, models_failed;
+    uint64_t clips_explored, clips_to_explore; // where config.explores
 } PlanCounts;
 PlanCounts plan_counts(const Plan *plan);
 
 // Of a TRAIN task that is complete and not yet applied. False for others, and without any round.
 bool plan_pace(const Plan *plan, TaskTag tag, OwnerPace *ret_pace);
 
+// What was found by exploring; NULL unless config.explores and it is over.
+const ExploreSummary *plan_summary(const Plan *plan);
 const Models *plan_models(const Plan *plan);
 const ModelState *plan_model_state(const Plan *plan, uint32_t model);
 const ClipState *plan_clip_state(const Plan *plan, uint32_t group, uint32_t clip);

@@ -65,7 +65,7 @@ Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms) {
     if (task->kind != TASK_TRAIN) {
         journal_failures(plan->config.journal, copy.key, &added.deaths, &added.cannots);
     }
-    if (task->kind == TASK_PROBE || task->kind == TASK_SCORE) {
+    if (task->kind == TASK_PROBE || task->kind == TASK_SCORE || task->kind == TASK_EXPLORE) {
         added.place = plan_place(plan, task);
     }
     Status status = STATUS_OK;
@@ -190,6 +190,7 @@ Status stage_site_ready(Plan *plan, Core *core, Site site, int64_t now_ms) {
     judge_rates(plan, site, rate_hz);
     warn_of_silence(plan, site);
     plan->sites_left--;
+    status = exploring_site_ready(plan, core, site, now_ms);
     for (uint32_t m = 0; m < plan->models.count && status == STATUS_OK; m++) {
         if (plan->models.models[m].machine == machine && models_group(&plan->models, m) == group) {
             plan->model_states[m].rate_hz = rate_hz;
@@ -567,6 +568,9 @@ Status stage_give_up(Plan *plan, Core *core, const PlanTask *single, const char 
     if (single->kind == TASK_PROBE) {
         ProbeAnswer gone = {.outcome = CLIP_LEFT_OUT, .reason = reason};
         body_encode_probe_answers(&gone, 1, &answer);
+    } else if (single->kind == TASK_EXPLORE) {
+        ExploreAnswer gone = {.outcome = CLIP_LEFT_OUT, .reason = reason};
+        body_encode_explore_answers(&gone, 1, &answer);
     } else {
         ScoreAnswer gone = {.outcome = CLIP_LEFT_OUT, .reason = reason};
         body_encode_score_answers(&gone, 1, &answer);

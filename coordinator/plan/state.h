@@ -24,9 +24,9 @@ typedef uint32_t Site;
 typedef struct PlanTask {
     Digest key;     // what the journal knows it by
     Buffer *answer; // complete, on its way to the disk; NULL before and after, owned
-    uint32_t owner; // the site of a PROBE, the model of the others
-    uint32_t first; // PROBE, SCORE: of the places of the owner's clips (cuts.c); RESIDUALS,
-                    // BATCHES: the shard
+    uint32_t owner; // the site of a PROBE or EXPLORE, the model of the others
+    uint32_t first; // PROBE, SCORE, EXPLORE: of the places of the owner's clips (cuts.c);
+                    // RESIDUALS, BATCHES: the shard
     uint32_t count; // places; those whose clip is not used do not count
     TaskKind kind;
 } PlanTask;
@@ -78,13 +78,17 @@ struct Plan {
     uint32_t models_left; // not yet where config.until ends
     uint32_t *ready;      // (models) that wait to be trained: from ready_first to ready_count
     uint32_t ready_first, ready_count;
-    uint32_t open_count;   // models that are open
-    uint32_t sites_left;   // not yet judged
-    ClipNames *clip_names; // once a worker has asked for a clip
-    Buffer refusal;        // see plan_refusal
-    bool is_survey;        // nothing is begun: what is finished is counted
-    bool forgets;          // and what left clips out is dropped from the journal
-    bool looks_itself;     // the answer that is being taken is the coordinator's own
+    uint32_t open_count;       // models that are open
+    uint32_t sites_left;       // not yet judged
+    ClipNames *clip_names;     // once a worker has asked for a clip
+    Exploration *explorations; // (clips of the dataset) n_mels 0: none; NULL until there are any
+    uint32_t explores_left;    // clips whose exploration is outstanding
+    bool is_explored;          // all are there, and the summary of them
+    ExploreSummary summary;
+    Buffer refusal;    // see plan_refusal
+    bool is_survey;    // nothing is begun: what is finished is counted
+    bool forgets;      // and what left clips out is dropped from the journal
+    bool looks_itself; // the answer that is being taken is the coordinator's own
 };
 
 // plan.c
@@ -184,6 +188,17 @@ Digest measuring_model_blob(const Plan *plan, const PlanTask *task);
 uint64_t plan_clips_to_score(const Plan *plan);
 // Completes what the loop knows, for who looks on: stage, counts, models, what workers are at.
 void plan_look(Plan *plan, Snapshot *snapshot, Status ended);
+
+// exploring.c: what is to be told of clips
+// Whether a clip is explored: it is probed and decodes.
+bool exploring_takes(const Plan *plan, uint32_t clip);
+// Adds the tasks of a site that is ready, where the plan explores.
+Status exploring_site_ready(Plan *plan, Core *core, Site site, int64_t now_ms);
+Status exploring_check(const Plan *plan, const ExploreAnswer *answer); // STATUS_FORMAT
+Status exploring_take(Plan *plan, const PlanTask *task, const Buffer *answer);
+// The coordinator's own answer, where no worker has one. STATUS_MEMORY
+Status exploring_answer(Plan *plan, const PlanTask *task, Buffer *out);
+void exploring_free(Plan *plan);
 
 // doubts.c: a PROBE answer that leaves clips out, as this machine's own read has it; `out` is empty
 // when both agree
