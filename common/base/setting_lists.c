@@ -225,7 +225,8 @@ static const char *why_fixed(const SettingRow *row) {
     if (row->type == SETTING_WIDTHS) {
         return "a list of lists has no place in a matrix; make a run for each";
     }
-    bool is_of_systems = row->type == SETTING_MATRIX || row->type == SETTING_NAME;
+    bool is_of_systems = row->type == SETTING_MATRIX || row->type == SETTING_NAME ||
+                         strcmp(row->key, "pictures") == 0;
     return is_of_systems || strcmp(row->key, "ensemble") == 0 ? "it speaks of all systems" : NULL;
 }
 

@@ -99,6 +99,9 @@ const SettingRow SETTING_TABLE[] = {
         h5_scaler, SETTING_CHOICE, SETTING_REPORT, 0, 0, H5_SCALER_CHOICES,
         "autoencoder_model.h5 takes scaled vectors, the scaler in scaler.pkl beside it; or inside: "
         "vectors as they are, the scaler its first layer"),
+    LATER(pictures, SETTING_CHOICE, SETTING_REPORT, 0, 0, BOOL_CHOICES,
+          "true: a run ends with pictures of the clips that scored highest and lowest, for its "
+          "report"),
     ROW(matrix, SETTING_MATRIX, SETTING_TRAINING, 0, 0, NULL,
         "settings that vary, {n_mels: [64, 128], epochs: [50, 100]}: models and outputs for each "
         "combination"),
@@ -138,6 +141,7 @@ static const Settings DEFAULTS = {
     .threshold = THRESHOLD_GAMMA_CLIP,
     .decision_threshold = 0.9,
     .percentile = 95.0,
+    .pictures = 1,
     .max_fpr = 0.1,
 };
 

@@ -115,6 +115,7 @@ typedef struct Settings {
     double max_fpr;            // false-positive rate at which pAUC ends
     int32_t ensemble;          // EnsembleKind
     int32_t h5_scaler;         // H5ScalerKind: where autoencoder_model.h5 has the scaler
+    int32_t pictures;          // 1: of the clips that scored highest and lowest
     // Systems
     Matrix matrix;                    // the field of each of its settings holds the first value
     char primary[LIMIT_SYSTEM_BYTES]; // whose outputs are the run's; "" = the first

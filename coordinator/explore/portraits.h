@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The pictures that a run has of single clips, and why these clips. Answers of PORTRAIT tasks,
-// which the journal keeps; what draws (coordinator/pages) reads them here. A clip whose portrait
-// failed is simply not there. The coordinator's loop alone.
+// which the journal keeps; what draws (coordinator/pages) reads them by plan_portraits
+// (coordinator/plan/plan.h). A clip whose portrait failed is not there. The coordinator's loop
+// alone.
 #ifndef AUSCULT_COORDINATOR_EXPLORE_PORTRAITS_H
 #define AUSCULT_COORDINATOR_EXPLORE_PORTRAITS_H
 
@@ -27,7 +28,7 @@ typedef struct ClipPortrait {
 } ClipPortrait;
 
 typedef struct PortraitSet {
-    ClipPortrait *items; // (count) by model or machine, then role, label, rank
+    ClipPortrait *items; // (count) as they were asked for: plan_portraits gives them in order
     uint32_t count, capacity;
 } PortraitSet;
 

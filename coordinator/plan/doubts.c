@@ -22,6 +22,11 @@ void plan_describe(const Plan *plan, TaskTag tag, Buffer *out) {
         buffer_format(out, "the residuals of %s", plan->models.models[task->owner].label);
         return;
     }
+    if (task->kind == TASK_PORTRAIT) {
+        uint32_t clip = portraying_item(plan, task)->clip;
+        buffer_format(out, "the picture of %s", plan->config.dataset->clips[clip].path);
+        return;
+    }
     uint32_t clips[CLIPS_PER_TASK_MOST];
     uint32_t count = plan_task_clips(plan, task, clips);
     buffer_text(out, task->kind == TASK_PROBE     ? "the reading of "
@@ -163,9 +168,10 @@ static Status answer_alone(Plan *plan, Core *core, TaskTag tag, Buffer *said, in
     plan_describe(plan, tag, said);
     buffer_text(said, "; looking at it here");
     Buffer answer = BUFFER_EMPTY;
-    Status status = task->kind == TASK_PROBE     ? probe_clips(plan, task, NULL, &answer)
-                    : task->kind == TASK_EXPLORE ? exploring_answer(plan, task, &answer)
-                                                 : answer_score(plan, task, &answer);
+    Status status = task->kind == TASK_PROBE      ? probe_clips(plan, task, NULL, &answer)
+                    : task->kind == TASK_EXPLORE  ? exploring_answer(plan, task, &answer)
+                    : task->kind == TASK_PORTRAIT ? portraying_answer(plan, task, &answer)
+                                                  : answer_score(plan, task, &answer);
     if (status == STATUS_OK) {
         plan->looks_itself = true;
         status = core_answer(core, tag, answer.bytes, answer.size, now_ms);
@@ -361,7 +367,7 @@ Status plan_on_impossible(Plan *plan, Core *core, TaskTag tag, const void *bytes
 Status plan_on_cannot(Plan *plan, Core *core, const OwnerDoubt *doubt, Buffer *said,
                       int64_t now_ms) {
     TaskKind kind = plan->tasks[doubt->tag].kind;
-    return kind == TASK_PROBE || kind == TASK_SCORE || kind == TASK_EXPLORE
+    return kind == TASK_PROBE || kind == TASK_SCORE || kind == TASK_EXPLORE || kind == TASK_PORTRAIT
                ? answer_alone(plan, core, doubt->tag, said, now_ms)
                : doubt_model(plan, core, doubt, said, now_ms);
 }
@@ -391,6 +397,10 @@ Status plan_on_poison(Plan *plan, Core *core, TaskTag tag, int64_t now_ms) {
     core_abandon(core, tag);
     if (task.kind == TASK_RESIDUALS || task.kind == TASK_BATCHES) {
         return measuring_give_up(plan, core, &task, "workers died on its residuals", now_ms);
+    }
+    if (task.kind == TASK_PORTRAIT) {
+        portraying_give_up(plan, &task, "workers died on it");
+        return STATUS_OK;
     }
     bool is_single = plan_count_clips(plan, &task) == 1;
     Status status = STATUS_OK;

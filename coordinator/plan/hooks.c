@@ -103,7 +103,9 @@ void hook_task_body(void *context, TaskTag tag, CoreShare share, Buffer *out) {
     case TASK_EXPLORE:
         write_explore(plan, task, out);
         break;
-    case TASK_PORTRAIT: // of no plan, as what follows
+    case TASK_PORTRAIT:
+        portraying_body(plan, task, out);
+        break;
     case TASK_EMPTY:
         break;
     }
@@ -233,6 +235,23 @@ static Status check_clips(const Plan *plan, const PlanTask *task, const void *by
     return status;
 }
 
+// That a clip cannot be portrayed is believed of the coordinator alone.
+static Status check_portrait(const Plan *plan, const PlanTask *task, const void *bytes,
+                             size_t size) {
+    ClipOutcome outcome;
+    Status status = portraying_look(plan, task, bytes, size, &outcome);
+    if (status == STATUS_OK && outcome == CLIP_UNREADABLE && !plan->looks_itself) {
+        return status_set(STATUS_FORMAT, "an unreadable clip in a worker's answer");
+    }
+    return status;
+}
+
+static bool is_portrait(const Plan *plan, const PlanTask *task, const Buffer *answer) {
+    ClipOutcome outcome;
+    return portraying_look(plan, task, answer->bytes, answer->size, &outcome) == STATUS_OK &&
+           outcome == CLIP_USABLE;
+}
+
 static bool is_of_clips(const PlanTask *task) {
     return task->kind == TASK_PROBE || task->kind == TASK_SCORE || task->kind == TASK_EXPLORE;
 }
@@ -246,6 +265,9 @@ bool hook_leaves_out(const Plan *plan, const PlanTask *task, const Buffer *answe
 
 bool hook_is_final(const Plan *plan, const PlanTask *task, const Buffer *answer) {
     Look look;
+    if (task->kind == TASK_PORTRAIT) {
+        return is_portrait(plan, task, answer);
+    }
     if (!is_of_clips(task)) {
         return measuring_check_shard(plan, task, answer->bytes, answer->size) == STATUS_OK;
     }
@@ -287,9 +309,10 @@ Status hook_take_answer(void *context, TaskTag tag, CoreShare share, const void 
                         size_t size) {
     Plan *plan = context;
     const PlanTask *task = &plan->tasks[tag];
-    return task->kind == TASK_TRAIN ? check_train(plan, task, share, bytes, size)
-           : is_of_clips(task)      ? check_clips(plan, task, bytes, size)
-                                    : measuring_check_shard(plan, task, bytes, size);
+    return task->kind == TASK_TRAIN      ? check_train(plan, task, share, bytes, size)
+           : task->kind == TASK_PORTRAIT ? check_portrait(plan, task, bytes, size)
+           : is_of_clips(task)           ? check_clips(plan, task, bytes, size)
+                                         : measuring_check_shard(plan, task, bytes, size);
 }
 
 Status hook_take_state(void *context, TaskTag tag, const void *bytes, size_t size) {

@@ -119,11 +119,31 @@ static Status shard_key(const Plan *plan, PlanTask *task) {
     return STATUS_OK;
 }
 
+// Why the clip is looked at, or how it scored, changes no picture.
+static Status portrait_key(const Plan *plan, PlanTask *task) {
+    const ClipPortrait *item = portraying_item(plan, task);
+    PlanTask of_model = {.owner = item->model};
+    bool has_model = item->model != UINT32_MAX;
+    DigestStream *stream = has_model ? begin_model_key(plan, "portrait", &of_model)
+                                     : begin_key(plan, "portrait without a model");
+    if (stream == NULL) {
+        return STATUS_MEMORY;
+    }
+    if (!has_model) {
+        add_digest(stream, plan->models.groups[0].digest);
+    }
+    digest_add_text(stream, plan->config.dataset->clips[item->clip].path);
+    add_digest(stream, *portraying_digest(plan, task));
+    task->key = digest_end(stream);
+    return STATUS_OK;
+}
+
 Status plan_key(const Plan *plan, PlanTask *task) {
-    return task->kind == TASK_PROBE     ? probe_key(plan, task)
-           : task->kind == TASK_EXPLORE ? explore_key(plan, task)
-           : task->kind == TASK_SCORE   ? score_key(plan, task)
-                                        : shard_key(plan, task);
+    return task->kind == TASK_PROBE      ? probe_key(plan, task)
+           : task->kind == TASK_EXPLORE  ? explore_key(plan, task)
+           : task->kind == TASK_SCORE    ? score_key(plan, task)
+           : task->kind == TASK_PORTRAIT ? portrait_key(plan, task)
+                                         : shard_key(plan, task);
 }
 
 // All that a step reads but how many there are: a training of more epochs goes on from where one of

@@ -251,7 +251,7 @@ static void drop_blobs(Plan *plan, uint32_t model) {
 }
 
 // Once nothing of it is outstanding: the scores of every kind.
-static Status end_if_over(Plan *plan, uint32_t model) {
+static Status end_if_over(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
     ModelWork *work = &plan->work[model];
     Measuring *measuring = work->measuring;
     if (work->scores_left > 0 || measuring->shards_left > 0 || measuring->awaits_clips) {
@@ -273,7 +273,7 @@ static Status end_if_over(Plan *plan, uint32_t model) {
     work->measuring = NULL;
     plan->model_states[model].is_scored = true;
     plan->models_left--;
-    return STATUS_OK;
+    return portraying_begin(plan, core, model, now_ms);
 }
 
 // ---- clips ----
@@ -294,7 +294,8 @@ static void take_clip(Plan *plan, const PlanTask *task, uint32_t place, uint32_t
     }
 }
 
-Status measuring_take_clips(Plan *plan, const PlanTask *task, const Buffer *answer) {
+Status measuring_take_clips(Plan *plan, Core *core, const PlanTask *task, const Buffer *answer,
+                            int64_t now_ms) {
     Decoded *decoded = decoded_new();
     const ScoreAnswer *answers;
     uint32_t count = 0, taken = 0;
@@ -319,7 +320,7 @@ Status measuring_take_clips(Plan *plan, const PlanTask *task, const Buffer *answ
     decoded_free(decoded);
     plan->counts.clips_scored += taken;
     plan->work[task->owner].scores_left -= taken;
-    return status == STATUS_OK ? end_if_over(plan, task->owner) : status;
+    return status == STATUS_OK ? end_if_over(plan, core, task->owner, now_ms) : status;
 }
 
 // ---- shards ----
@@ -385,7 +386,7 @@ static Status go_without(Plan *plan, Core *core, uint32_t model, const char *rea
     if (status == STATUS_OK && awaits) {
         return add_clips(plan, core, model, now_ms);
     }
-    return status == STATUS_OK ? end_if_over(plan, model) : status;
+    return status == STATUS_OK ? end_if_over(plan, core, model, now_ms) : status;
 }
 
 static Status residuals_done(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
@@ -414,7 +415,8 @@ static Status residuals_done(Plan *plan, Core *core, uint32_t model, int64_t now
     if (status == STATUS_OK && measuring != NULL && measuring->awaits_clips) {
         return add_clips(plan, core, model, now_ms);
     }
-    return status == STATUS_OK && measuring != NULL ? end_if_over(plan, model) : status;
+    return status == STATUS_OK && measuring != NULL ? end_if_over(plan, core, model, now_ms)
+                                                    : status;
 }
 
 // The batches' scores, those of training batches of all shards first.
@@ -464,7 +466,7 @@ Status measuring_take_shard(Plan *plan, Core *core, const PlanTask *task, const 
         return residuals_done(plan, core, task->owner, now_ms);
     }
     Status status = keep_batches(plan, task->owner);
-    return status == STATUS_OK ? end_if_over(plan, task->owner) : status;
+    return status == STATUS_OK ? end_if_over(plan, core, task->owner, now_ms) : status;
 }
 
 Status measuring_give_up(Plan *plan, Core *core, const PlanTask *task, const char *reason,

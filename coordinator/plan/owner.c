@@ -77,6 +77,12 @@ static void progress(void *context, ProgressFacts *facts) {
         facts->total = counts.clips_to_score;
         break;
     case STAGE_REPORT:
+        if (counts.portraits_left > 0) {
+            facts->stage = "pictures";
+            facts->unit = "pictures";
+            facts->done = counts.portraits - counts.portraits_left;
+            facts->total = counts.portraits;
+        }
         break;
     }
 }

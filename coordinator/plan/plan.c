@@ -32,8 +32,11 @@ static Status allocate(Plan *plan) {
     plan->sites_left = plan->models.group_count * dataset->machine_count;
     plan->probes_left = mem_new(plan->sites_left, sizeof *plan->probes_left);
     plan->ready = mem_new(plan->models.count, sizeof *plan->ready);
+    plan->portraits_of = mem_new(plan->models.count, sizeof *plan->portraits_of);
+    plan->portrait_blobs = mem_new(plan->models.count, sizeof *plan->portrait_blobs);
     bool ok = plan->clips != NULL && plan->scores != NULL && plan->model_states != NULL &&
-              plan->work != NULL && plan->probes_left != NULL && plan->ready != NULL;
+              plan->work != NULL && plan->probes_left != NULL && plan->ready != NULL &&
+              plan->portraits_of != NULL && plan->portrait_blobs != NULL;
     return ok ? STATUS_OK : STATUS_MEMORY;
 }
 
@@ -122,6 +125,9 @@ void plan_free(Plan *plan) {
     mem_free(plan->work);
     mem_free(plan->probes_left);
     mem_free(plan->ready);
+    mem_free(plan->portraits_of);
+    mem_free(plan->portrait_blobs);
+    portrait_set_done(&plan->portraits);
     mem_free(plan->tasks);
     mem_free(plan->warnings);
     for (uint32_t u = 0; u < plan->unable_count; u++) {
@@ -362,7 +368,7 @@ Status plan_apply(Plan *plan, Core *core, const PlanTask *task, const Buffer *an
         status = stage_piece_done(plan, core, task->owner, now_ms);
         break;
     case TASK_SCORE:
-        status = measuring_take_clips(plan, task, answer);
+        status = measuring_take_clips(plan, core, task, answer, now_ms);
         break;
     case TASK_RESIDUALS:
     case TASK_BATCHES:
@@ -371,7 +377,9 @@ Status plan_apply(Plan *plan, Core *core, const PlanTask *task, const Buffer *an
     case TASK_EXPLORE:
         status = exploring_take(plan, task, answer);
         break;
-    case TASK_PORTRAIT: // of no plan, as what follows
+    case TASK_PORTRAIT:
+        status = portraying_take(plan, task, answer);
+        break;
     case TASK_EMPTY:
         break;
     }
@@ -398,7 +406,7 @@ Status plan_catch_up(Plan *plan, Core *core, int64_t now_ms) {
 // ---- looking in ----
 
 bool plan_is_over(const Plan *plan) {
-    return plan->sites_left == 0 && plan->explores_left == 0 &&
+    return plan->sites_left == 0 && plan->explores_left == 0 && plan->counts.portraits_left == 0 &&
            (plan->config.until == STAGE_EXTRACT || plan->models_left == 0);
 }
 

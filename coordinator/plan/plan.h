@@ -13,6 +13,7 @@
 #include "common/base/settings.h"
 #include "coordinator/core/core.h"
 #include "coordinator/dataset/dataset.h"
+#include "coordinator/explore/portraits.h"
 #include "coordinator/explore/summary.h"
 #include "coordinator/journal/journal.h"
 #include "coordinator/plan/models.h"
@@ -123,6 +124,7 @@ typedef struct PlanCounts {
     uint64_t clips_scored, clips_to_score;
     uint64_t clips_left_out, models_failed;
     uint64_t clips_explored, clips_to_explore; // where config.explores
+    uint64_t portraits, portraits_left;        // asked for so far; of them not yet made or given up
 } PlanCounts;
 PlanCounts plan_counts(const Plan *plan);
 
@@ -141,6 +143,9 @@ uint32_t plan_scored_by(const Plan *plan, uint32_t model);
 // Whether a model uses a clip: it is probed and not left out.
 bool plan_is_used(const Plan *plan, uint32_t model, uint32_t clip);
 ClipResult plan_clip_result(const Plan *plan, uint32_t system, uint32_t clip);
+// The pictures that were asked for, made or not: a new array (*ret_count), which the caller frees,
+// of borrowed items; those without a model first, then by model; then by label, role, rank, clip.
+Status plan_portraits(const Plan *plan, const ClipPortrait ***ret_items, uint32_t *ret_count);
 // What was held back since it would do finished work anew, a line for each model; "" as a rule.
 const char *plan_refusal(const Plan *plan);
 // Lines for the person at the end; borrowed.

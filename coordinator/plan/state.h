@@ -4,6 +4,7 @@
 #ifndef AUSCULT_COORDINATOR_PLAN_STATE_H
 #define AUSCULT_COORDINATOR_PLAN_STATE_H
 
+#include "coordinator/explore/portraits.h"
 #include "coordinator/plan/clip_names.h"
 #include "coordinator/plan/plan.h"
 #include "coordinator/plan/training.h"
@@ -24,7 +25,8 @@ typedef uint32_t Site;
 typedef struct PlanTask {
     Digest key;     // what the journal knows it by
     Buffer *answer; // complete, on its way to the disk; NULL before and after, owned
-    uint32_t owner; // the site of a PROBE or EXPLORE, the model of the others
+    uint32_t owner; // the site of a PROBE or EXPLORE, the item of Plan.portraits of a PORTRAIT, the
+                    // model of the others
     uint32_t first; // PROBE, SCORE, EXPLORE: of the places of the owner's clips (cuts.c);
                     // RESIDUALS, BATCHES: the shard
     uint32_t count; // places; those whose clip is not used do not count
@@ -85,10 +87,13 @@ struct Plan {
     uint32_t explores_left;    // clips whose exploration is outstanding
     bool is_explored;          // all are there, and the summary of them
     ExploreSummary summary;
-    Buffer refusal;    // see plan_refusal
-    bool is_survey;    // nothing is begun: what is finished is counted
-    bool forgets;      // and what left clips out is dropped from the journal
-    bool looks_itself; // the answer that is being taken is the coordinator's own
+    PortraitSet portraits;  // asked for so far, in the order of that; never moved
+    uint32_t *portraits_of; // (models) outstanding ones, for which its blob is held
+    Digest *portrait_blobs; // (models) its model file, while there are
+    Buffer refusal;         // see plan_refusal
+    bool is_survey;         // nothing is begun: what is finished is counted
+    bool forgets;           // and what left clips out is dropped from the journal
+    bool looks_itself;      // the answer that is being taken is the coordinator's own
 };
 
 // plan.c
@@ -170,7 +175,8 @@ bool measuring_wants(const Plan *plan, uint32_t model, ScoreKind kind);
 Status measuring_begin(Plan *plan, Core *core, uint32_t model, int64_t now_ms);
 void measuring_free(Measuring *measuring); // accepts NULL
 // Of SCORE; of RESIDUALS or BATCHES.
-Status measuring_take_clips(Plan *plan, const PlanTask *task, const Buffer *answer);
+Status measuring_take_clips(Plan *plan, Core *core, const PlanTask *task, const Buffer *answer,
+                            int64_t now_ms);
 Status measuring_take_shard(Plan *plan, Core *core, const PlanTask *task, const Buffer *answer,
                             int64_t now_ms);
 // Whether an answer to RESIDUALS or BATCHES can be. STATUS_FORMAT
@@ -199,6 +205,24 @@ Status exploring_take(Plan *plan, const PlanTask *task, const Buffer *answer);
 // The coordinator's own answer, where no worker has one. STATUS_MEMORY
 Status exploring_answer(Plan *plan, const PlanTask *task, Buffer *out);
 void exploring_free(Plan *plan);
+// portraying.c: pictures of single clips
+// Asks for those of a scored model's highest and lowest clips, where the run wants pictures.
+Status portraying_begin(Plan *plan, Core *core, uint32_t model, int64_t now_ms);
+// Asks for one of a clip that is probed; of `item` all but what is made of it. With a model its
+// file must be there. It is made, or found in the journal, before the plan is over.
+Status portraying_ask(Plan *plan, Core *core, const ClipPortrait *item, int64_t now_ms);
+// The item of a PORTRAIT task, and what its clip's bytes are.
+const ClipPortrait *portraying_item(const Plan *plan, const PlanTask *task);
+const Digest *portraying_digest(const Plan *plan, const PlanTask *task);
+void portraying_body(const Plan *plan, const PlanTask *task, Buffer *out);
+// Whether an answer can be, and what it says. STATUS_FORMAT
+Status portraying_look(const Plan *plan, const PlanTask *task, const void *bytes, size_t size,
+                       ClipOutcome *ret_outcome);
+Status portraying_take(Plan *plan, const PlanTask *task, const Buffer *answer);
+// The coordinator's own answer, where no worker has one. STATUS_MEMORY
+Status portraying_answer(Plan *plan, const PlanTask *task, Buffer *out);
+// The run goes on without this picture.
+void portraying_give_up(Plan *plan, const PlanTask *task, const char *reason);
 
 // doubts.c: a PROBE answer that leaves clips out, as this machine's own read has it; `out` is empty
 // when both agree

@@ -37,9 +37,10 @@ static CorePeer peer;                    // of the worker; a new number for each
 static const char *unreadable[LIST_MOST + 1]; // it cannot read them
 static const char *deadly[LIST_MOST + 1];     // it dies of probing or scoring them
 static int deaths_of_many;                    // so often with others in the same task
-static int given[TASK_EMPTY + 1];             // tasks given, by TaskKind
+static int given[TASK_KIND_MOST + 1];         // tasks given, by TaskKind
 static int plan_changes;                      // pieces of another training than the one before
 static int dirty_trainings;                   // trainings that it says nobody can do
+static int wrong_pictures;                    // so many pictures that it gives cannot be
 
 // ---- data ----
 
@@ -107,13 +108,15 @@ static void begin(void) {
     memset(deadly, 0, sizeof deadly);
     deaths_of_many = 0;
     dirty_trainings = 0;
+    wrong_pictures = 0;
     arithmetic = (Digest){{0}};
     may_redo = retries = is_local = false;
     buffer_clear(&said);
     now_ms = 1000;
     CHECK_OK(settings_preset("default", &settings));
-    static const char *const SMALL[] = {"n_mels=4", "frames=3",     "batch_size=16",
-                                        "epochs=3", "spread=never", "numerics=prescott"};
+    static const char *const SMALL[] = {"n_mels=4",      "frames=3",     "batch_size=16",
+                                        "epochs=3",      "spread=never", "numerics=prescott",
+                                        "pictures=false"}; // but where a test wants them
     for (size_t i = 0; i < sizeof SMALL / sizeof SMALL[0]; i++) {
         CHECK_OK(settings_assign(&settings, SMALL[i]));
     }
@@ -548,6 +551,60 @@ static void do_shard(const WireTask *task, Decoded *decoded) {
     end_lesson(&lesson);
 }
 
+// ---- PORTRAIT ----
+
+static Status make_portrait(const ExploreBody *body, Portrait *portrait) {
+    static const Digest none;
+    const WireClip *clip = &body->clips[0];
+    Buffer model = BUFFER_EMPTY;
+    Portraitist *portraitist;
+    bool has_model = !digest_equal(body->model, none);
+    if (has_model) {
+        get_blob(body->model, &model);
+    }
+    CHECK_OK(portraitist_new(&settings, has_model ? model.bytes : NULL, model.size, &portraitist));
+    Status status = source_portrait(portraitist, full_path(clip->path), clip->path,
+                                    clip->size_bytes, &clip->digest, portrait);
+    portraitist_free(portraitist);
+    buffer_done(&model);
+    return status;
+}
+
+static void do_portrait(const WireTask *task, Decoded *decoded) {
+    ExploreBody body;
+    CHECK_OK(body_decode_explore(decoded, task->body, task->body_bytes, &body));
+    CHECK_INT(body.clip_count, 1);
+    if (!may_do(task, body.clips, 1)) {
+        return;
+    }
+    Buffer values = BUFFER_EMPTY, bytes = BUFFER_EMPTY;
+    Portrait portrait = {0};
+    if (make_portrait(&body, &portrait) != STATUS_OK) {
+        say_cannot(task, RESULT_CANNOT, 0, true, "cannot be read");
+        return;
+    }
+    portrait_pack(&portrait, &values);
+    PortraitAnswer answer = {.columns = (uint32_t)portrait.columns + (wrong_pictures > 0),
+                             .mel_rows = (uint32_t)portrait.mel_rows,
+                             .spectrum_rows = (uint32_t)portrait.spectrum_rows,
+                             .mfcc_rows = (uint32_t)portrait.mfcc_rows,
+                             .rate_hz = (uint32_t)portrait.rate_hz,
+                             .has_residual = portrait.has_residual,
+                             .seconds = portrait.seconds,
+                             .values = values.bytes,
+                             .values_bytes = values.size,
+                             .reason = ""};
+    body_encode_portrait_answers(&answer, 1, &bytes);
+    say_result(task, RESULT_DONE, &bytes);
+    if (wrong_pictures > 0) {
+        wrong_pictures--;
+        join(); // who gives such an answer is shut out
+    }
+    portrait_done(&portrait);
+    buffer_done(&values);
+    buffer_done(&bytes);
+}
+
 static void do_task(const WireTask *task) {
     Decoded *decoded = decoded_new();
     given[task->kind]++;
@@ -557,6 +614,8 @@ static void do_task(const WireTask *task) {
         do_train(task, decoded);
     } else if (task->kind == TASK_SCORE) {
         do_score(task, decoded);
+    } else if (task->kind == TASK_PORTRAIT) {
+        do_portrait(task, decoded);
     } else {
         do_shard(task, decoded);
     }
@@ -1789,11 +1848,209 @@ TEST(a_clip_that_kills_workers_when_scored_is_left_out_alone) {
     end();
 }
 
-TEST(a_run_frees_all_it_had_wherever_it_ends) {
+// ---- pictures ----
+
+// A machine of labelled test clips, the more unlike its training clips the higher their number.
+static void put_labelled(const char *name, int normal, int anomalies) {
+    char path[300];
+    for (int i = 0; i < 6; i++) {
+        snprintf(path, sizeof path, "%s/train/section_00_source_train_normal_%04d.npy", name, i);
+        put_npy(path, 10 + i, (uint64_t)i);
+    }
+    for (int i = 0; i < normal + anomalies; i++) {
+        snprintf(path, sizeof path, "%s/test/section_00_source_test_%s_%04d.npy", name,
+                 i < normal ? "normal" : "anomaly", i);
+        put_npy(path, 10 + i, (uint64_t)(100 + i));
+    }
+}
+
+static void begin_with_pictures(void) {
     begin();
-    put_machine("fan", 40);
+    CHECK_OK(settings_assign(&settings, "pictures=true"));
+    put_labelled("fan", 5, 4);
+    put_labelled("pump", 1, 0);
+}
+
+static Digest digest_of_pictures(uint32_t *ret_made) {
+    DigestStream *stream = digest_begin();
+    const ClipPortrait **items;
+    uint32_t count;
+    *ret_made = 0;
+    CHECK_OK(plan_portraits(plan, &items, &count));
+    for (uint32_t i = 0; i < count; i++) {
+        digest_add_text(stream, dataset->clips[items[i]->clip].path);
+        digest_add_u64(stream, (uint64_t)items[i]->role << 32 | items[i]->rank);
+        digest_add(stream, &items[i]->score, sizeof items[i]->score);
+        if (items[i]->is_there) {
+            const Portrait *picture = &items[i]->picture;
+            digest_add(stream, picture->values, portrait_count(picture) * sizeof(float));
+            ++*ret_made;
+        }
+    }
+    mem_free(items);
+    return digest_end(stream);
+}
+
+TEST(a_run_ends_with_pictures_of_the_clips_that_scored_highest_and_lowest) {
+    begin_with_pictures();
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    check_counts();
+    CHECK_INT(given[TASK_PORTRAIT], 7); // 2 + 1 of each label, and the pump's only clip
+    const ClipPortrait **items;
+    uint32_t count;
+    CHECK_OK(plan_portraits(plan, &items, &count));
+    CHECK_INT(count, 7);
+    for (uint32_t i = 0; i < 6; i++) {
+        const ClipPortrait *item = items[i];
+        CHECK(item->is_there && item->picture.has_residual);
+        CHECK_INT(item->picture.mel_rows, 4);
+        CHECK_INT(item->label, i < 3 ? LABEL_NORMAL : LABEL_ANOMALY);
+        CHECK_INT(item->role, i % 3 < 2 ? PORTRAIT_HIGHEST : PORTRAIT_LOWEST);
+        CHECK_INT(item->rank, i % 3 % 2);
+        CHECK_NEAR(item->score, plan_clip_result(plan, 0, item->clip).score, 0);
+        for (uint32_t c = 0; c < dataset->clip_count; c++) {
+            const Clip *clip = &dataset->clips[c];
+            double score = plan_clip_result(plan, 0, c).score;
+            if (clip->machine == 0 && clip->split == SPLIT_TEST && clip->label == item->label) {
+                CHECK(i % 3 != 0 || score <= item->score);
+                CHECK(i % 3 != 2 || score >= item->score);
+            }
+        }
+    }
+    CHECK_INT(items[6]->role, PORTRAIT_HIGHEST);
+    mem_free(items);
+    uint32_t made;
+    Digest first = digest_of_pictures(&made);
+    close_run();
+    open_run(STAGE_REPORT); // finds them in the journal
+    CHECK(plan_is_over(plan));
+    CHECK(digest_equal(digest_of_pictures(&made), first));
+    CHECK_INT(made, 7);
+    end();
+}
+
+TEST(no_pictures_are_made_where_none_are_wanted_and_later_they_can_be_had) {
+    begin_with_pictures();
+    CHECK_OK(settings_assign(&settings, "pictures=false"));
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    CHECK_INT(given[TASK_PORTRAIT], 0);
+    close_run();
+    CHECK_OK(settings_assign(&settings, "pictures=true"));
+    open_run(STAGE_SCORE); // not for a stage before the report
+    CHECK(plan_is_over(plan));
+    close_run();
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    CHECK_INT(given[TASK_PORTRAIT], 7);
+    CHECK_INT(given[TASK_PROBE] + given[TASK_TRAIN] + given[TASK_SCORE], 0);
+    end();
+}
+
+TEST(pictures_are_the_same_wherever_the_run_was_stopped) {
+    begin_with_pictures();
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    uint32_t made;
+    Digest expected = digest_of_pictures(&made);
+    close_run();
+    for (int turns = 1; turns < 9; turns++) {
+        CHECK_OK(file_remove_tree(run_folder));
+        CHECK_OK(file_make_folders(run_folder));
+        for (int life = 0; life < 4; life++) {
+            open_run(STAGE_REPORT);
+            join();
+            for (int i = 0; i < turns && !plan_is_over(plan); i++) {
+                CHECK_OK(turn());
+            }
+            close_run();
+        }
+        open_run(STAGE_REPORT);
+        CHECK_OK(run_to_end());
+        CHECK(digest_equal(digest_of_pictures(&made), expected));
+        CHECK_INT(made, 7);
+        close_run();
+    }
+    open_run(STAGE_REPORT);
+    end();
+}
+
+TEST(a_picture_that_no_worker_can_make_is_made_here) {
+    begin_with_pictures();
+    open_run(STAGE_SCORE);
+    CHECK_OK(run_to_end());
+    close_run();
+    open_run(STAGE_REPORT);
+    unreadable[0] = "pump/test";
+    CHECK_OK(run_to_end());
+    uint32_t made;
+    digest_of_pictures(&made);
+    CHECK_INT(made, 7);
+    CHECK_HAS(buffer_cstr(&said), "the picture of pump/test/section_00_source_test_normal_0000");
+    end();
+}
+
+TEST(a_clip_that_vanished_costs_its_picture_and_nothing_else) {
+    begin_with_pictures();
+    open_run(STAGE_SCORE);
+    CHECK_OK(run_to_end());
+    Digest expected = digest_of_all();
+    close_run();
+    const char *path = "pump/test/section_00_source_test_normal_0000.npy";
+    open_run(STAGE_REPORT);
+    CHECK_INT(unlink(full_path(path)), 0);
+    CHECK_OK(run_to_end());
+    uint32_t made;
+    digest_of_pictures(&made);
+    CHECK_INT(made, 6);
+    CHECK(has_warning("no picture of pump/test/section_00_source_test_normal_0000.npy"));
+    CHECK(digest_equal(digest_of_all(), expected));
+    end();
+}
+
+TEST(a_picture_that_kills_workers_is_done_without) {
+    begin_with_pictures();
+    open_run(STAGE_SCORE);
+    CHECK_OK(run_to_end());
+    close_run();
+    open_run(STAGE_REPORT);
+    deadly[0] = "pump/test";
+    CHECK_OK(run_to_end());
+    uint32_t made;
+    digest_of_pictures(&made);
+    CHECK_INT(made, 6);
+    CHECK(has_warning("normal_0000.npy: workers died on it"));
+    close_run();
+    deadly[0] = NULL;
+    open_run(STAGE_REPORT); // it is not written down
+    CHECK_OK(run_to_end());
+    digest_of_pictures(&made);
+    CHECK_INT(made, 7);
+    end();
+}
+
+TEST(a_picture_that_cannot_be_is_not_taken) {
+    begin_with_pictures();
+    open_run(STAGE_SCORE);
+    CHECK_OK(run_to_end());
+    close_run();
+    open_run(STAGE_REPORT);
+    uint32_t made;
+    wrong_pictures = 2;
+    CHECK_OK(run_to_end());
+    digest_of_pictures(&made);
+    CHECK_INT(made, 7);
+    CHECK_INT(wrong_pictures, 0);
+    CHECK(given[TASK_PORTRAIT] > 7);
+    end();
+}
+
+TEST(a_run_frees_all_it_had_wherever_it_ends) {
+    begin_with_pictures();
+    put_machine("valve", 40);
     long before = mem_blocks();
-    for (int turns = 0; turns < 8; turns++) {
+    for (int turns = 0; turns < 12; turns++) {
         open_run(STAGE_REPORT);
         join();
         for (int i = 0; i < turns && !plan_is_over(plan); i++) {
@@ -1849,6 +2106,13 @@ static const TestCase CASES[] = {
     T(a_clip_that_kills_workers_is_found_and_left_out_alone)
     T(what_workers_died_on_is_known_to_the_next_coordinator)
     T(a_clip_that_kills_workers_when_scored_is_left_out_alone)
+    T(a_run_ends_with_pictures_of_the_clips_that_scored_highest_and_lowest)
+    T(no_pictures_are_made_where_none_are_wanted_and_later_they_can_be_had)
+    T(pictures_are_the_same_wherever_the_run_was_stopped)
+    T(a_picture_that_no_worker_can_make_is_made_here)
+    T(a_clip_that_vanished_costs_its_picture_and_nothing_else)
+    T(a_picture_that_kills_workers_is_done_without)
+    T(a_picture_that_cannot_be_is_not_taken)
     T(a_run_frees_all_it_had_wherever_it_ends)
     {NULL, NULL}};
 // clang-format on
