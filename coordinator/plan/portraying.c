@@ -175,8 +175,14 @@ void portraying_body(const Plan *plan, const PlanTask *task, Buffer *out) {
 
 // ---- answers ----
 
-static Status read_answer(const void *bytes, size_t size, ClipOutcome *ret_outcome,
-                          Portrait *ret_portrait) {
+// What an answer says of its clip.
+typedef struct Said {
+    ClipOutcome outcome;
+    Portrait portrait;                // where usable; the caller's
+    char reason[LIMIT_MESSAGE_BYTES]; // where not
+} Said;
+
+static Status read_answer(const void *bytes, size_t size, Said *ret_said) {
     const PortraitAnswer *answer;
     uint32_t count = 0;
     Decoded *decoded = decoded_new();
@@ -194,10 +200,11 @@ static Status read_answer(const void *bytes, size_t size, ClipOutcome *ret_outco
                           .rate_hz = (int32_t)answer->rate_hz,
                           .seconds = answer->seconds,
                           .has_residual = answer->has_residual};
-        status = portrait_unpack(&shape, answer->values, answer->values_bytes, ret_portrait);
+        status = portrait_unpack(&shape, answer->values, answer->values_bytes, &ret_said->portrait);
     }
     if (status == STATUS_OK) {
-        *ret_outcome = answer->outcome;
+        ret_said->outcome = answer->outcome;
+        snprintf(ret_said->reason, sizeof ret_said->reason, "%s", answer->reason);
     }
     decoded_free(decoded);
     return status;
@@ -215,15 +222,16 @@ static Status check_shape(const Plan *plan, const PlanTask *task, const Portrait
 
 Status portraying_look(const Plan *plan, const PlanTask *task, const void *bytes, size_t size,
                        ClipOutcome *ret_outcome) {
-    ClipOutcome outcome = CLIP_UNREADABLE;
-    Portrait portrait = {0};
-    Status status = read_answer(bytes, size, &outcome, &portrait);
-    if (status == STATUS_OK && outcome == CLIP_USABLE) {
-        status = check_shape(plan, task, &portrait);
+    Said said = {0};
+    Status status = read_answer(bytes, size, &said);
+    if (status == STATUS_OK && said.outcome == CLIP_USABLE) {
+        status = check_shape(plan, task, &said.portrait);
+    } else if (status == STATUS_OK && said.reason[0] == '\0') {
+        status = status_set(STATUS_FORMAT, "no portrait, and no reason");
     }
-    portrait_done(&portrait);
+    portrait_done(&said.portrait);
     if (status == STATUS_OK) {
-        *ret_outcome = outcome;
+        *ret_outcome = said.outcome;
     }
     return status;
 }
@@ -237,17 +245,16 @@ void portraying_give_up(Plan *plan, const PlanTask *task, const char *reason) {
 
 Status portraying_take(Plan *plan, const PlanTask *task, const Buffer *answer) {
     ClipPortrait *item = item_of(plan, task);
-    ClipOutcome outcome;
-    Portrait portrait = {0};
-    Status status = read_answer(answer->bytes, answer->size, &outcome, &portrait);
+    Said said = {0};
+    Status status = read_answer(answer->bytes, answer->size, &said);
     if (status != STATUS_OK) {
         return status;
     }
-    if (outcome != CLIP_USABLE) {
-        portraying_give_up(plan, task, "it cannot be read any more");
+    if (said.outcome != CLIP_USABLE) {
+        portraying_give_up(plan, task, said.reason);
         return STATUS_OK;
     }
-    item->picture = portrait;
+    item->picture = said.portrait;
     item->is_there = true;
     settle(plan, item);
     return STATUS_OK;
