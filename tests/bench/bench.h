@@ -63,6 +63,7 @@ Status bench_path(const Bench *bench, const char *name, char out[LIMIT_PATH_BYTE
 
 // The parts.
 Status bench_logmel(Bench *bench);
+Status bench_eda(Bench *bench);
 Status bench_step(Bench *bench);
 Status bench_forward(Bench *bench);
 Status bench_spread(Bench *bench);

@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 FIGURES = {
+    "eda": ["eda"],
     "logmel": ["logmel_samples", "logmel_wav_memory", "logmel_wav_file"],
     "step": ["step_1_shard", "step_4_shards"],
     "forward": ["forward"],

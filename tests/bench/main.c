@@ -28,7 +28,7 @@ static const char HELP[] =
     "Times the parts of auscult, in turns with the least that the hardware needs for the same\n"
     "work, and prints both and their ratio (median, least .. most).\n"
     "\n"
-    "  --only PART,...      of logmel, step, forward (one core), spread, memory (real runs),\n"
+    "  --only PART,...      of logmel, eda, step, forward (one core), spread, memory (real runs),\n"
     "                       evaluate (100 systems' score files), tasks, losses, capacity\n"
     "                       (clusters of empty tasks), soak (only when named)\n"
     "  --repetitions N      turns of each figure on one core (default 60), of about 10 ms each\n"
@@ -51,11 +51,12 @@ typedef struct Part {
     bool is_wanted;
 } Part;
 
-static Part parts[] = {{"logmel", bench_logmel, true},     {"step", bench_step, true},
-                       {"forward", bench_forward, true},   {"spread", bench_spread, true},
-                       {"memory", bench_memory, true},     {"evaluate", bench_evaluate, true},
-                       {"tasks", bench_tasks, true},       {"losses", bench_losses, true},
-                       {"capacity", bench_capacity, true}, {"soak", bench_soak, false}};
+static Part parts[] = {{"logmel", bench_logmel, true},     {"eda", bench_eda, true},
+                       {"step", bench_step, true},         {"forward", bench_forward, true},
+                       {"spread", bench_spread, true},     {"memory", bench_memory, true},
+                       {"evaluate", bench_evaluate, true}, {"tasks", bench_tasks, true},
+                       {"losses", bench_losses, true},     {"capacity", bench_capacity, true},
+                       {"soak", bench_soak, false}};
 enum { PARTS = sizeof parts / sizeof parts[0] };
 
 static volatile sig_atomic_t is_stopped;
