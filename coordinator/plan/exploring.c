@@ -46,8 +46,25 @@ static Digest *digests_of_clips(const Plan *plan) {
     return digests;
 }
 
+// Of each machine's typical clips, by the primary system's features and without any model.
+static Status ask_for_portraits(Plan *plan, Core *core, int64_t now_ms) {
+    const ExploreSummary *summary = &plan->summary;
+    Status status = STATUS_OK;
+    if (plan->config.settings->pictures == 0) {
+        return STATUS_OK;
+    }
+    for (uint32_t t = 0; t < summary->typical_count && status == STATUS_OK; t++) {
+        ClipPortrait item = {.clip = summary->typical[t].clip,
+                             .model = UINT32_MAX,
+                             .role = PORTRAIT_TYPICAL,
+                             .label = summary->typical[t].label};
+        status = portraying_ask(plan, core, &item, now_ms);
+    }
+    return status;
+}
+
 // Once nothing is outstanding.
-static Status end_if_over(Plan *plan) {
+static Status end_if_over(Plan *plan, Core *core, int64_t now_ms) {
     if (plan->explores_left > 0 || plan->sites_left > 0 || plan->is_explored) {
         return STATUS_OK;
     }
@@ -59,7 +76,7 @@ static Status end_if_over(Plan *plan) {
                                       plan->models.groups[0].settings.n_mels, &plan->summary);
     }
     mem_free(digests);
-    return status;
+    return status == STATUS_OK ? ask_for_portraits(plan, core, now_ms) : status;
 }
 
 Status exploring_site_ready(Plan *plan, Core *core, Site site, int64_t now_ms) {
@@ -76,7 +93,7 @@ Status exploring_site_ready(Plan *plan, Core *core, Site site, int64_t now_ms) {
         plan->counts.clips_to_explore += count;
         status = plan_cut(plan, core, &all, now_ms);
     }
-    return status == STATUS_OK ? end_if_over(plan) : status;
+    return status == STATUS_OK ? end_if_over(plan, core, now_ms) : status;
 }
 
 // ---- answers ----
@@ -116,7 +133,8 @@ Status exploring_check(const Plan *plan, const ExploreAnswer *answer) {
     return status;
 }
 
-Status exploring_take(Plan *plan, const PlanTask *task, const Buffer *answer) {
+Status exploring_take(Plan *plan, Core *core, const PlanTask *task, const Buffer *answer,
+                      int64_t now_ms) {
     uint32_t clips[CLIPS_PER_TASK_MOST];
     uint32_t clip_count = plan_task_clips(plan, task, clips), count = 0;
     int32_t n_mels = plan->models.groups[0].settings.n_mels;
@@ -139,7 +157,7 @@ Status exploring_take(Plan *plan, const PlanTask *task, const Buffer *answer) {
     decoded_free(decoded);
     plan->explores_left -= clip_count;
     plan->counts.clips_explored += clip_count;
-    return status == STATUS_OK ? end_if_over(plan) : status;
+    return status == STATUS_OK ? end_if_over(plan, core, now_ms) : status;
 }
 
 // ---- the coordinator's own answer ----

@@ -89,7 +89,12 @@ static void progress(void *context, ProgressFacts *facts) {
 
 static void found(void *context, Buffer *out) {
     PlanCounts counts = plan_counts(context);
-    if (counts.clips_probed > 0) {
+    const Plan *plan = context;
+    if (plan->config.explores && counts.clips_probed > 0) {
+        buffer_format(out, "resumed: %llu of %llu clips were read, %llu explored",
+                      (unsigned long long)counts.clips_probed, (unsigned long long)counts.clips,
+                      (unsigned long long)counts.clips_explored);
+    } else if (counts.clips_probed > 0) {
         buffer_format(out,
                       "resumed: %llu of %llu clips were read, %llu of %llu epochs trained, %llu of "
                       "%llu clips scored",

@@ -375,7 +375,7 @@ Status plan_apply(Plan *plan, Core *core, const PlanTask *task, const Buffer *an
         status = measuring_take_shard(plan, core, task, answer, now_ms);
         break;
     case TASK_EXPLORE:
-        status = exploring_take(plan, task, answer);
+        status = exploring_take(plan, core, task, answer, now_ms);
         break;
     case TASK_PORTRAIT:
         status = portraying_take(plan, task, answer);
@@ -412,7 +412,8 @@ bool plan_is_over(const Plan *plan) {
 
 bool plan_has_worked(const Plan *plan) {
     for (uint32_t t = 0; t < plan->task_count; t++) {
-        if (plan->tasks[t].kind != TASK_EXPLORE) { // which no output of the stages reads
+        TaskKind kind = plan->tasks[t].kind;
+        if (kind != TASK_EXPLORE && kind != TASK_PORTRAIT) { // what they find is of what is there
             return true;
         }
     }

@@ -201,7 +201,8 @@ bool exploring_takes(const Plan *plan, uint32_t clip);
 // Adds the tasks of a site that is ready, where the plan explores.
 Status exploring_site_ready(Plan *plan, Core *core, Site site, int64_t now_ms);
 Status exploring_check(const Plan *plan, const ExploreAnswer *answer); // STATUS_FORMAT
-Status exploring_take(Plan *plan, const PlanTask *task, const Buffer *answer);
+Status exploring_take(Plan *plan, Core *core, const PlanTask *task, const Buffer *answer,
+                      int64_t now_ms);
 // The coordinator's own answer, where no worker has one. STATUS_MEMORY
 Status exploring_answer(Plan *plan, const PlanTask *task, Buffer *out);
 void exploring_free(Plan *plan);
