@@ -137,7 +137,7 @@ typedef struct CoreCounts {
     uint64_t stranded; // of those that wait: nobody who is there may be given them (core_wait)
     uint64_t retries;  // leases that ended without an answer
     double train_loss; // the last loss a worker told, NaN when none did
-    CoreKindCount kinds[TASK_EMPTY + 1]; // by TaskKind
+    CoreKindCount kinds[TASK_KIND_MOST + 1]; // by TaskKind
 } CoreCounts;
 
 typedef struct Core Core;
