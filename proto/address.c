@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
@@ -190,8 +191,36 @@ bool address_is_taken(const Address *ipc) {
     return connected || queue_full;
 }
 
+static bool is_for_others(const struct ifaddrs *at, int family) {
+    if (at->ifa_addr == NULL || at->ifa_addr->sa_family != family ||
+        (at->ifa_flags & IFF_LOOPBACK) != 0 || (at->ifa_flags & IFF_UP) == 0) {
+        return false;
+    }
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)at->ifa_addr;
+    return family == AF_INET || !IN6_IS_ADDR_LINKLOCAL(&six->sin6_addr);
+}
+
+static bool of_any_interface(Address *ret) {
+    struct ifaddrs *all;
+    if (getifaddrs(&all) != 0) {
+        return false;
+    }
+    bool found = false;
+    static const int FAMILIES[] = {AF_INET, AF_INET6};
+    for (int f = 0; f < 2 && !found; f++) {
+        socklen_t size =
+            FAMILIES[f] == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+        for (struct ifaddrs *at = all; at != NULL && !found; at = at->ifa_next) {
+            found = is_for_others(at, FAMILIES[f]) && to_numeric(at->ifa_addr, size, 0, ret);
+        }
+    }
+    freeifaddrs(all);
+    return found;
+}
+
 void address_of_this_host(char out[ADDRESS_HOST_BYTES]) {
     char name[ADDRESS_HOST_BYTES] = "";
+    Address address;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
     bool known = gethostname(name, sizeof name - 1) == 0 && name[0] != '\0' &&
@@ -199,7 +228,10 @@ void address_of_this_host(char out[ADDRESS_HOST_BYTES]) {
     if (list != NULL) {
         freeaddrinfo(list);
     }
-    text_copy(out, ADDRESS_HOST_BYTES, known ? name : "127.0.0.1");
+    if (!known) {
+        text_copy(name, sizeof name, of_any_interface(&address) ? address.host : "127.0.0.1");
+    }
+    text_copy(out, ADDRESS_HOST_BYTES, name);
 }
 
 Status address_bulk(const Address *control, uint32_t port, Address *ret) {

@@ -44,7 +44,8 @@ Status address_resolve(const Address *address, bool to_bind,
 const Address *address_pick(const Address *found, size_t count);
 // Whether somebody listens at an ipc path: binding would silently take the path away from them.
 bool address_is_taken(const Address *ipc);
-// This host's name if it resolves, 127.0.0.1 otherwise: how others may reach "*".
+// How others may reach "*": this host's name if it resolves; otherwise the first address of an
+// interface that is no loopback, IPv4 before IPv6; 127.0.0.1 where there is none.
 void address_of_this_host(char out[ADDRESS_HOST_BYTES]);
 
 #endif

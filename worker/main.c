@@ -21,6 +21,7 @@
 #include "common/engine/fingerprint.h"
 #include "common/model/linalg.h"
 #include "worker/compute.h"
+#include "worker/notice.h"
 #include "worker/session.h"
 
 // A coordinator that started this worker tells EXIT_REFUSED from an accident: another try is vain.
@@ -69,6 +70,7 @@ typedef struct Options {
     double give_up_seconds, leave_seconds;
     ComputeConfig compute;
     const char *keys; // file, NULL without
+    Notice notice;    // of --run, as it was first read
 } Options;
 
 static atomic_int stop_asked; // signals so far
@@ -82,25 +84,6 @@ static void on_signal(int number) {
     ssize_t written = write(stop_fd, &one, sizeof one);
     written = write(desk_fd, &one, sizeof one);
     (void)written;
-}
-
-static Status read_endpoint(const char *run, char out[CHANNEL_ADDRESS_BYTES]) {
-    char path[LIMIT_PATH_BYTES];
-    Buffer text = BUFFER_EMPTY;
-    Status status = file_join(path, sizeof path, run, "endpoint");
-    if (status == STATUS_OK) {
-        status = file_read(path, CHANNEL_ADDRESS_BYTES - 1, &text);
-    }
-    if (status == STATUS_NOT_FOUND) {
-        status = status_set(STATUS_NOT_FOUND, "no coordinator is running on %s (%s is not there)",
-                            run, path);
-    }
-    if (status == STATUS_OK) {
-        text_copy(out, CHANNEL_ADDRESS_BYTES, buffer_cstr(&text));
-        out[strcspn(out, "\n")] = '\0';
-    }
-    buffer_done(&text);
-    return status;
 }
 
 static bool parse_kernel(const char *text, Kernel *ret_kernel) {
@@ -276,7 +259,8 @@ static Status wait_for_endpoint(Options *options) {
     int64_t until_ms = clock_ms() + (int64_t)(options->give_up_seconds * 1000);
     bool has_said = false;
     for (;;) {
-        Status status = read_endpoint(options->run, options->endpoint);
+        Status status = notice_read(options->run, &options->notice);
+        text_copy(options->endpoint, sizeof options->endpoint, options->notice.endpoint);
         if (status != STATUS_NOT_FOUND || clock_ms() >= until_ms || stop_asked) {
             return status;
         }
@@ -288,27 +272,45 @@ static Status wait_for_endpoint(Options *options) {
     }
 }
 
-// Of the run, unless others were named or it has none.
+// Those named, or the run's own where its coordinator serves with keys.
 static Status use_keys(ZmqContext *context, const Options *options) {
     char path[LIMIT_PATH_BYTES];
     const char *file = options->keys;
-    if (file == NULL && options->run != NULL) {
+    if (file == NULL && options->notice.key[0] != '\0') {
         Status status = file_join(path, sizeof path, options->run, "keys/" KEYS_WORKER);
         if (status != STATUS_OK) {
             return status;
         }
-        file = file_exists(path) ? path : NULL;
+        file = path;
     }
     if (file == NULL) {
         return STATUS_OK;
     }
     WorkerKeys keys;
     Status status = keys_read_worker(file, &keys);
+    if (status == STATUS_OK && options->notice.key[0] != '\0' &&
+        strcmp(keys.coordinator, options->notice.key) != 0) {
+        status = status_set(STATUS_MISMATCH,
+                            "%s is for another coordinator than the one that serves %s: name the "
+                            "key file that belongs to it (--keys FILE)",
+                            file, options->run);
+    }
     if (status == STATUS_OK) {
         status = zmq_context_unlock(context, &keys);
     }
     keys_wipe(&keys, sizeof keys);
     return status;
+}
+
+// A coordinator that was started again may be elsewhere. False: it has other keys, too, which only
+// a worker that is started again takes up.
+static bool follow(Options *options) {
+    Notice now;
+    if (notice_read(options->run, &now) != STATUS_OK) {
+        return true; // where it was, once more
+    }
+    text_copy(options->endpoint, sizeof options->endpoint, now.endpoint);
+    return strcmp(now.key, options->notice.key) == 0;
 }
 
 static Status random_digest(Digest *out) {
@@ -395,8 +397,10 @@ static int serve(ZmqContext *context, const SessionConfig *config, Desk *desk, O
             return stop_asked ? 0 : EXIT_FAILED;
         }
         back_off(tries, &rng);
-        if (options->run != NULL) {
-            (void)read_endpoint(options->run, options->endpoint); // or the old one once more
+        if (options->run != NULL && !follow(options)) {
+            log_error("the coordinator of %s has other keys than before: start this worker again",
+                      options->run);
+            return EXIT_FAILED;
         }
     }
 }

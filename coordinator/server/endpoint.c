@@ -41,6 +41,7 @@ static Status use_keys(ZmqContext *context, const char *folder, Endpoint *endpoi
     if (status == STATUS_OK) {
         status = zmq_context_lock(context, &pair, list);
     }
+    text_copy(endpoint->key, sizeof endpoint->key, pair.public_key);
     keys_wipe(&pair, sizeof pair);
     return status;
 }
@@ -117,6 +118,9 @@ Status endpoint_write(const Endpoint *endpoint, const char *run_folder) {
     char path[LIMIT_PATH_BYTES];
     Buffer text = BUFFER_EMPTY;
     buffer_format(&text, "%s\n", listener_endpoint(endpoint->listener));
+    if (endpoint->key[0] != '\0') {
+        buffer_format(&text, "coordinator: %s\n", endpoint->key);
+    }
     Status status = file_join(path, sizeof path, run_folder, "endpoint");
     if (status == STATUS_OK) {
         status = file_write_buffer(path, &text);

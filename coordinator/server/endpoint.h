@@ -23,13 +23,14 @@ typedef struct EndpointConfig {
 typedef struct Endpoint {
     Listener *listener;                 // NULL until it is open
     char ipc_folder[IPC_FOLDER_BYTES];  // "" on tcp
+    char key[KEY_TEXT_BYTES];           // the coordinator's public one, "" without keys
     char worker_keys[LIMIT_PATH_BYTES]; // the file for workers of this machine, "" without keys
 } Endpoint;
 
 // Before anything else is put into the journal, and before any other socket of the context.
 // `endpoint` is all zero. Errors as listener_open, zmq_context_lock and keys_make.
 Status endpoint_open(ZmqContext *context, const EndpointConfig *config, Endpoint *endpoint);
-// RUN/endpoint. STATUS_IO.
+// RUN/endpoint: the address, and "coordinator: KEY" where there are keys. STATUS_IO.
 Status endpoint_write(const Endpoint *endpoint, const char *run_folder);
 // Closes the listener, if it was opened, and removes what says where it was.
 void endpoint_close(Endpoint *endpoint, const char *run_folder);

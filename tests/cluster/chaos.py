@@ -270,7 +270,7 @@ class Cluster:
     def endpoint(self):
         try:
             with open(f"{self.out}/endpoint", encoding="utf-8") as file:
-                return file.read().strip()
+                return file.readline().strip()
         except OSError:
             return ""
 

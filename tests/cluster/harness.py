@@ -168,7 +168,7 @@ def wait_for_endpoint(coordinator, out):
         if not os.path.exists(path):
             return None
         with open(path, encoding="utf-8") as file:
-            return file.read().strip()
+            return file.readline().strip()
 
     return wait_until(read, "the endpoint file is written")
 

@@ -11,6 +11,7 @@ from harness import (
     TINY,
     WORKER,
     Process,
+    Skip,
     auscult,
     check,
     check_has,
@@ -182,6 +183,65 @@ def test_who_is_struck_off_the_list_is_out_at_once_and_the_others_go_on(folder):
     check(coordinator.wait(30).code == 75, "it did not stop")
     good.signal(15)
     good.wait(30)
+
+
+def test_a_worker_of_the_folder_goes_by_what_the_coordinator_says_there(folder):
+    reference(folder)
+    auscult("keygen", f"{folder}/keys")
+    auscult("keygen", f"{folder}/run/keys")  # of an earlier day
+    coordinator, _ = start(folder, "--keys", f"{folder}/keys")
+    with open(f"{folder}/run/endpoint", encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    check(len(lines) == 2 and re.fullmatch("coordinator: [^ ]{40}", lines[1]), str(lines))
+    wrong = Process(WORKER, "--run", f"{folder}/run").wait(30)
+    check(wrong.code == 3, str(wrong))
+    check_has(wrong.err, "run/keys/worker.key is for another coordinator", "--keys FILE")
+    right = Process(WORKER, "--run", f"{folder}/run", "--keys", f"{folder}/keys/worker.key")
+    check(coordinator.wait().code == 0 and right.wait(30).code == 0, "it failed")
+    check_same_results(f"{folder}/run", f"{folder}/reference")
+
+
+def test_keys_of_the_folder_are_left_alone_where_the_coordinator_has_none(folder):
+    reference(folder)
+    auscult("keygen", f"{folder}/run/keys")
+    coordinator, _ = start(folder, "--insecure")
+    worker = Process(WORKER, "--run", f"{folder}/run")
+    check(coordinator.wait().code == 0 and worker.wait(30).code == 0, "it failed")
+    check_same_results(f"{folder}/run", f"{folder}/reference")
+
+
+def test_a_worker_whose_coordinator_comes_back_with_other_keys_says_so_and_leaves(folder):
+    make_data(f"{folder}/data", ("fan", "pump"))
+    coordinator, _ = start(folder, settings=ENDLESS)
+    worker = Process(WORKER, "-v", "--run", f"{folder}/run")
+    wait_for(worker, "training: epochs")
+    coordinator.signal(9)
+    coordinator.wait(30)
+    os.rename(f"{folder}/run/keys", f"{folder}/old")
+    os.remove(f"{folder}/run/endpoint")
+    coordinator, _ = start(folder, settings=ENDLESS)
+    result = worker.wait(60)
+    check(result.code == 3, str(result))
+    check_has(result.err, "has other keys than before: start this worker again")
+    coordinator.signal(15)
+    check(coordinator.wait(30).code == 75, "it did not stop")
+
+
+def test_where_no_name_resolves_the_endpoint_is_an_address_of_an_interface(folder):
+    probe = ["unshare", "--uts", "--net", "sh", "-c",
+             "hostname nowhere.invalid && ip link set lo up && ip link add d0 type bridge && "
+             "ip addr add 10.9.8.7/24 dev d0 && ip link set d0 up && exec \"$@\"", "sh"]
+    if Process(*probe, "true").wait(30).code != 0:
+        raise Skip("no network namespaces here, or no root, unshare or ip")
+    make_data(f"{folder}/data", ("fan",))
+    for bind, expected in (("*", "10.9.8.7"), ("0.0.0.0", "10.9.8.7"), ("d0", "10.9.8.7"), ("lo", "127.0.0.1")):
+        out = f"{folder}/run-{expected}-{len(bind)}"
+        coordinator = Process(*probe, AUSCULT, "run", "--data", f"{folder}/data", "--out", out, "--bind",
+                              f"tcp://{bind}:0", *TINY)
+        address = wait_for_endpoint(coordinator, out)
+        check(address.startswith(f"tcp://{expected}:"), f"{bind}: {address}")
+        coordinator.signal(15)
+        check(coordinator.wait(30).code == 75, "it did not stop")
 
 
 def test_bad_keys_are_named(folder):
