@@ -11,6 +11,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import socket
 import threading
 import time
@@ -22,6 +23,7 @@ from harness import (
     TINY,
     WORKER,
     Process,
+    Skip,
     auscult,
     check,
     check_same_results,
@@ -30,7 +32,7 @@ from harness import (
     wait_for_endpoint,
     wait_until,
 )
-from proxy import Link, Network, listening_ports
+from proxy import RESET_AT_CLOSE, Link, Network, listening_ports
 
 FRAMES = 1_000_000 if os.environ.get("AUSCULT_LONG") else 20_000
 SEED = int(os.environ.get("AUSCULT_SEED", "1"))
@@ -40,11 +42,11 @@ GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01"
 class Place:
     """A coordinator that waits for workers, and how its run must end."""
 
-    def __init__(self, folder, *options):
+    def __init__(self, folder, *options, before=()):
         self.folder = folder
         data = make_data(f"{folder}/data", ("fan", "pump"))
         auscult("run", "--data", data, "--out", f"{folder}/reference", "--local", "1", *TINY)
-        self.coordinator = Process(AUSCULT, "run", "-v", "--data", data, "--out", f"{folder}/run",
+        self.coordinator = Process(*before, AUSCULT, "run", "-v", "--data", data, "--out", f"{folder}/run",
                                    "--bind", "tcp://127.0.0.1:0", *TINY, *options)
         endpoint = wait_for_endpoint(self.coordinator, f"{folder}/run").splitlines()[0]
         self.port = urllib.parse.urlsplit(endpoint).port
@@ -367,6 +369,37 @@ def test_a_thousand_silent_and_slow_connections_keep_nobody_out(folder):
             connection.close()
     print(f"1,000 connections made in {took:.1f} s beside 100 slow ones: {files - before} open files more, {memory} KiB; "
           "0 tasks affected")
+
+
+def test_more_connections_than_open_files_keep_nobody_out(folder):
+    """The coordinator may open 3,400 files, which is just enough for its workers; 6,000 connections
+    that say nothing come, and go on coming while it works."""
+    if shutil.which("prlimit") is None:
+        raise Skip("no prlimit")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    place = Place(folder, before=("prlimit", "--nofile=3400:3400"))
+    held, most, made = [], 0, 0
+
+    def connect():
+        nonlocal made
+        connection = place.connect(place.ports[made % 2])
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)  # its port is free at once
+        held.append(connection)
+        made += 1
+        if len(held) > 6000:
+            held.pop(0).close()
+
+    for _ in range(6000):
+        connect()
+        if made % 500 == 0:
+            most = max(most, files_of(place.coordinator))
+    place.finish(connect)
+    for connection in held:
+        connection.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    check(most < 3400 - 500, f"{most} open files")
+    print(f"{made} connections, of which {len(held)} held: {most} open files of 3400 at most; 0 tasks affected")
 
 
 def test_silent_and_refused_connections_are_shut(folder):
