@@ -194,7 +194,8 @@ static void fix_sign(double *row, int32_t d) {
     for (int32_t i = 1; i < d; i++) {
         largest = fabs(row[i]) > fabs(row[largest]) ? i : largest;
     }
-    for (int32_t i = 0; row[largest] < 0 && i < d; i++) {
+    bool is_opposite = row[largest] < 0;
+    for (int32_t i = 0; is_opposite && i < d; i++) {
         row[i] = -row[i];
     }
 }
