@@ -100,8 +100,8 @@ const SettingRow SETTING_TABLE[] = {
         "autoencoder_model.h5 takes scaled vectors, the scaler in scaler.pkl beside it; or inside: "
         "vectors as they are, the scaler its first layer"),
     LATER(pictures, SETTING_CHOICE, SETTING_REPORT, 0, 0, BOOL_CHOICES,
-          "true: a run ends with pictures of the clips that scored highest and lowest, for its "
-          "report"),
+          "true: a run ends with pictures of the clips that scored highest and lowest, eda with "
+          "those of typical clips"),
     ROW(matrix, SETTING_MATRIX, SETTING_TRAINING, 0, 0, NULL,
         "settings that vary, {n_mels: [64, 128], epochs: [50, 100]}: models and outputs for each "
         "combination"),

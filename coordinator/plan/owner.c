@@ -47,6 +47,12 @@ static Status catch_up(void *context, Core *core, int64_t now_ms) {
     return plan_catch_up(context, core, now_ms);
 }
 
+// Whether only pictures are left to be made.
+static bool is_picturing(const Plan *plan, const PlanCounts *counts) {
+    bool is_last = counts->stage == STAGE_REPORT || plan->config.until == STAGE_EXTRACT;
+    return is_last && counts->portraits_left > 0;
+}
+
 static void progress(void *context, ProgressFacts *facts) {
     PlanCounts counts = plan_counts(context);
     facts->loss = counts.stage == STAGE_TRAIN ? facts->loss : NAN;
@@ -55,6 +61,12 @@ static void progress(void *context, ProgressFacts *facts) {
         facts->unit = "clips";
         facts->done = counts.clips_explored;
         facts->total = counts.clips_to_explore;
+        return;
+    }
+    if (is_picturing(context, &counts)) {
+        facts->stage = facts->unit = "pictures";
+        facts->done = counts.portraits - counts.portraits_left;
+        facts->total = counts.portraits;
         return;
     }
     switch (counts.stage) {
@@ -77,12 +89,6 @@ static void progress(void *context, ProgressFacts *facts) {
         facts->total = counts.clips_to_score;
         break;
     case STAGE_REPORT:
-        if (counts.portraits_left > 0) {
-            facts->stage = "pictures";
-            facts->unit = "pictures";
-            facts->done = counts.portraits - counts.portraits_left;
-            facts->total = counts.portraits;
-        }
         break;
     }
 }
