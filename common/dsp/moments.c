@@ -54,39 +54,72 @@ void moments_free(Moments *moments) {
     }
 }
 
+// Half of a bin's frames side by side. Written out, since compilers keep sums that are arrays in
+// memory, which takes three times as long.
+#define HALF (STFT_LANES / 2)
+typedef float Lanes __attribute__((vector_size(4 * HALF)));
+typedef double Wide __attribute__((vector_size(8 * HALF)));
+typedef int64_t WideIndex __attribute__((vector_size(8 * HALF)));
+
+static inline void widen(const float *lanes, Wide *ret) {
+    Lanes narrow;
+    memcpy(&narrow, lanes, sizeof narrow);
+    *ret = __builtin_convertvector(narrow, Wide);
+}
+
+// One half; all arrays begin with its first lane.
+static inline void sum_half(const float *magnitude, const float *power, const float *decibels,
+                            int32_t bins, double *sums[5]) {
+    Wide all = {0}, first = {0}, second = {0}, powers = {0}, levels = {0}, bin = {0};
+    const Wide least = LEAST_POWER - (Wide){0};
+    for (int64_t k = 0; k < (int64_t)bins * STFT_LANES; k += STFT_LANES) {
+        Wide m, p, d;
+        widen(magnitude + k, &m);
+        widen(power + k, &p);
+        widen(decibels + k, &d);
+        Wide weighted = bin * m;
+        WideIndex is_more = p > least;
+        all += m;
+        first += weighted;
+        second += bin * weighted;
+        powers += (Wide)(((WideIndex)p & is_more) | ((WideIndex)least & ~is_more));
+        levels += d;
+        bin += 1;
+    }
+    memcpy(sums[0], &all, sizeof all);
+    memcpy(sums[1], &first, sizeof first);
+    memcpy(sums[2], &second, sizeof second);
+    memcpy(sums[3], &powers, sizeof powers);
+    memcpy(sums[4], &levels, sizeof levels);
+}
+
 CPU_CLONES
 static void sum_bins(const float *magnitude, const float *power, const float *decibels,
                      int32_t bins, LaneSums *sums) {
-    LaneSums s = {0};
-    for (int32_t k = 0; k < bins; k++) {
-        const float *m = magnitude + (int64_t)k * STFT_LANES;
-        const float *p = power + (int64_t)k * STFT_LANES;
-        const float *d = decibels + (int64_t)k * STFT_LANES;
-        for (int l = 0; l < STFT_LANES; l++) {
-            double first = (double)k * (double)m[l];
-            s.magnitude[l] += (double)m[l];
-            s.first[l] += first;
-            s.second[l] += (double)k * first;
-            s.power[l] += (double)p[l] > LEAST_POWER ? (double)p[l] : LEAST_POWER;
-            s.decibels[l] += (double)d[l];
-        }
+    for (int half = 0; half < STFT_LANES; half += HALF) {
+        double *of_half[5] = {sums->magnitude + half, sums->first + half, sums->second + half,
+                              sums->power + half, sums->decibels + half};
+        sum_half(magnitude + half, power + half, decibels + half, bins, of_half);
     }
-    *sums = s;
 }
 
 // Bins up to which less than the part lies: the index of the first that reaches it.
 CPU_CLONES
 static void count_below(const float *magnitude, int32_t bins, const double *wanted,
                         double *counts) {
-    double so_far[STFT_LANES] = {0}, below[STFT_LANES] = {0};
-    for (int32_t k = 0; k < bins; k++) {
-        const float *m = magnitude + (int64_t)k * STFT_LANES;
-        for (int l = 0; l < STFT_LANES; l++) {
-            so_far[l] += (double)m[l];
-            below[l] += so_far[l] < wanted[l] ? 1.0 : 0.0;
+    for (int half = 0; half < STFT_LANES; half += HALF) {
+        Wide so_far = {0}, part;
+        WideIndex below = {0};
+        memcpy(&part, wanted + half, sizeof part);
+        for (int32_t k = 0; k < bins; k++) {
+            Wide m;
+            widen(magnitude + (int64_t)k * STFT_LANES + half, &m);
+            so_far += m;
+            below -= so_far < part; // -1 where it is so
         }
+        Wide result = __builtin_convertvector(below, Wide);
+        memcpy(counts + half, &result, sizeof result);
     }
-    memcpy(counts, below, sizeof below);
 }
 
 void moments_add(Moments *moments, const float *power, int32_t frames, MomentSums *sums) {
