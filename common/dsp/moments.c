@@ -57,32 +57,32 @@ void moments_free(Moments *moments) {
 // Half of a bin's frames side by side. Written out, since compilers keep sums that are arrays in
 // memory, which takes three times as long.
 #define HALF (STFT_LANES / 2)
-typedef float Lanes __attribute__((vector_size(4 * HALF)));
-typedef double Wide __attribute__((vector_size(8 * HALF)));
-typedef int64_t WideIndex __attribute__((vector_size(8 * HALF)));
+typedef float Half __attribute__((vector_size(4 * HALF)));
+typedef double WideHalf __attribute__((vector_size(8 * HALF)));
+typedef int64_t WideHalfIndex __attribute__((vector_size(8 * HALF)));
 
-static inline void widen(const float *lanes, Wide *ret) {
-    Lanes narrow;
+static inline void widen(const float *lanes, WideHalf *ret) {
+    Half narrow;
     memcpy(&narrow, lanes, sizeof narrow);
-    *ret = __builtin_convertvector(narrow, Wide);
+    *ret = __builtin_convertvector(narrow, WideHalf);
 }
 
 // One half; all arrays begin with its first lane.
 static inline void sum_half(const float *magnitude, const float *power, const float *decibels,
                             int32_t bins, double *sums[5]) {
-    Wide all = {0}, first = {0}, second = {0}, powers = {0}, levels = {0}, bin = {0};
-    const Wide least = LEAST_POWER - (Wide){0};
+    WideHalf all = {0}, first = {0}, second = {0}, powers = {0}, levels = {0}, bin = {0};
+    const WideHalf least = LEAST_POWER - (WideHalf){0};
     for (int64_t k = 0; k < (int64_t)bins * STFT_LANES; k += STFT_LANES) {
-        Wide m, p, d;
+        WideHalf m, p, d;
         widen(magnitude + k, &m);
         widen(power + k, &p);
         widen(decibels + k, &d);
-        Wide weighted = bin * m;
-        WideIndex is_more = p > least;
+        WideHalf weighted = bin * m;
+        WideHalfIndex is_more = p > least;
         all += m;
         first += weighted;
         second += bin * weighted;
-        powers += (Wide)(((WideIndex)p & is_more) | ((WideIndex)least & ~is_more));
+        powers += (WideHalf)(((WideHalfIndex)p & is_more) | ((WideHalfIndex)least & ~is_more));
         levels += d;
         bin += 1;
     }
@@ -108,16 +108,16 @@ CPU_CLONES
 static void count_below(const float *magnitude, int32_t bins, const double *wanted,
                         double *counts) {
     for (int half = 0; half < STFT_LANES; half += HALF) {
-        Wide so_far = {0}, part;
-        WideIndex below = {0};
+        WideHalf so_far = {0}, part;
+        WideHalfIndex below = {0};
         memcpy(&part, wanted + half, sizeof part);
         for (int32_t k = 0; k < bins; k++) {
-            Wide m;
+            WideHalf m;
             widen(magnitude + (int64_t)k * STFT_LANES + half, &m);
             so_far += m;
             below -= so_far < part; // -1 where it is so
         }
-        Wide result = __builtin_convertvector(below, Wide);
+        WideHalf result = __builtin_convertvector(below, WideHalf);
         memcpy(counts + half, &result, sizeof result);
     }
 }

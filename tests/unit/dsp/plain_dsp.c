@@ -23,6 +23,9 @@
 #define stft_samples      plain_stft_samples
 #define stft_transforms   plain_stft_transforms
 #define stft_library      plain_stft_library
+#define moments_new       plain_moments_new
+#define moments_free      plain_moments_free
+#define moments_add       plain_moments_add
 #define logmel_new        plain_logmel_new
 #define logmel_check      plain_logmel_check
 #define logmel_free       plain_logmel_free
@@ -34,4 +37,6 @@
 #define FourIndex StftFourIndex
 #include "common/dsp/maths.c"
 #include "common/dsp/mel.c"
+#undef LEAST_POWER
+#include "common/dsp/moments.c"
 #include "common/dsp/stft.c"

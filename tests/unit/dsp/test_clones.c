@@ -6,12 +6,17 @@
 #include "common/base/rng.h"
 #include "common/dsp/logmel.h"
 #include "common/dsp/maths.h"
+#include "common/dsp/moments.h"
+#include "common/dsp/stft.h"
 #include "tests/unit/test.h"
 
 // plain_dsp.c
 LogMel *plain_logmel_new(const Settings *settings, int32_t rate_hz);
 void plain_logmel_free(LogMel *logmel);
 void plain_logmel_run(LogMel *logmel, const float *samples, int64_t count, float *out);
+Moments *plain_moments_new(int32_t rate_hz, int32_t n_fft);
+void plain_moments_free(Moments *moments);
+void plain_moments_add(Moments *moments, const float *power, int32_t frames, MomentSums *sums);
 float plain_maths_largest(const float *values, size_t count);
 
 static void check_settings(const Settings *settings, const float *samples, int64_t count) {
@@ -26,6 +31,25 @@ static void check_settings(const Settings *settings, const float *samples, int64
     plain_logmel_free(plain);
     mem_free(a);
     mem_free(b);
+}
+
+static void check_moments(const float *samples, int64_t count, int32_t n_fft) {
+    const StftConfig config = {n_fft, n_fft / 2, n_fft, PAD_ZEROS};
+    Stft *stft = stft_new(&config);
+    Moments *cloned = moments_new(16000, n_fft), *plain = plain_moments_new(16000, n_fft);
+    float *power = mem_new_aligned((size_t)stft_bins(stft), STFT_LANES * sizeof *power);
+    MomentSums a = {0}, b = {0};
+    for (int64_t first = 0; first < stft_frames(stft, count); first += STFT_LANES) {
+        stft_run(stft, samples, count, first, power);
+        moments_add(cloned, power, STFT_LANES, &a);
+        plain_moments_add(plain, power, STFT_LANES, &b);
+    }
+    CHECK(memcmp(&a, &b, sizeof a) == 0);
+    CHECK(a.centroid_hz > 0 && a.bandwidth_hz > 0 && a.rolloff_hz > 0 && a.flatness > 0);
+    moments_free(cloned);
+    plain_moments_free(plain);
+    stft_free(stft);
+    mem_free(power);
 }
 
 TEST(clones_give_the_bits_of_plain_code) {
@@ -46,6 +70,8 @@ TEST(clones_give_the_bits_of_plain_code) {
     settings.win_length = 331;
     settings.n_mels = 61;
     check_settings(&settings, samples, COUNT);
+    check_moments(samples, COUNT, 1024);
+    check_moments(samples, COUNT, 403);
     CHECK(maths_largest(samples, COUNT) == plain_maths_largest(samples, COUNT));
     mem_free(samples);
 }
