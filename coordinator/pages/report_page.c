@@ -416,7 +416,7 @@ static Status write_page(const ReportPage *page, Part *parts, const PlotSet *set
         status = file_join(path, sizeof path, page->run_folder, "outputs/report.html");
     }
     if (status == STATUS_OK) {
-        status = out.status != STATUS_OK ? out.status : file_write_buffer(path, &out);
+        status = out.status != STATUS_OK ? out.status : file_update(path, &out);
     }
     buffer_done(&out);
     return status;

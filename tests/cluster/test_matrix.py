@@ -14,6 +14,7 @@ from harness import (
     make_data,
     read_csv,
     results_of,
+    results_of_system,
     run_tiny,
     set_more,
     times_of,
@@ -29,7 +30,7 @@ def check_alone(of_all, alone, name):
     """All outputs and models of a run with one system, found among those of one with many."""
     below = f"{name}/" if name else ""
     compared = 0
-    for path, content in results_of(alone).items():
+    for path, content in results_of_system(alone).items():
         parts = path.split("/")
         if parts[0] == "outputs":
             there = f"outputs/{below}" + "/".join(parts[1:])
@@ -96,7 +97,7 @@ def test_settings_of_the_report_share_models_and_scores(folder):
             f"percentile={percentile}")
         is_first = (max_fpr, percentile) == (0.5, 50)
         below = "" if is_first else f"percentile_{percentile}_max_fpr_{max_fpr}/"
-        for path, content in results_of(alone).items():
+        for path, content in results_of_system(alone).items():
             if path.startswith("outputs/"):
                 there = path.replace("outputs/", f"outputs/{below}", 1)
                 check(of_all.get(there) == content, f"{there} is not {path} of {alone}")

@@ -163,7 +163,7 @@ def test_what_the_manifests_start_gives_the_same_bytes(folder):
         clean()
     check_clean()
     auscult("run", "--data", data, "--out", f"{folder}/here", "--local", "2")
-    check_same_results(f"{folder}/out", f"{folder}/here")
+    check_same_results(f"{folder}/out", f"{folder}/here", with_pictures=False)
 
 
 main(globals())
