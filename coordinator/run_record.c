@@ -194,16 +194,23 @@ Status run_read_record(Run *run) {
         {FACT_SETTINGS, read_settings}, {FACT_PROGRAM, read_program}, {FACT_DIGEST, read_digest}};
     Buffer fact = BUFFER_EMPTY;
     Status status = STATUS_OK;
+    bool has_settings = false;
     for (size_t i = 0; i < sizeof FACTS / sizeof FACTS[0] && status == STATUS_OK; i++) {
         status = journal_fact(run->journal, FACTS[i].name, &fact);
         if (status == STATUS_OK) {
             status = FACTS[i].read(run, &fact);
-            run->is_begun = true;
-        } else if (status == STATUS_NOT_FOUND) { // nobody got as far as to begin
+            has_settings |= FACTS[i].read == read_settings;
+        } else if (status == STATUS_NOT_FOUND) {
             status = STATUS_OK;
         }
     }
     buffer_done(&fact);
+    // They are written last: a coordinator that was killed before has begun nothing.
+    run->is_begun = status == STATUS_OK && has_settings;
+    if (!run->is_begun) {
+        run_record_done(&run->before);
+        run->before = (RunRecord){0};
+    }
     return status;
 }
 

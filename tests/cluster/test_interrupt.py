@@ -6,10 +6,12 @@ of an undisturbed run."""
 import atexit
 import functools
 import os
+import random
 import re
 import shutil
 import signal
 import tempfile
+import time
 
 from harness import (
     AUSCULT,
@@ -136,6 +138,23 @@ def test_a_killed_coordinator_takes_its_workers_along_and_goes_on(folder):
     wait_until(lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in workers),
                "the workers are gone", 15)
     finish_and_compare(out, data, expected)
+
+
+def test_a_run_killed_while_it_begins_is_begun_by_the_same_command(folder):
+    data = make_data(f"{folder}/data", ("fan",), train=4, test=2)
+    options = ["--local", "1", "--set", "epochs=1"]
+    seed = random.randrange(1 << 32)
+    print(f"random moments by seed {seed}")
+    moments = random.Random(seed)
+    for i in range(12):
+        out = f"{folder}/run{i}"
+        process = Process(AUSCULT, "run", "--data", data, "--out", out, *options)
+        wait_until(lambda: os.path.exists(f"{out}/journal.db") or not process.is_running(), "a journal")
+        time.sleep(moments.uniform(0, 0.03))  # no event to wait for: any moment will do
+        process.signal(signal.SIGKILL)
+        process.wait()
+        result = auscult("run", "--data", data, "--out", out, *options, expect=None)
+        check(result.code == 0, str(result))
 
 
 def test_a_finished_run_is_not_done_again(folder):
