@@ -195,6 +195,10 @@ int cmd_report(int argc, char **argv) {
     return run_until(argc, argv, STAGE_REPORT, false);
 }
 
+int cmd_score_network(int argc, char **argv) {
+    return run_until(argc, argv, STAGE_REPORT, false);
+}
+
 int cmd_score_stage(int argc, char **argv) {
     return run_until(argc, argv, STAGE_SCORE, false);
 }

@@ -20,12 +20,14 @@
 #include "common/model/linalg.h"
 #include "common/store/csv.h"
 #include "coordinator/commands.h"
+#include "coordinator/import/import.h"
 #include "coordinator/options.h"
 #include "coordinator/spot/spot_models.h"
 #include "coordinator/spot/spot_walk.h"
 
 static const char HELP[] =
     "usage: auscult score --model RUN[/data/MACHINE[/section_NN]] [options] PATH...\n"
+    "       auscult score --model NET.h5 [--scaler S.pkl] --data DIR --out RUN [options]\n"
     "       auscult score --out RUN [options]        (a stage of a run: see the end)\n"
     "\n"
     "Scores new recordings on the spot, without cluster or journal: prints a row for each clip as\n"
@@ -46,6 +48,20 @@ static const char HELP[] =
     "  --json            a JSON object for each clip, one a line\n"
     "  --strict          exit 1 when a clip could not be scored\n"
     "  -v, --verbose  -q, --quiet  -h, --help\n"
+    "\n"
+    "With --out, --model is a network from elsewhere, and a whole run scores DIR with it, on all\n"
+    "workers, with every output of a run (--local, --bind, --set and so on as `auscult run "
+    "--help`\n"
+    "has them):\n"
+    "  --model FILE      a Sequential network of dense layers that Keras saved as .h5, or "
+    "PyTorch's\n"
+    "                    weights under the official baseline's names as .npz; its inputs are\n"
+    "                    vectors of n_mels * frames features, its outputs their reconstructions\n"
+    "  --scaler FILE     what scales the vectors: a pickled StandardScaler, or mean_ and scale_ "
+    "in\n"
+    "                    a .npz; without it they go in as they are\n"
+    "  --threshold FILE  a .npy with one number; without it the setting `threshold` decides from\n"
+    "                    the clips under train/, and where there are none no clip is decided\n"
     "\n"
     "Exit status: 0 done, 1 some clip could not be scored and --strict, 2 usage, 3 no clip could\n"
     "be scored.\n";
@@ -328,6 +344,10 @@ static int score_on_the_spot(int argc, char **argv) {
     if (parsed >= 0) {
         return parsed;
     }
+    if (import_is_known(options.model)) {
+        return usage("a network from elsewhere scores a whole run, with --data DIR and --out RUN: ",
+                     options.model);
+    }
     // Whoever started us may have it ignored; `| head` should simply end this program.
     signal(SIGPIPE, SIG_DFL);
     Spot spot = {.options = &options};
@@ -363,7 +383,8 @@ static bool has_option(int argc, char **argv, const char *option) {
 
 int cmd_score(int argc, char **argv) {
     if (has_option(argc, argv, "--model")) {
-        return score_on_the_spot(argc, argv);
+        return has_option(argc, argv, "--out") ? cmd_score_network(argc, argv)
+                                               : score_on_the_spot(argc, argv);
     }
     if (has_option(argc, argv, "--help") || has_option(argc, argv, "-h")) {
         fputs(HELP, stdout);

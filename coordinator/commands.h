@@ -23,5 +23,7 @@ int cmd_synth(int argc, char **argv);
 
 // `auscult score` without --model: a stage of a run.
 int cmd_score_stage(int argc, char **argv);
+// With --model and --out: a whole run with a network from elsewhere.
+int cmd_score_network(int argc, char **argv);
 
 #endif

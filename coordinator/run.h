@@ -50,6 +50,8 @@ typedef struct Run {
     bool made_folder;        // this invocation made it
     RunRecord before;        // where it is begun
     Digest *known;           // (clips of the dataset) see PlanConfig
+    Buffer network;          // from elsewhere; empty where the models are trained here
+    double threshold;        // of --threshold
     bool keeps_data;         // the record of the data stays as it was
     bool may_redo;           // see PlanConfig
     bool is_changed;         // settings, data or programs are not those of the last invocation
@@ -83,6 +85,13 @@ Status run_judge_changes(Run *run);
 // nothing. The caller frees it, also after a failure.
 Status run_survey(const Run *run, const Settings *settings, const Dataset *data, Digest arithmetic,
                   Plan **ret);
+
+// run_network.c: a network from elsewhere, read from the files that the options name; chosen, that
+// or the one that a begun run has, and put into the settings; kept in the run's folder.
+// STATUS_INVALID: a file that is refused.
+Status run_import_network(Run *run);
+Status run_choose_network(Run *run);
+Status run_keep_network(Run *run);
 
 // run_space.c: what the run will write at most, against what the disk has free and what the run has
 // written already. STATUS_IO.

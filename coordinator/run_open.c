@@ -123,7 +123,8 @@ static Status make_plan(Run *run) {
                          .retries = run->options.is_retry,
                          .is_local = run->options.bind == NULL,
                          .journal = run->journal,
-                         .blobs = run->blobs};
+                         .blobs = run->blobs,
+                         .network = &run->network};
     Status status = run->options.is_retry ? plan_forget_left_out(&config) : STATUS_OK;
     return status == STATUS_OK ? plan_new(&config, &run->plan) : status;
 }
@@ -245,15 +246,14 @@ static Status begin_folder(Run *run) {
 }
 
 static Status open_all(Run *run, char **argv) {
-    Status (*const steps[])(Run *) = {run_scan,        set_aside,         begin_folder,
-                                      open_log,        run_judge_changes, make_plan,
-                                      run_check_space, run_write_record,  write_config};
-    Status status = open_old(run);
-    if (status == STATUS_OK) {
-        status = run_choose_roots(run);
-    }
-    if (status == STATUS_OK) {
-        status = run_choose_settings(run);
+    Status (*const steps[])(Run *) = {
+        run_scan,         set_aside, begin_folder,    open_log,         run_judge_changes,
+        run_keep_network, make_plan, run_check_space, run_write_record, write_config};
+    Status (*const choices[])(Run *) = {run_import_network, open_old, run_choose_roots,
+                                        run_choose_settings, run_choose_network};
+    Status status = STATUS_OK;
+    for (size_t i = 0; i < sizeof choices / sizeof choices[0] && status == STATUS_OK; i++) {
+        status = choices[i](run);
     }
     if (status == STATUS_OK) {
         status = start_numerics(run, argv);
@@ -303,6 +303,7 @@ void run_close(Run *run) {
     mem_free(run->truth);
     mem_free(run->known);
     buffer_done(&run->config_notes);
+    buffer_done(&run->network);
     run_record_done(&run->before);
     log_close();
 }

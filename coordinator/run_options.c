@@ -90,6 +90,9 @@ enum {
     DATA = 256,
     MANIFEST,
     TRUTH,
+    MODEL,
+    SCALER,
+    THRESHOLD,
     OUT,
     LABEL,
     LOCAL,
@@ -138,6 +141,15 @@ static int take_option(const char *command, int option, const char *value, RunOp
         return -1;
     case MANIFEST:
         options->manifest = value;
+        return -1;
+    case MODEL:
+        options->model = value;
+        return -1;
+    case SCALER:
+        options->scaler = value;
+        return -1;
+    case THRESHOLD:
+        options->threshold = value;
         return -1;
     case TRUTH:
         options->truth = value;
@@ -228,6 +240,11 @@ static int check(const char *command, const RunOptions *options) {
     if (options->out == NULL || options->out[0] == '\0') {
         return usage(command, "--out RUN is missing", "");
     }
+    bool has_network =
+        options->model != NULL || options->scaler != NULL || options->threshold != NULL;
+    if (has_network && strcmp(command, "score") != 0) {
+        return usage(command, "--model, --scaler and --threshold belong to `auscult score`", "");
+    }
     for (uint32_t i = 0; i < options->root_count; i++) {
         if (options->roots[i][0] == '\0') {
             return usage(command, "--data is empty", "");
@@ -268,6 +285,9 @@ int run_options_parse(int argc, char **argv, RunOptions *options) {
     static const struct option LONG[] = {{"data", required_argument, NULL, DATA},
                                          {"manifest", required_argument, NULL, MANIFEST},
                                          {"truth", required_argument, NULL, TRUTH},
+                                         {"model", required_argument, NULL, MODEL},
+                                         {"scaler", required_argument, NULL, SCALER},
+                                         {"threshold", required_argument, NULL, THRESHOLD},
                                          {"out", required_argument, NULL, OUT},
                                          {"label", required_argument, NULL, LABEL},
                                          {"local", required_argument, NULL, LOCAL},

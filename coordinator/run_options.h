@@ -18,6 +18,9 @@ typedef struct RunOptions {
     const char *manifest;
     const char *truth;
     const char *out;
+    const char *model;     // a network from elsewhere, NULL: train
+    const char *scaler;    // its scaler, or NULL
+    const char *threshold; // its threshold, or NULL
     const char *bind;
     const char *keys;       // folder; NULL: the run's own
     const char *http;       // of the live page, NULL for none

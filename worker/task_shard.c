@@ -55,7 +55,8 @@ static Status fetch_model(TaskShard *shard, Digest digest, ModelFile *ret_file) 
     }
     buffer_done(&bytes);
     if (status == STATUS_OK &&
-        !shape_equal(replica_shape(ret_file->replica), share_shape(shard->share))) {
+        (ret_file->replica == NULL ||
+         !shape_equal(replica_shape(ret_file->replica), share_shape(shard->share)))) {
         model_file_done(ret_file);
         status = status_set(STATUS_FORMAT, "a model of another network than the plan's");
     }

@@ -479,8 +479,8 @@ bool settings_extends(const Settings *old, const Settings *now, const SettingRow
         return keeps_scores(old, now);
     case SETTING_MATRIX:
         return keeps_matrix(old, now);
-    case SETTING_NAME: // moves results, and computes none
-        return true;
+    case SETTING_NAME: // `primary` moves results, and computes none
+        return row->stage == SETTING_REPORT || strcmp(old->network, now->network) == 0;
     case SETTING_WIDTHS:
         return memcmp(&old->hidden, &now->hidden, sizeof old->hidden) == 0;
     case SETTING_INT:

@@ -47,7 +47,20 @@ static Status check_network(const Settings *s) {
     return STATUS_OK;
 }
 
+static Status check_foreign(const Settings *s) {
+    if (settings_wants(s, SCORE_MAHALA)) {
+        return status_set(
+            STATUS_INVALID,
+            "score is MAHALA and the network is from elsewhere: the covariances of its "
+            "training are not known; MSE and CLIPMAHALA can be had");
+    }
+    return STATUS_OK;
+}
+
 Status setting_check_model(const Settings *settings) {
+    if (settings->network[0] != '\0' && check_foreign(settings) != STATUS_OK) {
+        return STATUS_INVALID;
+    }
     Status status = settings->features == FEATURES_NOTEBOOK ? check_notebook(settings) : STATUS_OK;
     return status == STATUS_OK ? check_network(settings) : status;
 }

@@ -20,7 +20,8 @@ static const char *const SPREAD_CHOICES[] = {"auto", "always", "never", NULL};
 static const char *const SCORE_CHOICES[] = {"MSE", "MAHALA", "CLIPMAHALA", NULL};
 static const char *const MAHALA_CHOICES[] = {"code", "paper", NULL};
 static const char *const BOOL_CHOICES[] = {"false", "true", NULL};
-static const char *const THRESHOLD_CHOICES[] = {"gamma_clip", "gamma_batch", "percentile", NULL};
+static const char *const THRESHOLD_CHOICES[] = {"gamma_clip", "gamma_batch", "percentile", "fixed",
+                                                NULL};
 static const char *const H5_SCALER_CHOICES[] = {"beside", "inside", NULL};
 static const char *const ENSEMBLE_CHOICES[] = {"none", "zmean", NULL};
 // The order of Kernel in common/model/linalg.h, whose test holds both together.
@@ -53,6 +54,8 @@ const SettingRow SETTING_TABLE[] = {
            "beyond a clip's ends: zeros as librosa since 0.10, reflect as before"),
     INT(frames, SETTING_FEATURES, 1, LIMIT_FRAMES, "frames stacked in one vector"),
     INT(frame_hop_length, SETTING_FEATURES, 1, LIMIT_FRAMES, "frames from vector to vector"),
+    ROW(network, SETTING_NAME, SETTING_TRAINING, 0, 0, NULL,
+        "digest of a network from elsewhere, as `auscult score --model` sets it: none is trained"),
     CHOICE(model_per, SETTING_TRAINING, MODEL_PER_CHOICES,
            "one model for each machine, or for each section of it"),
     CHOICE(scaler, SETTING_TRAINING, SCALER_CHOICES,
@@ -87,10 +90,11 @@ const SettingRow SETTING_TABLE[] = {
            "true: the baseline's covariances, and SciPy's walk in the gamma fit"),
     CHOICE(threshold, SETTING_REPORT, THRESHOLD_CHOICES,
            "the quantile of a gamma distribution fitted to the training clips' scores, or, as the "
-           "baseline has it, to its batches' losses; or a percentile of the clips' scores"),
+           "baseline has it, to its batches' losses; a percentile of the clips' scores; or fixed"),
     REAL(decision_threshold, SETTING_REPORT, 0.001, 0.999999,
          "gamma_clip, gamma_batch: the quantile"),
     REAL(percentile, SETTING_REPORT, 0, 100, "percentile: per cent of the scores below"),
+    REAL(fixed_threshold, SETTING_REPORT, -1e9, 1e9, "fixed: the threshold itself"),
     REAL(max_fpr, SETTING_REPORT, 0.0001, 1, "false-positive rate at which pAUC ends"),
     CHOICE(ensemble, SETTING_REPORT, ENSEMBLE_CHOICES,
            "zmean: one more system, the mean of all systems' scores, each standardised by its "
@@ -437,6 +441,10 @@ Status settings_check(const Settings *settings) {
                           "seed is %lld and seeds begins with %lld: give one of the two",
                           (long long)settings->seed, (long long)seeds->seeds[0]);
     }
+    if (settings->network[0] != '\0' && settings_seed_count(settings) > 1) {
+        return status_set(STATUS_INVALID,
+                          "several seeds, and the network is from elsewhere: nothing is trained");
+    }
     Status status = setting_check_matrix(settings);
     if (settings->ensemble != ENSEMBLE_NONE && variants_count(settings) == 1 &&
         variants_systems(settings) == 1) {
@@ -500,7 +508,9 @@ static bool is_left_out(const Settings *settings, const SettingRow *row) {
     return (row->is_quiet && has_default(settings, row)) ||
            (row->type == SETTING_SEEDS && settings->seeds.count == 0) ||
            (row->type == SETTING_MATRIX && settings->matrix.count == 0) ||
-           (row->type == SETTING_NAME && settings->primary[0] == '\0');
+           (row->type == SETTING_NAME && ((const char *)settings + row->offset)[0] == '\0') ||
+           (row->offset == offsetof(Settings, fixed_threshold) &&
+            settings->threshold != THRESHOLD_FIXED);
 }
 
 void settings_write(const Settings *settings, SettingStage last, Buffer *out) {

@@ -29,6 +29,7 @@ typedef enum ThresholdKind {
     THRESHOLD_GAMMA_CLIP,
     THRESHOLD_GAMMA_BATCH,
     THRESHOLD_PERCENTILE,
+    THRESHOLD_FIXED,
 } ThresholdKind;
 
 typedef enum H5ScalerKind { H5_SCALER_BESIDE, H5_SCALER_INSIDE } H5ScalerKind;
@@ -90,9 +91,10 @@ typedef struct Settings {
     int32_t frames;           // frames stacked in one vector
     int32_t frame_hop_length; // frames from vector to vector
     // Training
-    int32_t model_per;  // ModelPer
-    int32_t scaler;     // ScalerKind
-    WidthList hidden;   // the network's layers between its two ends
+    char network[LIMIT_SYSTEM_BYTES]; // digest of one from elsewhere; "" = trained here
+    int32_t model_per;                // ModelPer
+    int32_t scaler;                   // ScalerKind
+    WidthList hidden;                 // the network's layers between its two ends
     int32_t batch_norm; // 1: batch normalisation before each ReLU, as the official network has it
     int32_t initial_weights; // InitialWeights
     int32_t shards;          // logical shards S of one model, a power of two
@@ -112,6 +114,7 @@ typedef struct Settings {
     int32_t threshold;         // ThresholdKind
     double decision_threshold; // quantile of the gamma distribution that is the threshold
     double percentile;         // per cent of the training scores below the threshold
+    double fixed_threshold;    // of threshold: fixed
     double max_fpr;            // false-positive rate at which pAUC ends
     int32_t ensemble;          // EnsembleKind
     int32_t h5_scaler;         // H5ScalerKind: where autoencoder_model.h5 has the scaler

@@ -10,6 +10,7 @@
 
 #include "common/base/buffer.h"
 #include "common/base/status.h"
+#include "common/engine/network.h"
 #include "common/model/replica.h"
 
 #define KERAS_FILE_NAME  "autoencoder_model.h5"
@@ -23,5 +24,12 @@ Status keras_file_write(const Replica *replica, bool has_scaler_inside, Buffer *
 // Appends the replica's scaler as scaler.pkl (common/store/pickle.h), which it must have.
 // STATUS_MEMORY.
 Status keras_file_write_scaler(const Replica *replica, Buffer *out);
+
+// The network of such a file that Keras itself has saved, of any of its versions from 2 on: a
+// Sequential model, or a Functional one that is a plain chain, of Dense, BatchNormalization,
+// Activation, ReLU, LeakyReLU, ELU, InputLayer and Dropout layers. A first normalisation that is
+// called "scaler" is the scaler. Bytes from elsewhere are for a process of their own
+// (hdf5_file.h). STATUS_FORMAT names the file and the layer; STATUS_LIMIT; STATUS_MEMORY.
+Status keras_file_read(const char *name, const void *bytes, size_t size, Network **ret_network);
 
 #endif

@@ -6,6 +6,8 @@
 #include "common/base/config.h"
 #include "common/base/digest.h"
 #include "common/base/text.h"
+#include "common/engine/network.h"
+#include "common/model/scorer.h"
 
 static const char MAGIC[8] = {'A', 'U', 'S', 'C', 'M', 'O', 'D', 'L'};
 
@@ -59,7 +61,11 @@ void model_file_write(const ModelFile *file, Buffer *out) {
     Buffer replica = BUFFER_EMPTY;
     Buffer yardsticks = BUFFER_EMPTY;
     write_text(file, &text);
-    replica_write(file->replica, REPLICA_MODEL, &replica);
+    if (file->network != NULL) {
+        network_write(file->network, &replica);
+    } else {
+        replica_write(file->replica, REPLICA_MODEL, &replica);
+    }
     yardsticks_write(&file->yardsticks, &yardsticks);
     size_t start = out->size;
     buffer_append(out, MAGIC, sizeof MAGIC);
@@ -221,7 +227,9 @@ static Status read_parts(const char *name, const unsigned char *start, const Par
     buffer_done(&text);
     start += parts->text;
     if (status == STATUS_OK) {
-        status = replica_read(start, parts->replica, &file->replica);
+        status = network_is_block(start, parts->replica)
+                     ? network_read(start, parts->replica, &file->network)
+                     : replica_read(start, parts->replica, &file->replica);
     }
     start += parts->replica;
     if (status == STATUS_OK) {
@@ -229,6 +237,15 @@ static Status read_parts(const char *name, const unsigned char *start, const Par
                                  &file->yardsticks);
     }
     return status;
+}
+
+static bool fits_settings(const ModelFile *file) {
+    const Settings *settings = &file->settings;
+    if (file->network != NULL) {
+        return network_dimension(file->network) == settings_width(settings) * settings->frames;
+    }
+    Shape shape = shape_of_settings(settings);
+    return shape_equal(&shape, replica_shape(file->replica));
 }
 
 Status model_file_read(const char *name, const void *bytes, size_t size, ModelFile *ret_file) {
@@ -240,11 +257,8 @@ Status model_file_read(const char *name, const void *bytes, size_t size, ModelFi
     }
     ModelFile file = model_file_blank();
     status = read_parts(name, start + HEAD_BYTES, &parts, &file);
-    if (status == STATUS_OK) {
-        Shape shape = shape_of_settings(&file.settings);
-        if (!shape_equal(&shape, replica_shape(file.replica))) {
-            status = status_set(STATUS_FORMAT, "%s: its network does not fit its settings", name);
-        }
+    if (status == STATUS_OK && !fits_settings(&file)) {
+        status = status_set(STATUS_FORMAT, "%s: its network does not fit its settings", name);
     }
     if (status != STATUS_OK) {
         model_file_done(&file);
@@ -256,6 +270,21 @@ Status model_file_read(const char *name, const void *bytes, size_t size, ModelFi
 
 void model_file_done(ModelFile *file) {
     replica_free(file->replica);
+    network_free(file->network);
     file->replica = NULL;
+    file->network = NULL;
     yardsticks_done(&file->yardsticks);
+}
+
+Scorer *model_file_scorer(const ModelFile *file, NetworkRun **ret_run) {
+    *ret_run = NULL;
+    if (file->network == NULL) {
+        return scorer_new(file->replica);
+    }
+    *ret_run = network_run_new(file->network, &file->settings);
+    if (*ret_run == NULL) {
+        return NULL;
+    }
+    ScorerNetwork network = network_run_scorer(*ret_run);
+    return scorer_new_of(&network);
 }

@@ -13,7 +13,8 @@
 //     T bytes   text, UTF-8 lines "key: value": set, machine, section, rate_hz, for each score with
 //               a threshold threshold_MSE, threshold_method_MSE (and so on), made_by; then a line
 //               "settings:" and config.yaml's lines
-//     R bytes   replica_write(REPLICA_MODEL): see common/model/replica.h
+//     R bytes   replica_write(REPLICA_MODEL): see common/model/replica.h; of a network that was
+//               trained elsewhere, network_write: see common/engine/network.h
 //     Y bytes   yardsticks_write: see common/engine/yardsticks.h
 //     16 bytes  XXH3-128 of everything before
 #ifndef AUSCULT_ENGINE_MODEL_FILE_H
@@ -32,6 +33,10 @@
 #define MODEL_FILE_NO_THRESHOLD NAN
 #define MODEL_FILE_BYTES        (1ull << 30) // most that is read
 
+typedef struct Network Network;       // common/engine/network.h
+typedef struct NetworkRun NetworkRun; // likewise
+typedef struct Scorer Scorer;         // common/model/scorer.h
+
 typedef struct ModelThreshold {
     double value;    // decision 1 when a score is greater; NaN: not known (yet)
     char method[32]; // decision_method_name, "" when there is none
@@ -45,7 +50,8 @@ typedef struct ModelFile {
     ModelThreshold thresholds[SCORE_KINDS];
     Yardsticks yardsticks; // owned by whoever made the ModelFile
     Settings settings;
-    Replica *replica; // owned by whoever made the ModelFile
+    Replica *replica; // owned by whoever made the ModelFile; NULL where there is a network
+    Network *network; // one that was trained elsewhere; NULL where there is a replica
 } ModelFile;
 
 // No thresholds, no yardsticks, all else 0.
@@ -58,5 +64,9 @@ void model_file_write(const ModelFile *file, Buffer *out);
 // model_file_done.
 Status model_file_read(const char *name, const void *bytes, size_t size, ModelFile *ret_file);
 void model_file_done(ModelFile *file);
+// What scores by its replica or network, which is borrowed. *ret_run is the network's memory, NULL
+// for a replica, and outlives the scorer: scorer_free, then network_run_free. NULL when out of
+// memory.
+Scorer *model_file_scorer(const ModelFile *file, NetworkRun **ret_run);
 
 #endif

@@ -16,6 +16,7 @@
 #include "common/dsp/wav.h"
 #include "common/engine/clip.h"
 #include "common/engine/model_file.h"
+#include "common/engine/network.h"
 #include "common/model/scorer.h"
 
 #define LEAST_POWER    2.220446049250313e-16 // as of logmel.c
@@ -32,7 +33,8 @@ struct Portraitist {
     Mfcc *mfcc;
     ModelFile model; // where has_model
     bool has_model;
-    Scorer *scorer; // NULL: there is no residual of log-mels
+    Scorer *scorer;  // NULL: there is no residual of log-mels
+    NetworkRun *run; // of a network from elsewhere, else NULL
 };
 
 // ---- shape and wire ----
@@ -139,7 +141,7 @@ static Status use_model(Portraitist *portraitist, const void *model, size_t size
         portraitist->model.settings.n_mels != portraitist->settings.n_mels) {
         return STATUS_OK; // what it could not reconstruct is no picture over time
     }
-    portraitist->scorer = scorer_new(portraitist->model.replica);
+    portraitist->scorer = model_file_scorer(&portraitist->model, &portraitist->run);
     return portraitist->scorer != NULL ? STATUS_OK : STATUS_MEMORY;
 }
 
@@ -172,6 +174,7 @@ Status portraitist_new(const Settings *settings, const void *model, size_t size,
 void portraitist_free(Portraitist *portraitist) {
     if (portraitist != NULL) {
         scorer_free(portraitist->scorer);
+        network_run_free(portraitist->run);
         if (portraitist->has_model) {
             model_file_done(&portraitist->model);
         }

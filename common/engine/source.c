@@ -8,6 +8,7 @@
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "common/engine/network.h"
 #include "common/model/scorer.h"
 
 // "cannot open /data/x.wav: Permission denied" -> "cannot be read: Permission denied": a reason
@@ -123,7 +124,8 @@ struct SourceScorer {
     ModelFile model;
     ClipExtractor *extractor;
     Scorer *scorer;
-    Buffer bytes; // of the clip under work, kept for the next
+    NetworkRun *run; // of a network that was trained elsewhere, else NULL
+    Buffer bytes;    // of the clip under work, kept for the next
 };
 
 Status source_scorer_new(const void *model, size_t size, SourceScorer **ret) {
@@ -134,7 +136,7 @@ Status source_scorer_new(const void *model, size_t size, SourceScorer **ret) {
     Status status = model_file_read("model", model, size, &scorer->model);
     if (status == STATUS_OK) {
         scorer->extractor = clip_extractor_new(&scorer->model.settings);
-        scorer->scorer = scorer_new(scorer->model.replica);
+        scorer->scorer = model_file_scorer(&scorer->model, &scorer->run);
         if (scorer->extractor == NULL || scorer->scorer == NULL) {
             status = STATUS_MEMORY;
         }
@@ -150,6 +152,7 @@ Status source_scorer_new(const void *model, size_t size, SourceScorer **ret) {
 void source_scorer_free(SourceScorer *scorer) {
     if (scorer != NULL) {
         scorer_free(scorer->scorer);
+        network_run_free(scorer->run);
         clip_extractor_free(scorer->extractor);
         model_file_done(&scorer->model);
         buffer_done(&scorer->bytes);

@@ -310,6 +310,6 @@ bool decision_is_anomaly(double score, double threshold) {
 }
 
 const char *decision_method_name(DecisionMethod method) {
-    static const char *const NAMES[] = {"mle", "moments", "percentile", "largest"};
+    static const char *const NAMES[] = {"mle", "moments", "percentile", "largest", "fixed"};
     return NAMES[method];
 }

@@ -22,6 +22,7 @@ typedef enum DecisionMethod {
     DECISION_MOMENTS,    // quantile of the gamma distribution with the scores' moments
     DECISION_PERCENTILE, // percentile of the scores themselves
     DECISION_LARGEST,    // the largest score: too few, or all equal
+    DECISION_FIXED,      // given by the settings
 } DecisionMethod;
 
 typedef struct Decision {

@@ -10,10 +10,24 @@
 #include "common/model/passes.h"
 
 struct Scorer {
-    const Replica *replica;
-    Autoencoder *net;             // SCORER_ROWS rows, folded
+    ScorerNetwork network;
+    const Replica *replica;       // of its own networks, else NULL
+    Autoencoder *net;             // likewise: SCORER_ROWS rows, folded
     double row_loss[SCORER_ROWS]; // of the block
 };
+
+static void take_vector(void *context, const float *vector, real *row) {
+    const Scorer *scorer = context;
+    scaler_apply(replica_scaler(scorer->replica), vector, row);
+}
+
+static void evaluate(void *context, int rows, double *row_loss) {
+    autoencoder_evaluate(((Scorer *)context)->net, rows, row_loss);
+}
+
+static const real *residual_of(void *context) {
+    return autoencoder_residual(((const Scorer *)context)->net);
+}
 
 Scorer *scorer_new(const Replica *replica) {
     Scorer *scorer = mem_new(1, sizeof *scorer);
@@ -27,6 +41,20 @@ Scorer *scorer_new(const Replica *replica) {
         return NULL;
     }
     autoencoder_fold(scorer->net, replica_parameters(replica), replica_running(replica));
+    scorer->network = (ScorerNetwork){.shape = replica_shape(replica),
+                                      .context = scorer,
+                                      .input = autoencoder_input(scorer->net),
+                                      .take_vector = take_vector,
+                                      .evaluate = evaluate,
+                                      .residual = residual_of};
+    return scorer;
+}
+
+Scorer *scorer_new_of(const ScorerNetwork *network) {
+    Scorer *scorer = mem_new(1, sizeof *scorer);
+    if (scorer != NULL) {
+        scorer->network = *network;
+    }
     return scorer;
 }
 
@@ -39,25 +67,28 @@ void scorer_free(Scorer *scorer) {
 
 // Vectors [first, first + rows) of the clip through the network.
 static void evaluate_block(Scorer *scorer, const float *log_mel, int64_t first, int rows) {
-    const Shape *shape = replica_shape(scorer->replica);
-    size_t dimension = (size_t)shape_dimension(shape);
-    size_t stride = (size_t)shape->frame_hop_length * (size_t)shape->n_mels;
-    real *input = autoencoder_input(scorer->net);
+    const ScorerNetwork *network = &scorer->network;
+    size_t dimension = (size_t)shape_dimension(network->shape);
+    size_t stride = (size_t)network->shape->frame_hop_length * (size_t)network->shape->n_mels;
     for (int k = 0; k < rows; k++) {
-        scaler_apply(replica_scaler(scorer->replica), log_mel + (size_t)(first + k) * stride,
-                     input + (size_t)k * dimension);
+        network->take_vector(network->context, log_mel + (size_t)(first + k) * stride,
+                             network->input + (size_t)k * dimension);
     }
-    autoencoder_evaluate(scorer->net, rows, scorer->row_loss);
+    network->evaluate(network->context, rows, scorer->row_loss);
+}
+
+static const real *residual(const Scorer *scorer) {
+    return scorer->network.residual(scorer->network.context);
 }
 
 // Adds the block's residuals, frame by frame, to sums (n_mels).
 static void add_residuals(const Scorer *scorer, int rows, double *sums) {
-    const Shape *shape = replica_shape(scorer->replica);
-    const real *residual = autoencoder_residual(scorer->net);
+    const Shape *shape = scorer->network.shape;
+    const real *rows_of = residual(scorer);
     size_t frames = (size_t)rows * (size_t)shape->frames;
     for (size_t i = 0; i < frames; i++) {
         for (int j = 0; j < shape->n_mels; j++) {
-            sums[j] += (double)residual[i * (size_t)shape->n_mels + (size_t)j];
+            sums[j] += (double)rows_of[i * (size_t)shape->n_mels + (size_t)j];
         }
     }
 }
@@ -75,7 +106,7 @@ static Status check_clip(const Shape *shape, const float *log_mel, int64_t frame
 
 Status scorer_clip(Scorer *scorer, const float *log_mel, int64_t frame_count, ClipScore *ret_score,
                    double *mean_residual, const ScorerRows *residual_rows) {
-    const Shape *shape = replica_shape(scorer->replica);
+    const Shape *shape = scorer->network.shape;
     Status status = check_clip(shape, log_mel, frame_count);
     if (status != STATUS_OK) {
         return status;
@@ -92,7 +123,7 @@ Status scorer_clip(Scorer *scorer, const float *log_mel, int64_t frame_count, Cl
             add_residuals(scorer, rows, sums);
         }
         if (residual_rows != NULL) {
-            residual_rows->take(residual_rows->context, autoencoder_residual(scorer->net),
+            residual_rows->take(residual_rows->context, residual(scorer),
                                 (int64_t)rows * shape->frames);
         }
     }

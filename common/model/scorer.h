@@ -9,10 +9,7 @@
 #define AUSCULT_MODEL_SCORER_H
 
 #include "common/model/replica.h"
-
-// Height of a block, part of what defines a score's bits. A clip of 10 s has 309 vectors: five such
-// blocks pad it by 11, two of 256 would by 203 and take half as long again.
-#define SCORER_ROWS 64
+#include "common/model/scorer_network.h"
 
 typedef struct ClipScore {
     double mse;      // mean of the squared residual over vectors and features
@@ -24,6 +21,7 @@ typedef struct Scorer Scorer;
 // The replica is borrowed for the scorer's life and must not change meanwhile. NULL when out of
 // memory.
 Scorer *scorer_new(const Replica *replica);
+Scorer *scorer_new_of(const ScorerNetwork *network);
 void scorer_free(Scorer *scorer);
 
 // Sees the residual rows (count, n_mels) of a clip, block by block in their order.

@@ -11,6 +11,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/engine/model_file.h"
+#include "common/engine/network.h"
 #include "common/store/csv.h"
 #include "coordinator/package/author.h"
 #include "coordinator/package/sheet.h"
@@ -242,8 +243,11 @@ static Status read_model(const RunSystem *system, const char *path, RunModel *re
     if (status != STATUS_OK) {
         return status;
     }
-    *ret_model = (RunModel){
-        .settings = file.settings, .shape = *replica_shape(file.replica), .rate_hz = file.rate_hz};
+    *ret_model =
+        (RunModel){.settings = file.settings,
+                   .shape = file.network != NULL ? network_shape(file.network, &file.settings)
+                                                 : *replica_shape(file.replica),
+                   .rate_hz = file.rate_hz};
     model_file_done(&file);
     text_copy(ret_model->path, sizeof ret_model->path, path);
     bool is_primary = system->name[0] == '\0';

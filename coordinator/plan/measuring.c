@@ -116,7 +116,8 @@ static Status make(Plan *plan, uint32_t model) {
     }
     measuring_free(plan->work[model].measuring);
     plan->work[model].measuring = measuring;
-    Status status = make_shard_plan(plan, model, &measuring->shards);
+    Status status = foreign_is(plan, model) ? STATUS_OK // nothing is asked of shards
+                                            : make_shard_plan(plan, model, &measuring->shards);
     measuring->answers = mem_new((size_t)measuring->shards.shards, sizeof *measuring->answers);
     if (needs_rows(plan, model)) {
         measuring->rows =

@@ -39,6 +39,7 @@ typedef struct PlanConfig {
     bool is_local; // all workers are of this machine: nobody else comes who could do more
     Journal *journal;
     Blobs *blobs;
+    const Buffer *network; // from elsewhere (common/engine/network.h), where the settings name one
 } PlanConfig;
 
 // What is known of one clip of the dataset in one feature group, by its index there.

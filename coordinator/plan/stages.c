@@ -453,8 +453,9 @@ static bool is_out(const ModelState *state) {
 }
 
 Status stage_train(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
-    bool is_over;
-    Status status = begin_training(plan, model, false, &is_over);
+    bool is_over = true;
+    Status status = foreign_is(plan, model) ? foreign_begin(plan, model)
+                                            : begin_training(plan, model, false, &is_over);
     if (status != STATUS_OK || is_out(&plan->model_states[model])) {
         return status;
     }
@@ -535,7 +536,7 @@ static Status write_model(Plan *plan, uint32_t model) {
 // The model's file, where scoring tasks find it.
 static Status make_model(Plan *plan, uint32_t model) {
     const Buffer *file = &plan->model_states[model].file;
-    Status status = write_model(plan, model);
+    Status status = foreign_is(plan, model) ? foreign_write(plan, model) : write_model(plan, model);
     drop_training(plan, model);
     if (!measuring_wants(plan, model, SCORE_MAHALA) || plan->config.until < STAGE_SCORE) {
         drop_plan_blob(plan, model);

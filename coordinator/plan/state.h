@@ -150,6 +150,13 @@ Status checkpoint_resume(Plan *plan, uint32_t model);
 uint32_t checkpoint_epochs(const Plan *plan, uint32_t model);
 uint32_t checkpoint_epochs_of_others(const Plan *plan, uint32_t model);
 
+// foreign.c: models whose network was made elsewhere
+bool foreign_is(const Plan *plan, uint32_t model);
+// In place of a training: fails the model, or it can score.
+Status foreign_begin(Plan *plan, uint32_t model);
+// The model's file.
+Status foreign_write(Plan *plan, uint32_t model);
+
 // stages.c: which tasks there are, and what a finished one begins
 Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms);
 Status stage_probe(Plan *plan, Core *core, int64_t now_ms);

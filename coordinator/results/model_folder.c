@@ -58,6 +58,11 @@ static Status decide_by_gamma(const Settings *settings, const double *scores, si
 // What the settings ask for, from what there is. STATUS_INVALID when nothing is left to decide by.
 static Status decide_by(const Settings *settings, const BatchValues *batches, const double *scores,
                         size_t count, Decision *ret_decision) {
+    if (settings->threshold == THRESHOLD_FIXED) {
+        *ret_decision =
+            (Decision){.threshold = settings->fixed_threshold, .method = DECISION_FIXED};
+        return STATUS_OK;
+    }
     if (settings->threshold == THRESHOLD_PERCENTILE) {
         return decision_by_percentile(scores, count, settings->percentile, ret_decision);
     }
@@ -310,7 +315,7 @@ Status model_folder_write(const ResultsConfig *config, uint32_t index, Results *
     if (status == STATUS_OK && !keeps) {
         status = write_model_file(config, model, &file);
     }
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK && file.replica != NULL) {
         status = write_for_python(config, model, file.replica);
     }
     uint32_t first = models->variants[model->variant].first_system;
@@ -318,7 +323,7 @@ Status model_folder_write(const ResultsConfig *config, uint32_t index, Results *
     if (status == STATUS_OK && !keeps) {
         status = write_threshold(config, model, threshold);
     }
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK && file.replica != NULL) {
         status = write_history(config, index, file.replica);
     }
     model_file_done(&file);

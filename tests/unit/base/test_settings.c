@@ -161,6 +161,9 @@ TEST(every_choice_takes_its_words_and_no_more) {
 TEST(every_key_changes_the_digest_of_its_stage_and_later_ones) {
     for (const SettingRow *row = SETTING_TABLE; row->key != NULL; row++) {
         Settings before = preset("default");
+        if (strcmp(row->key, "fixed_threshold") == 0) { // which is for that alone
+            CHECK_OK(settings_set(&before, "threshold", "fixed"));
+        }
         Settings after = before;
         char other[64];
         if (row->choices != NULL) {
@@ -727,6 +730,25 @@ TEST(a_digest_of_part_of_the_settings_is_none) {
     }
 }
 
+TEST(a_network_from_elsewhere_is_written_only_where_there_is_one) {
+    Settings settings = preset("default");
+    Buffer text = BUFFER_EMPTY;
+    settings_write(&settings, SETTING_EXECUTION, &text);
+    CHECK(strstr(buffer_cstr(&text), "network") == NULL);
+    CHECK(strstr(buffer_cstr(&text), "fixed_threshold") == NULL);
+    buffer_done(&text);
+    Settings other = settings;
+    CHECK_OK(settings_set(&other, "network", "0123456789abcdef0123456789abcdef"));
+    CHECK(!settings_extends(&settings, &other, row_of("network")));
+    CHECK_OK(settings_check(&other));
+    CHECK_OK(settings_set(&other, "score", "MAHALA"));
+    CHECK_INT(settings_check(&other), STATUS_INVALID);
+    CHECK_HAS(status_message(), "MAHALA");
+    CHECK_OK(settings_set(&other, "score", "CLIPMAHALA"));
+    CHECK_OK(settings_set(&other, "seeds", "[1, 2]"));
+    CHECK_INT(settings_check(&other), STATUS_INVALID);
+}
+
 TEST(the_reference_tells_every_key) {
     Buffer text = BUFFER_EMPTY;
     settings_reference(&text);
@@ -744,26 +766,26 @@ TEST_MAIN_LIST(
         T(every_key_changes_the_digest_of_its_stage_and_later_ones) T(
             scores_are_one_or_a_list_of_which_the_first_is_the_score)
             T(a_matrix_is_written_in_one_form_however_it_was_given) T(
-                seeds_and_scores_of_a_matrix_are_those_that_stand_alone)
-                T(what_is_no_matrix_is_refused) T(a_matrix_has_limits) T(
-                    a_varying_setting_is_not_set_beside_the_matrix)
-                    T(every_combination_is_checked_and_named) T(
-                        systems_are_all_combinations_each_with_a_name)
-                        T(what_does_not_vary_is_no_part_of_a_name) T(
-                            only_what_a_system_may_be_called_is_its_name)
-                            T(the_primary_system_is_named_by_some_or_all_of_its_parts) T(
-                                a_change_that_keeps_all_values_and_scores_only_adds)
-                                T(a_mistyped_key_gets_the_nearest_suggested) T(
-                                    assignments_split_at_the_first_equals_sign)
-                                    T(null_stands_for_the_natural_length_and_edge) T(
-                                        settings_that_do_not_fit_together_are_refused)
-                                        T(seeds_are_a_list_whose_first_is_the_seed) T(
-                                            a_single_seed_is_the_same_in_a_list_or_without)
-                                            T(what_is_no_list_of_different_seeds_is_refused) T(
-                                                a_change_that_keeps_all_seeds_only_adds)
-                                                T(the_written_form_is_yaml_lines_in_table_order) T(
-                                                    later_keys_are_written_only_when_they_are_set)
-                                                    T(widths_are_a_list_of_up_to_fifteen) T(
-                                                        notebook_features_say_what_does_not_fit_them)
+                seeds_and_scores_of_a_matrix_are_those_that_stand_alone) T(what_is_no_matrix_is_refused)
+                T(a_matrix_has_limits) T(a_varying_setting_is_not_set_beside_the_matrix) T(
+                    every_combination_is_checked_and_named)
+                    T(systems_are_all_combinations_each_with_a_name) T(
+                        what_does_not_vary_is_no_part_of_a_name)
+                        T(only_what_a_system_may_be_called_is_its_name) T(
+                            the_primary_system_is_named_by_some_or_all_of_its_parts)
+                            T(a_change_that_keeps_all_values_and_scores_only_adds) T(
+                                a_mistyped_key_gets_the_nearest_suggested)
+                                T(assignments_split_at_the_first_equals_sign) T(
+                                    null_stands_for_the_natural_length_and_edge)
+                                    T(settings_that_do_not_fit_together_are_refused) T(
+                                        seeds_are_a_list_whose_first_is_the_seed)
+                                        T(a_single_seed_is_the_same_in_a_list_or_without) T(
+                                            what_is_no_list_of_different_seeds_is_refused)
+                                            T(a_change_that_keeps_all_seeds_only_adds) T(
+                                                the_written_form_is_yaml_lines_in_table_order)
+                                                T(later_keys_are_written_only_when_they_are_set) T(
+                                                    widths_are_a_list_of_up_to_fifteen)
+                                                    T(notebook_features_say_what_does_not_fit_them) T(
+                                                        a_network_from_elsewhere_is_written_only_where_there_is_one)
                                                         T(the_reference_tells_every_key) T(
                                                             a_digest_of_part_of_the_settings_is_none))
