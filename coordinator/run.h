@@ -93,6 +93,9 @@ Status run_import_network(Run *run);
 Status run_choose_network(Run *run);
 Status run_keep_network(Run *run);
 
+// run_export.c: the clips' features as files below RUN/features, if options.export asks for them.
+Status run_export(const Run *run);
+
 // run_space.c: what the run will write at most, against what the disk has free and what the run has
 // written already. STATUS_IO.
 Status run_check_space(Run *run);

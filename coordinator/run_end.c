@@ -133,7 +133,10 @@ int run_finish(const Run *run) {
                             .until = run->until,
                             .is_changed = run->is_changed || plan_has_worked(run->plan)};
     Results results;
-    Status status = results_write(&config, &results);
+    Status status = run_export(run);
+    if (status == STATUS_OK) {
+        status = results_write(&config, &results);
+    }
     if (status == STATUS_OK) {
         status = write_exploration(run);
     }

@@ -23,6 +23,8 @@ static const char HELP[] =
     "eval_data_list_YYYY.csv\n"
     "                    or the evaluator's ground_truth folders\n"
     "  --out RUN         the run's folder; made if it is not there\n"
+    "  --export FORM     (extract) write the clips' features too: npy, a file for each clip, or\n"
+    "                    hdf5, one for each machine; RUN/features\n"
     "  --label NAME      of the submission files (default auscult_task2_1)\n"
     "\n"
     "Workers\n"
@@ -90,6 +92,7 @@ enum {
     DATA = 256,
     MANIFEST,
     TRUTH,
+    EXPORT,
     MODEL,
     SCALER,
     THRESHOLD,
@@ -141,6 +144,9 @@ static int take_option(const char *command, int option, const char *value, RunOp
         return -1;
     case MANIFEST:
         options->manifest = value;
+        return -1;
+    case EXPORT:
+        options->export = value;
         return -1;
     case MODEL:
         options->model = value;
@@ -240,6 +246,13 @@ static int check(const char *command, const RunOptions *options) {
     if (options->out == NULL || options->out[0] == '\0') {
         return usage(command, "--out RUN is missing", "");
     }
+    if (options->export != NULL && strcmp(command, "extract") != 0) {
+        return usage(command, "--export belongs to `auscult extract`", "");
+    }
+    if (options->export != NULL && strcmp(options->export, "npy") != 0 &&
+        strcmp(options->export, "hdf5") != 0) {
+        return usage(command, "--export accepts npy or hdf5, not ", options->export);
+    }
     bool has_network =
         options->model != NULL || options->scaler != NULL || options->threshold != NULL;
     if (has_network && strcmp(command, "score") != 0) {
@@ -285,6 +298,7 @@ int run_options_parse(int argc, char **argv, RunOptions *options) {
     static const struct option LONG[] = {{"data", required_argument, NULL, DATA},
                                          {"manifest", required_argument, NULL, MANIFEST},
                                          {"truth", required_argument, NULL, TRUTH},
+                                         {"export", required_argument, NULL, EXPORT},
                                          {"model", required_argument, NULL, MODEL},
                                          {"scaler", required_argument, NULL, SCALER},
                                          {"threshold", required_argument, NULL, THRESHOLD},

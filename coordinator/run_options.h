@@ -18,6 +18,7 @@ typedef struct RunOptions {
     const char *manifest;
     const char *truth;
     const char *out;
+    const char *export;    // "npy" or "hdf5": the clips' features as files; NULL for none
     const char *model;     // a network from elsewhere, NULL: train
     const char *scaler;    // its scaler, or NULL
     const char *threshold; // its threshold, or NULL

@@ -46,23 +46,30 @@ static void fail(Hdf5Writer *writer, const char *what) {
     }
 }
 
-Hdf5Writer *hdf5_writer_new(void) {
-    be_silent();
+static Hdf5Writer *new_writer(const char *path, hid_t driver) {
     Hdf5Writer *writer = mem_new(1, sizeof *writer);
-    if (writer == NULL) {
-        return NULL;
+    if (writer != NULL) {
+        writer->links = H5Pcreate(H5P_LINK_CREATE);
+        writer->file = driver < 0 ? -1 : H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, driver);
+        if (writer->file < 0 || writer->links < 0 ||
+            H5Pset_create_intermediate_group(writer->links, 1) < 0) {
+            fail(writer, path);
+        }
     }
-    writer->links = H5Pcreate(H5P_LINK_CREATE);
-    hid_t driver = core_driver();
-    writer->file = driver < 0 ? -1 : H5Fcreate("auscult.h5", H5F_ACC_TRUNC, H5P_DEFAULT, driver);
-    if (driver >= 0) {
+    if (driver > 0) {
         H5Pclose(driver);
     }
-    if (writer->file < 0 || writer->links < 0 ||
-        H5Pset_create_intermediate_group(writer->links, 1) < 0) {
-        fail(writer, "a file");
-    }
     return writer;
+}
+
+Hdf5Writer *hdf5_writer_new(void) {
+    be_silent();
+    return new_writer("auscult.h5", core_driver());
+}
+
+Hdf5Writer *hdf5_writer_new_at(const char *path) {
+    be_silent();
+    return new_writer(path, H5Pcreate(H5P_FILE_ACCESS));
 }
 
 void hdf5_writer_free(Hdf5Writer *writer) {
@@ -177,7 +184,7 @@ Status hdf5_writer_end(Hdf5Writer *writer, Buffer *out) {
     if (writer->status == STATUS_OK && H5Fflush(writer->file, H5F_SCOPE_GLOBAL) < 0) {
         fail(writer, "a file's bytes");
     }
-    if (writer->status != STATUS_OK) {
+    if (writer->status != STATUS_OK || out == NULL) {
         return writer->status;
     }
     ssize_t size = H5Fget_file_image(writer->file, NULL, 0);

@@ -25,6 +25,8 @@ typedef struct Hdf5Writer Hdf5Writer;
 // NULL when out of memory. Sticky: after a failure every call does nothing and hdf5_writer_end
 // tells.
 Hdf5Writer *hdf5_writer_new(void);
+// The same, but the file grows on disk, for contents that memory need not hold.
+Hdf5Writer *hdf5_writer_new_at(const char *path);
 void hdf5_writer_free(Hdf5Writer *writer);
 // A group by its full path ("/model_weights/dense"), with those above it.
 void hdf5_write_group(Hdf5Writer *writer, const char *path);
@@ -35,7 +37,7 @@ void hdf5_write_texts(Hdf5Writer *writer, const char *group, const char *name,
 // A data set of 32-bit floats in C order, with the groups above it.
 void hdf5_write_floats(Hdf5Writer *writer, const char *path, const float *data, int32_t dimensions,
                        const int64_t *shape);
-// Appends the file's bytes.
+// Appends the file's bytes; of one on disk, which is whole once the writer is freed, `out` is NULL.
 Status hdf5_writer_end(Hdf5Writer *writer, Buffer *out);
 
 // ---- reading ----

@@ -20,7 +20,7 @@ import numpy  # noqa: E402
 import sklearn  # noqa: E402
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cluster"))
-from harness import TINY, auscult, check, main, read_csv  # noqa: E402
+from harness import TINY, auscult, check, main, make_data, read_csv  # noqa: E402
 
 TOLERANCE = 1e-5  # relative
 FRAMES, MELS, CLIP_FRAMES = 5, 128, 40
@@ -171,6 +171,34 @@ def test_h5py_sees_kerass_own_structure(folder):
                 check(group[array.decode()].dtype == numpy.float32, f"{name}/{array}")
         check(file.attrs["keras_version"].decode().startswith("2."), "version")
         check(file.attrs["model_config"].decode().startswith('{"class_name": "Sequential"'), "text")
+
+
+def test_features_are_exported_for_numpy_and_h5py(folder):
+    data = make_log_mels(f"{folder}/data", ("fan", "pump"), mels=20)
+    make_data(data, ("noise",), train=3, test=1)
+    with open(f"{data}/fan/test/section_00_source_test_normal_0009.npy", "wb") as file:
+        file.write(b"damaged")
+    outs = {}
+    for form in ("npy", "hdf5"):
+        outs[form] = f"{folder}/{form}"
+        auscult("extract", "--data", data, "--out", outs[form], "--export", form, "--set", "n_mels=20")
+    count = 0
+    for machine in ("fan", "noise", "pump"):
+        with h5py.File(f"{outs['hdf5']}/features/dev/{machine}.h5") as file:
+            check("n_mels: 20" in file.attrs["settings"].decode(), str(dict(file.attrs)))
+            for split in ("train", "test"):
+                names = sorted(file[f"{machine}/{split}"])
+                check("section_00_source_test_normal_0009.npy" not in names, "a damaged clip")
+                for name in names:
+                    rows = file[f"{machine}/{split}/{name}"][()]
+                    same = numpy.load(f"{outs['npy']}/features/dev/{machine}/{split}/{name}.npy")
+                    check(rows.dtype == numpy.float32 and numpy.array_equal(rows, same), name)
+                    if machine != "noise":  # its clips are log-mels already
+                        given = numpy.load(f"{data}/{machine}/{split}/{name}")
+                        check(numpy.array_equal(rows, given), name)
+                    count += 1
+    check(count == 29, f"{count} clips")
+    auscult("extract", "--data", data, "--out", outs["npy"], "--export", "mat", expect=2)
 
 
 if __name__ == "__main__":
