@@ -41,6 +41,7 @@ static int deaths_of_many;                    // so often with others in the sam
 static int given[TASK_KIND_MOST + 1];         // tasks given, by TaskKind
 static int plan_changes;                      // pieces of another training than the one before
 static int dirty_trainings;                   // trainings that it says nobody can do
+static int wrong_explorations;                // likewise, answers about explored clips
 static int wrong_pictures;                    // so many pictures that it gives cannot be
 
 // ---- data ----
@@ -109,7 +110,7 @@ static void begin(void) {
     memset(deadly, 0, sizeof deadly);
     deaths_of_many = 0;
     dirty_trainings = 0;
-    wrong_pictures = 0;
+    wrong_pictures = wrong_explorations = 0;
     arithmetic = (Digest){{0}};
     may_redo = retries = is_local = explores = false;
     buffer_clear(&said);
@@ -570,6 +571,9 @@ static void do_explore(const WireTask *task, Decoded *decoded) {
         const WireClip *clip = &body.clips[i];
         Status status = source_explore(explorer, full_path(clip->path), clip->path,
                                        clip->size_bytes, &clip->digest, &found[i]);
+        if (wrong_explorations > 0 && status == STATUS_OK) {
+            found[i].mean[0] = NAN;
+        }
         answers[i] = (ExploreAnswer){.outcome = outcome_of(status, reasons[i]),
                                      .is_sound = found[i].is_sound,
                                      .numbers = found[i].numbers,
@@ -585,6 +589,10 @@ static void do_explore(const WireTask *task, Decoded *decoded) {
         say_result(task, RESULT_DONE, &bytes);
     } else {
         say_cannot(task, RESULT_CANNOT, 0, true, "cannot be read");
+    }
+    if (all && wrong_explorations > 0) {
+        wrong_explorations--;
+        join(); // who gives such an answer is shut out
     }
     for (uint32_t i = 0; i < body.clip_count; i++) {
         exploration_done(&found[i]);
@@ -2192,6 +2200,36 @@ TEST(an_eda_stopped_anywhere_ends_alike) {
     end();
 }
 
+TEST(an_exploration_that_cannot_be_is_not_taken) {
+    begin_eda();
+    open_run(STAGE_EXTRACT);
+    wrong_explorations = 2;
+    CHECK_OK(run_to_end());
+    CHECK_INT(wrong_explorations, 0);
+    for (uint32_t c = 0; c < dataset->clip_count; c++) {
+        const Exploration *found = &plan_summary(plan)->explorations[c];
+        CHECK(found->n_mels == 0 || isfinite(found->mean[0]));
+    }
+    end();
+}
+
+TEST(a_clip_that_vanished_is_left_out_of_what_is_explored) {
+    begin_eda();
+    explores = false;
+    open_run(STAGE_EXTRACT);
+    CHECK_OK(run_to_end());
+    uint64_t left_out_before = plan_counts(plan).clips_left_out;
+    close_run();
+    explores = true;
+    open_run(STAGE_EXTRACT);
+    const char *path = "pump/test/section_00_source_test_normal_0000.npy";
+    CHECK_INT(unlink(full_path(path)), 0);
+    CHECK_OK(run_to_end());
+    CHECK_INT(plan_summary(plan)->explorations[clip_called(path)].n_mels, 0);
+    CHECK_INT(plan_counts(plan).clips_left_out, left_out_before + 1);
+    end();
+}
+
 TEST(what_eda_explored_leaves_a_run_as_it_is) {
     begin_eda();
     explores = false;
@@ -2319,6 +2357,8 @@ static const TestCase CASES[] = {
     T(a_picture_that_cannot_be_is_not_taken)
     T(eda_explores_every_clip_that_decodes_and_trains_nothing)
     T(an_eda_stopped_anywhere_ends_alike)
+    T(an_exploration_that_cannot_be_is_not_taken)
+    T(a_clip_that_vanished_is_left_out_of_what_is_explored)
     T(what_eda_explored_leaves_a_run_as_it_is)
     T(a_clip_that_kills_workers_when_explored_is_explored_no_more)
     T(what_no_worker_can_explore_is_explored_here)
