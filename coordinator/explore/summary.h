@@ -40,7 +40,7 @@ typedef enum Suspicion {
     SUSPICION_DC,        // a mean of more than 1 % of full scale, and 10 % of the clip's RMS
     SUSPICION_RATE,      // another rate than most clips of its machine
     SUSPICION_LENGTH,    // another length than usual for its machine
-    SUSPICION_LEVEL,     // another level than usual: robust z over 6
+    SUSPICION_LEVEL,     // another level than usual: robust z over 6, 3 dB or more
     SUSPICION_DUPLICATE, // the same bytes as another clip
     SUSPICIONS
 } Suspicion;

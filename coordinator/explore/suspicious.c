@@ -16,7 +16,7 @@
 #define DC_OF_LEVEL  0.1                 // of the clip's RMS
 #define Z_MOST       6.0                 // one clip in 500 million, were they normally distributed
 #define MAD_TO_SIGMA 1.4826              // of a normal distribution
-#define LEVEL_LEAST  0.1                 // dB: clips made by a program vary less, and may
+#define LEVEL_LEAST  0.5                 // dB: fewer than 3 dB apart is no matter
 #define LENGTH_LEAST 0.01                // of the usual length
 #define NEPER_PER_DB 0.11512925464970229 // ln(10) / 20
 

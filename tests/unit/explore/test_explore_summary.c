@@ -126,7 +126,8 @@ TEST(what_is_odd_is_named_with_its_reason) {
     explorations[2].numbers[NUMBER_DC] = -0.05;
     explorations[3].numbers[NUMBER_RATE_HZ] = 44100;
     explorations[4].numbers[NUMBER_SECONDS] = 9;
-    explorations[5].numbers[NUMBER_LEVEL_DB] = -17;
+    explorations[5].numbers[NUMBER_LEVEL_DB] = -16.5;
+    explorations[8].numbers[NUMBER_LEVEL_DB] = -18;  // less than 3 dB from the others
     explorations[6].numbers[NUMBER_SECONDS] = 10.05; // half a per cent is nothing
     digests[9] = digests[14] = digests[7];
     ExploreSummary summary = make();
@@ -136,7 +137,7 @@ TEST(what_is_odd_is_named_with_its_reason) {
     CHECK_NEAR(find(&summary, 2, SUSPICION_DC)->value, -0.05, 0);
     CHECK_HAS(find(&summary, 3, SUSPICION_RATE)->reason, "44100 Hz, most have 16000 Hz");
     CHECK_NEAR(find(&summary, 4, SUSPICION_LENGTH)->usual, 10, 0);
-    CHECK_HAS(find(&summary, 5, SUSPICION_LEVEL)->reason, "-17.0 dB");
+    CHECK_HAS(find(&summary, 5, SUSPICION_LEVEL)->reason, "-16.5 dB");
     CHECK_INT(find(&summary, 9, SUSPICION_DUPLICATE)->other, 7);
     CHECK_INT(find(&summary, 14, SUSPICION_DUPLICATE)->other, 7);
     CHECK_INT(summary.suspicious_count, 8);
