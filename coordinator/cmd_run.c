@@ -107,6 +107,11 @@ static int serve(const Run *run) {
 
 static int say_plan(const Run *run) {
     const Models *models = plan_models(run->plan);
+    if (run->explores) {
+        printf("%u machines, %u clips to explore, in %s\n", run->dataset->machine_count,
+               run->dataset->clip_count, run->options.out);
+        return EXIT_DONE;
+    }
     printf("%u machines, %u clips, %u models, %d epochs each, in %s\n", run->dataset->machine_count,
            run->dataset->clip_count, models->count, run->settings.epochs, run->options.out);
     for (uint32_t m = 0; m < models->count; m++) {

@@ -4,6 +4,7 @@
 
 #include "common/base/file.h"
 #include "common/base/log.h"
+#include "coordinator/explore/closing.h"
 #include "coordinator/explore/tables.h"
 #include "coordinator/outputs/summary.h"
 #include "coordinator/results/results.h"
@@ -53,21 +54,6 @@ static Status write_exploration(const Run *run) {
     return status == STATUS_OK && summary != NULL ? explore_tables_write(folder, summary) : status;
 }
 
-// What of the data should be looked at, most frequent kinds of trouble as they come.
-static void format_exploration(const ExploreSummary *summary, Buffer *out) {
-    uint32_t counts[SUSPICIONS] = {0};
-    buffer_format(out, "suspicious clips: %u", summary->suspicious_count);
-    for (uint32_t i = 0; i < summary->suspicious_count; i++) {
-        counts[summary->suspicious[i].suspicion]++;
-    }
-    for (int s = 0; s < SUSPICIONS; s++) {
-        if (counts[s] > 0) {
-            buffer_format(out, ", %s %u", suspicion_name((Suspicion)s), counts[s]);
-        }
-    }
-    buffer_text(out, "\n");
-}
-
 static Status print_summary(const Run *run, const Results *results) {
     MachineReport report;
     Status status =
@@ -77,7 +63,11 @@ static Status print_summary(const Run *run, const Results *results) {
     }
     if (run->options.is_json) {
         Buffer text = BUFFER_EMPTY;
-        summary_json(&report, &text);
+        if (plan_summary(run->plan) != NULL) {
+            explore_closing_json(plan_summary(run->plan), &text);
+        } else {
+            summary_json(&report, &text);
+        }
         fputs(buffer_cstr(&text), stdout);
         buffer_done(&text);
     } else {
@@ -86,7 +76,7 @@ static Status print_summary(const Run *run, const Results *results) {
             summary_format(&report, &text);
         }
         if (plan_summary(run->plan) != NULL) {
-            format_exploration(plan_summary(run->plan), &text);
+            explore_closing_format(plan_summary(run->plan), &text);
         }
         fputs(buffer_cstr(&text), stdout);
         printf("%sfiles: %s/%s", text.size > 0 ? "\n" : "", run->options.out,

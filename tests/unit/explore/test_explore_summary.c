@@ -5,6 +5,7 @@
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/store/npy.h"
+#include "coordinator/explore/closing.h"
 #include "coordinator/explore/summary.h"
 #include "coordinator/explore/tables.h"
 #include "tests/unit/test.h"
@@ -275,6 +276,26 @@ TEST(tables_hold_it_all) {
     end();
 }
 
+TEST(the_closing_table_has_a_line_for_each_machine) {
+    begin();
+    digests[9] = digests[7];
+    explorations[9].numbers[NUMBER_SECONDS] = 30; // suspicious twice over, and one clip
+    explorations[1].numbers[NUMBER_SILENT_SHARE] = 1;
+    ExploreSummary summary = make();
+    Buffer text = BUFFER_EMPTY;
+    explore_closing_format(&summary, &text);
+    CHECK_HAS(buffer_cstr(&text), "fan (dev)     20      3.7  16000");
+    CHECK_HAS(buffer_cstr(&text), "suspicious clips: silent 1, length 1, duplicate 1 (eda");
+    buffer_clear(&text);
+    explore_closing_json(&summary, &text);
+    CHECK_HAS(buffer_cstr(&text), "[{\"machine_type\": \"fan\", \"set\": \"dev\", \"clips\": 20, "
+                                  "\"seconds\": 220, \"rate_hz_min\": 16000");
+    CHECK_HAS(buffer_cstr(&text), "\"suspicious\": 2, \"silent\": 1");
+    buffer_done(&text);
+    explore_summary_done(&summary);
+    end();
+}
+
 TEST(every_allocation_may_fail) {
     begin();
     digests[9] = digests[7];
@@ -304,4 +325,6 @@ TEST_MAIN_LIST(T(clips_are_grouped_by_what_they_are) T(ordinary_clips_are_not_su
                        T(the_typical_clip_is_nearest_to_the_median)
                            T(the_plane_is_that_of_scikit_learn)
                                T(clips_that_are_all_alike_or_too_few_have_no_plane)
-                                   T(tables_hold_it_all) T(every_allocation_may_fail))
+                                   T(tables_hold_it_all)
+                                       T(the_closing_table_has_a_line_for_each_machine)
+                                           T(every_allocation_may_fail))
