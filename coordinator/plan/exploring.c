@@ -80,7 +80,7 @@ static Status end_if_over(Plan *plan, Core *core, int64_t now_ms) {
 }
 
 Status exploring_site_ready(Plan *plan, Core *core, Site site, int64_t now_ms) {
-    if (!plan->config.explores || plan->is_survey) {
+    if (!plan->config.explores || (plan->is_survey && !plan->forgets)) {
         return STATUS_OK;
     }
     Status status = make_room(plan);

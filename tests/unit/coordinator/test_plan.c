@@ -41,6 +41,7 @@ static int deaths_of_many;                    // so often with others in the sam
 static int given[TASK_KIND_MOST + 1];         // tasks given, by TaskKind
 static int plan_changes;                      // pieces of another training than the one before
 static int dirty_trainings;                   // trainings that it says nobody can do
+static bool refuses_explorations;             // it says that nobody can use what it explores
 static int wrong_explorations;                // likewise, answers about explored clips
 static int wrong_pictures;                    // so many pictures that it gives cannot be
 
@@ -111,6 +112,7 @@ static void begin(void) {
     deaths_of_many = 0;
     dirty_trainings = 0;
     wrong_pictures = wrong_explorations = 0;
+    refuses_explorations = false;
     arithmetic = (Digest){{0}};
     may_redo = retries = is_local = explores = false;
     buffer_clear(&said);
@@ -571,6 +573,9 @@ static void do_explore(const WireTask *task, Decoded *decoded) {
         const WireClip *clip = &body.clips[i];
         Status status = source_explore(explorer, full_path(clip->path), clip->path,
                                        clip->size_bytes, &clip->digest, &found[i]);
+        if (refuses_explorations && status == STATUS_OK) {
+            status = status_set(STATUS_FORMAT, "too loud");
+        }
         if (wrong_explorations > 0 && status == STATUS_OK) {
             found[i].mean[0] = NAN;
         }
@@ -2213,6 +2218,27 @@ TEST(an_exploration_that_cannot_be_is_not_taken) {
     end();
 }
 
+TEST(what_could_not_be_explored_is_looked_at_again_when_asked) {
+    begin_eda();
+    open_run(STAGE_EXTRACT);
+    refuses_explorations = true;
+    CHECK_OK(run_to_end());
+    CHECK_TEXT(left_out("valve/train/normal_0001.wav"), "too loud");
+    close_run();
+    refuses_explorations = false;
+    open_run(STAGE_EXTRACT);
+    CHECK(plan_is_over(plan)); // it is a fact of the data
+    CHECK_TEXT(left_out("valve/train/normal_0001.wav"), "too loud");
+    close_run();
+    retries = true;
+    open_run(STAGE_EXTRACT);
+    CHECK_OK(run_to_end());
+    CHECK_TEXT(left_out("valve/train/normal_0001.wav"), "");
+    CHECK_INT(plan_summary(plan)->explorations[clip_called("valve/train/normal_0001.wav")].n_mels,
+              4);
+    end();
+}
+
 TEST(a_clip_that_vanished_is_left_out_of_what_is_explored) {
     begin_eda();
     explores = false;
@@ -2358,6 +2384,7 @@ static const TestCase CASES[] = {
     T(eda_explores_every_clip_that_decodes_and_trains_nothing)
     T(an_eda_stopped_anywhere_ends_alike)
     T(an_exploration_that_cannot_be_is_not_taken)
+    T(what_could_not_be_explored_is_looked_at_again_when_asked)
     T(a_clip_that_vanished_is_left_out_of_what_is_explored)
     T(what_eda_explored_leaves_a_run_as_it_is)
     T(a_clip_that_kills_workers_when_explored_is_explored_no_more)
