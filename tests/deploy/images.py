@@ -15,7 +15,9 @@ from containers import BIN, DEPLOY, SOURCE, check, image, run, why_no_docker
 
 NAMES = ("slurm", "auscult", "runtime", "base")
 
+# Pictures have the bytes of whoever's gnuplot and fonts: as in the harness, there are none.
 AUSCULT = """FROM {runtime}
+ENV AUSCULT_GNUPLOT=
 COPY bin/auscult bin/auscult-worker /usr/bin/
 """
 

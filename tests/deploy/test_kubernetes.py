@@ -109,7 +109,11 @@ def container_options(template, volumes):
     sources = {volume["name"]: volume for volume in pod["volumes"]}
     for mount in container["volumeMounts"]:
         source = sources[mount["name"]]
-        if "emptyDir" in source:
+        if "secret" in source:
+            mode = source["secret"]["defaultMode"]
+            check(mode & 0o007 == 0, f"everybody may read {source['secret']['secretName']}: {mode:o}")
+            options += ["-v", f"{volumes[source['secret']['secretName']]}:{mount['mountPath']}:ro"]
+        elif "emptyDir" in source:
             options += ["--tmpfs", mount["mountPath"]]
         else:
             claim = volumes[source["persistentVolumeClaim"]["claimName"]]
@@ -119,6 +123,25 @@ def container_options(template, volumes):
     options += ["--memory", memory.replace("Gi", "g").replace("Mi", "m")]
     check("command" not in container, "the image's entry point is left out")
     return options, container
+
+
+def secret_of(folder, command):
+    """A volume as the cluster mounts the Secret that this documented command makes."""
+    name = re.search(r"secret generic (\S+)", command).group(1)
+    volume = f"{MINE}-{name}"
+    docker("volume", "create", volume)
+    files = " ".join(f"/keys/{os.path.basename(path)}" for path in re.findall(r"--from-file=(\S+)", command))
+    docker("run", "--rm", "--name", f"{MINE}-secret", "--network", "none", "--user", "0:0", "-v",
+           f"{folder}/keys:/keys:ro", "-v", f"{volume}:/secret", image("auscult"), "sh", "-c",
+           f"install -m 440 -o 0 -g 10001 {files} /secret")
+    return name, volume
+
+
+def documented_secrets():
+    """The commands that coordinator.yaml tells, each in one line."""
+    with open(os.path.join(DEPLOY, "kubernetes", "coordinator.yaml"), encoding="utf-8") as file:
+        text = re.sub(r"\\\n#\s*", "", file.read())
+    return re.findall(r"kubectl create secret .*", text)
 
 
 def start(name, template, volumes, *more):
@@ -156,7 +179,10 @@ def test_what_the_manifests_start_gives_the_same_bytes(folder):
     try:
         docker("network", "create", "--internal", MINE)
         docker("volume", "create", f"{MINE}-run")
-        volumes = {"auscult-data": data, "auscult-run": f"{MINE}-run"}
+        auscult("keygen", f"{folder}/keys")
+        secrets = dict(secret_of(folder, command) for command in documented_secrets())
+        check(len(secrets) == 2, str(secrets))
+        volumes = {"auscult-data": data, "auscult-run": f"{MINE}-run", **secrets}
         coordinator = run_the_pods(found, volumes)
         docker("cp", f"{coordinator}:/run-folder", f"{folder}/out")
     finally:

@@ -149,7 +149,7 @@ def test_a_job_ends_and_one_that_is_too_short_goes_on_to_the_same_bytes(folder):
 def join_from_another_job(slurm, data, folder):
     """A coordinator that is no job, and an array of workers; one of them is asked to leave."""
     docker("exec", "-d", "--user", USER, slurm.head, "auscult", "run", "--data", "/shared/data",
-           "--out", "/shared/joined", "--bind", "tcp://0.0.0.0:0", "--insecure", *SHORT)
+           "--out", "/shared/joined", "--bind", "tcp://0.0.0.0:0", *SHORT)
     found = "test -s /shared/joined/endpoint && echo yes || true"
     wait_until(lambda: slurm.ask("sh", "-c", found) == "yes", "the coordinator is there")
     job = slurm.submit("workers.sbatch", "--array=1-3", "workers.sbatch", "/shared/joined")
