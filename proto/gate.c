@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -210,6 +211,18 @@ static Status open_socket(Gate *gate, void *zmq_context) {
                 : status_set(STATUS_IO, "cannot answer who may connect: %s", zmq_strerror(errno));
 }
 
+static Status start_thread(Gate *gate) {
+    // Signals are the main thread's: this one would run the handler that leaves at once.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&gate->thread, NULL, work, gate);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed == 0
+               ? STATUS_OK
+               : status_set(STATUS_IO, "cannot start the thread that answers who may connect");
+}
+
 Status gate_open(void *zmq_context, const char *list, Gate **ret) {
     Gate *gate = mem_new(1, sizeof *gate);
     if (gate == NULL) {
@@ -224,8 +237,8 @@ Status gate_open(void *zmq_context, const char *list, Gate **ret) {
     if (status == STATUS_OK) {
         status = open_socket(gate, zmq_context);
     }
-    if (status == STATUS_OK && pthread_create(&gate->thread, NULL, work, gate) != 0) {
-        status = status_set(STATUS_IO, "cannot start the thread that answers who may connect");
+    if (status == STATUS_OK) {
+        status = start_thread(gate);
     }
     if (status != STATUS_OK) {
         atomic_store(&gate->is_stopped, true); // there is no thread

@@ -4,6 +4,7 @@
 
 import os
 import re
+import signal
 import stat
 
 from harness import (
@@ -47,6 +48,20 @@ def wait_for(process, pattern, seconds=30):
 
 def mode_of(path):
     return stat.S_IMODE(os.stat(path).st_mode)
+
+
+def test_a_run_with_keys_stops_as_any_other(folder):
+    """No thread of the coordinator's but its loop takes signals: it says that it waits, and for what."""
+    make_data(f"{folder}/data", ("fan",))
+    coordinator, _ = start(folder, settings=ENDLESS)
+    worker = Process(WORKER, "--run", f"{folder}/run")
+    wait_for(coordinator, "epochs")
+    coordinator.signal(signal.SIGTERM)
+    result = coordinator.wait(30)
+    check(result.code == 75, str(result))
+    check_has(result.err, "when what is under work has ended", "stopped; to continue")
+    worker.signal(signal.SIGTERM)
+    check(worker.wait(30).code == 0, "the worker did not leave")
 
 
 def test_keygen_makes_keys_that_only_their_owner_may_read_and_never_over_others(folder):
