@@ -4,9 +4,11 @@
 
 #include "common/base/file.h"
 #include "common/base/log.h"
+#include "common/base/mem.h"
 #include "coordinator/explore/closing.h"
 #include "coordinator/explore/tables.h"
 #include "coordinator/outputs/summary.h"
+#include "coordinator/pages/eda_page.h"
 #include "coordinator/results/results.h"
 #include "coordinator/results/stale.h"
 #include "coordinator/run.h"
@@ -47,11 +49,39 @@ static void warn_of_everything(const Run *run, const Results *results) {
     }
 }
 
-static Status write_exploration(const Run *run) {
+static Status write_eda_page(const Run *run, const Results *results) {
+    const ClipPortrait **portraits = NULL;
+    uint32_t portrait_count = 0;
+    char problem[LIMIT_MESSAGE_BYTES] = "";
+    Status status = plan_portraits(run->plan, &portraits, &portrait_count);
+    if (status == STATUS_OK) {
+        EdaPage page = {.run_folder = run->options.out,
+                        .settings = &run->settings,
+                        .summary = plan_summary(run->plan),
+                        .portraits = portraits,
+                        .portrait_count = portrait_count,
+                        .clips = results->clips,
+                        .clip_count = results->clip_count};
+        status = eda_page_write(&page, problem, sizeof problem);
+    }
+    if (problem[0] != '\0') {
+        log_warning("eda.html: %s", problem);
+    }
+    mem_free(portraits);
+    return status;
+}
+
+static Status write_exploration(const Run *run, const Results *results) {
     const ExploreSummary *summary = plan_summary(run->plan);
     char folder[LIMIT_PATH_BYTES];
+    if (summary == NULL) {
+        return STATUS_OK;
+    }
     Status status = file_join(folder, sizeof folder, run->options.out, "outputs");
-    return status == STATUS_OK && summary != NULL ? explore_tables_write(folder, summary) : status;
+    if (status == STATUS_OK) {
+        status = explore_tables_write(folder, summary);
+    }
+    return status == STATUS_OK ? write_eda_page(run, results) : status;
 }
 
 static Status print_summary(const Run *run, const Results *results) {
@@ -128,7 +158,7 @@ int run_finish(const Run *run) {
         status = results_write(&config, &results);
     }
     if (status == STATUS_OK) {
-        status = write_exploration(run);
+        status = write_exploration(run, &results);
     }
     if (status != STATUS_OK) {
         log_error("%s", status_message());
