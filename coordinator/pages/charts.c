@@ -8,8 +8,8 @@
 #include "common/base/mem.h"
 
 enum {
-    WIDE = 1280, // pixels, for 640 on the page
-    HIGH = 760,
+    WIDE = 1040, // pixels, for 520 on the page
+    HIGH = 680,
     BINS = 40,
     THRESHOLDS_MOST = 8, // drawn
 };

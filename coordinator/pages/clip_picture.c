@@ -17,7 +17,8 @@ enum {
     COLUMNS = 200,   // drawn at most: pages of noisy pictures are large
     FOOT_HIGH = 118, // below the last, for the axis of time
 };
-#define DB_SHOWN 80.0 // below the loudest; what is further down is no more to be seen
+#define DB_SHOWN          80.0 // below the loudest; what is further down is no more to be seen
+#define DB_SHOWN_RESIDUAL 25.0 // what is reconstructed is noise without meaning
 
 static const struct {
     const char *name, *unit, *rows;
@@ -79,7 +80,8 @@ static void widen(ClipScale *scale, int panel, double low, double high) {
     scale->high[panel] = was_set ? fmax(scale->high[panel], high) : high;
     scale->is_set[panel] = true;
     if (panel != PANEL_WAVEFORM && panel != PANEL_MFCC) {
-        scale->low[panel] = fmax(scale->low[panel], scale->high[panel] - DB_SHOWN);
+        double shown = panel == PANEL_RESIDUAL ? DB_SHOWN_RESIDUAL : DB_SHOWN;
+        scale->low[panel] = fmax(scale->low[panel], scale->high[panel] - shown);
     }
 }
 
@@ -145,7 +147,8 @@ static void frame_panel(int panel, const Place *place, bool is_last, bool has_ti
                   place->high, place->low, LOOKS[panel].name, place->high, LOOKS[panel].rows,
                   (place->high + place->low) / 2);
     if (is_last) {
-        buffer_format(out, "set xlabel '%s'\nset format x '%%g'\n", has_time ? "time (s)" : "part");
+        buffer_format(out, "set xlabel '%s' textcolor rgb FG\nset format x '%%g'\n",
+                      has_time ? "time (s)" : "part");
     } else {
         buffer_text(out, "unset xlabel\nset format x ''\n");
     }

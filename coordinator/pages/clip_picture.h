@@ -29,8 +29,8 @@ typedef struct ClipScale {
     double low[CLIP_PANELS], high[CLIP_PANELS]; // in the panel's unit
 } ClipScale;
 
-// Widens the scale by what a portrait holds: from its lowest to its highest hundredth, and at most
-// 80 dB down from there; the waveform and MFCC symmetrically. STATUS_MEMORY.
+// Widens the scale by what a portrait holds, its extreme values apart: at most 80 dB down from the
+// highest, 25 dB for residuals; the waveform and MFCC symmetrically. STATUS_MEMORY.
 Status clip_scale_take(ClipScale *scale, const Portrait *portrait);
 
 // Adds the picture of these panels (bits 1 << ClipPanel) to the set; `n_mels` bands make the

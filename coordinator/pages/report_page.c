@@ -32,6 +32,7 @@ typedef struct Part {
     uint32_t scores, roc, losses[CURVES_MOST];
     const char *labels[CURVES_MOST]; // of the models
     size_t curves;
+    ReportClips heard;
 } Part;
 
 // ---- numbers ----
@@ -118,7 +119,7 @@ static Status make_part(const ReportPage *page, const MachineRow *row, PlotSet *
     draw_losses(page, one, set, part);
     part->scores = chart_scores(set, &of);
     part->roc = chart_roc(set, &of, page->max_fpr);
-    return STATUS_OK;
+    return report_clips_draw(&page->portraits, one->machine, one->set, set, &part->heard);
 }
 
 // ---- the head ----
@@ -276,7 +277,8 @@ static void write_extremes(Part *part, Buffer *out) {
     mem_free(tests);
 }
 
-static void write_part(Part *part, size_t number, const PlotSet *set, Buffer *out) {
+static void write_part(const ReportPage *page, Part *part, size_t number, const PlotSet *set,
+                       Buffer *out) {
     char id[32], caption[2 * LIMIT_NAME_BYTES + 128];
     snprintf(id, sizeof id, "m%zu", number);
     buffer_format(out, "<section id=\"%s\">\n<h2>", id);
@@ -301,6 +303,7 @@ static void write_part(Part *part, size_t number, const PlotSet *set, Buffer *ou
         pictures_add(set, part->losses[c], caption, out);
     }
     buffer_text(out, "</div>\n");
+    report_clips_write(&page->portraits, &part->heard, set, out);
     write_extremes(part, out);
     markup_section_end(out);
 }
@@ -389,7 +392,7 @@ static Status save_pictures(const ReportPage *page, const PlotSet *set, const Pa
         snprintf(name, sizeof name, part->curves == 1 ? "training" : "training_%zu", c + 1);
         status = pictures_save(set, part->losses[c], folder, name);
     }
-    return status;
+    return status == STATUS_OK ? report_clips_save(&part->heard, set, folder) : status;
 }
 
 static Status write_page(const ReportPage *page, Part *parts, const PlotSet *set) {
@@ -407,7 +410,7 @@ static Status write_page(const ReportPage *page, Part *parts, const PlotSet *set
     write_results(page, &out);
     write_systems(page, &out);
     for (size_t m = 0; m < page->report->machines; m++) {
-        write_part(&parts[m], m + 1, set, &out);
+        write_part(page, &parts[m], m + 1, set, &out);
     }
     Status status = write_left_out(page, &out);
     write_settings(page, &out);

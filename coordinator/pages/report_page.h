@@ -8,6 +8,7 @@
 
 #include "coordinator/outputs/machine_report.h"
 #include "coordinator/outputs/systems.h"
+#include "coordinator/pages/report_clips.h"
 
 // A model of the primary system, for its training curve. Texts are borrowed.
 typedef struct ReportModel {
@@ -28,6 +29,7 @@ typedef struct ReportPage {
     size_t system_count;
     char *const *notes; // (note_count) about thresholds
     size_t note_count;
+    ReportPortraits portraits;
 } ReportPage;
 
 // Also removes figures that an earlier report has left. *ret_problem (size) says why pictures are

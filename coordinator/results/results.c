@@ -282,6 +282,9 @@ static Status write_page(const ResultsConfig *config, const SystemRow *systems, 
                 .label = model->label};
         }
     }
+    const ClipPortrait **portraits = NULL;
+    uint32_t portrait_count = 0;
+    status = plan_portraits(config->plan, &portraits, &portrait_count);
     ReportPage page = {.run_folder = config->run_folder,
                        .clips = results->clips,
                        .clip_count = results->clip_count,
@@ -292,8 +295,15 @@ static Status write_page(const ResultsConfig *config, const SystemRow *systems, 
                        .systems = systems,
                        .system_count = count,
                        .notes = results->notes,
-                       .note_count = results->note_count};
-    status = report_page_write(&page, results->problem, sizeof results->problem);
+                       .note_count = results->note_count,
+                       .portraits = {.dataset = config->dataset,
+                                     .items = portraits,
+                                     .count = portrait_count,
+                                     .n_mels = settings->n_mels}};
+    if (status == STATUS_OK) {
+        status = report_page_write(&page, results->problem, sizeof results->problem);
+    }
+    mem_free(portraits);
     machine_report_done(&report);
     mem_free(shown);
     return status;
