@@ -169,7 +169,11 @@ void eda_table_shifts(const ExploreSummary *summary, uint32_t machine, Buffer *o
                                           "#mean, target", "#source clips", "#target clips"};
     const DomainShift **sorted = mem_new((size_t)summary->shift_count + 1, sizeof *sorted);
     size_t count = 0;
-    for (uint32_t i = 0; sorted != NULL && i < summary->shift_count; i++) {
+    if (sorted == NULL) {
+        out->status = STATUS_MEMORY;
+        return;
+    }
+    for (uint32_t i = 0; i < summary->shift_count; i++) {
         if (summary->shifts[i].machine == machine) {
             sorted[count++] = &summary->shifts[i];
         }

@@ -15,8 +15,9 @@ const char PICTURES_HEAD[] =
     "nav{position:sticky;top:0;z-index:1;background:var(--back);border-bottom:1px solid "
     "var(--line);overflow-x:auto;white-space:nowrap;padding:.5rem 0}"
     "nav a{margin-right:1rem}a{color:var(--fill)}section{scroll-margin-top:3rem}"
-    "th{white-space:normal;vertical-align:bottom}h3{font-size:1rem;margin:1rem 0 .4rem}"
-    "@media print{nav{display:none}section{break-inside:avoid}}</style>\n";
+    "h2,h3,p,figcaption{overflow-wrap:anywhere}th{white-space:normal;vertical-align:bottom}"
+    "h3{font-size:1rem;margin:1rem 0 .4rem}"
+    "@media print{nav{display:none}figure,tr{break-inside:avoid}}</style>\n";
 
 void pictures_base64(const void *bytes, size_t size, Buffer *out) {
     static const char DIGITS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -2,6 +2,7 @@
 """A page as headless Chromium shows it: its contents once its script has run, what the console said,
 every address that was asked for, a picture."""
 
+import html
 import json
 import os
 import re
@@ -83,3 +84,20 @@ def width_of(text, folder, width):
     found = re.search(r"<title>wide (\d+)</title>", View(f"file://{path}").text)
     check(found, "the probe did not run")
     return int(found.group(1))
+
+
+def pictures_of(text, folder, dark=False):
+    """Of each <img> of a page: the width of the picture that is shown, 0 for none, and the end of its address."""
+    path = os.path.join(folder, "pictures.html")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"<!doctype html><title>-</title><iframe id=page width=1280 height=900></iframe>\n"
+                   "<script>const page = document.getElementById('page');\n"
+                   "page.onload = () => {\n"
+                   "  const all = [...page.contentDocument.images];\n"
+                   "  document.body.textContent = JSON.stringify(all.map(image =>"
+                   " [image.naturalWidth, image.currentSrc.slice(-60)]));\n"
+                   "  document.title = 'looked'; };\n"
+                   f"page.srcdoc = {json.dumps(text).replace('</', '<' + chr(92) + '/')};</script>\n")
+    found = View(f"file://{path}", dark=dark, seconds=10).text
+    check("<title>looked</title>" in found, "the probe did not run")
+    return json.loads(html.unescape(re.search(r"<body>(.*)</body>", found, re.DOTALL).group(1)))
