@@ -14,6 +14,10 @@ bool foreign_is(const Plan *plan, uint32_t model) {
     return plan->models.models[model].settings->network[0] != '\0';
 }
 
+uint64_t foreign_epochs(const Plan *plan, uint32_t model) {
+    return foreign_is(plan, model) ? 0 : (uint64_t)plan->models.models[model].settings->epochs;
+}
+
 // The network says all that matters; scores have the settings in their keys beside it.
 static Status make_key(const Plan *plan, uint32_t model, Digest *ret_key) {
     DigestStream *stream = digest_begin();
@@ -37,8 +41,7 @@ Status foreign_begin(Plan *plan, uint32_t model) {
     for (uint32_t i = 0; i < facts->test_count; i++) {
         has_clips |= plan_is_used(plan, model, facts->test[i]);
     }
-    state->epochs = (uint32_t)facts->settings->epochs; // nothing is left to train
-    plan->counts.epochs_trained += state->epochs;
+    state->epochs = (uint32_t)facts->settings->epochs; // as if trained: what is done counts
     if (!has_clips) {
         plan_fail_model(plan, model, "it has no clips that can be used");
         return STATUS_OK;

@@ -74,8 +74,9 @@ static const char *model_state(const Plan *plan, uint32_t model) {
 static void take_model(const Plan *plan, uint32_t model, SnapshotModel *ret) {
     const Model *one = &plan_models(plan)->models[model];
     const ModelWork *work = &plan->work[model];
-    *ret = (SnapshotModel){.epochs_trained = plan_model_state(plan, model)->epochs,
-                           .epochs = (uint64_t)one->settings->epochs,
+    uint64_t epochs = foreign_epochs(plan, model);
+    *ret = (SnapshotModel){.epochs_trained = epochs > 0 ? plan_model_state(plan, model)->epochs : 0,
+                           .epochs = epochs,
                            .workers = work->workers,
                            .loss = work->loss > 0 ? work->loss : NAN};
     snapshot_text(ret->label, sizeof ret->label, one->label);

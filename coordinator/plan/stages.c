@@ -81,7 +81,7 @@ Status stage_add(Plan *plan, Core *core, const PlanTask *task, int64_t now_ms) {
 Status stage_probe(Plan *plan, Core *core, int64_t now_ms) {
     plan->counts.epochs = 0;
     for (uint32_t m = 0; m < plan->models.count; m++) {
-        plan->counts.epochs += (uint64_t)plan->models.models[m].settings->epochs;
+        plan->counts.epochs += foreign_epochs(plan, m);
     }
     Site sites = plan->models.group_count * plan->config.dataset->machine_count;
     Status status = STATUS_OK;
@@ -313,7 +313,7 @@ static Status add_piece(Plan *plan, Core *core, uint32_t model, int64_t now_ms) 
 }
 
 static void fail_training(Plan *plan, uint32_t model, const char *reason) {
-    plan->counts.epochs -= (uint64_t)plan->models.models[model].settings->epochs;
+    plan->counts.epochs -= foreign_epochs(plan, model);
     plan_fail_model(plan, model, reason);
 }
 
@@ -340,7 +340,7 @@ static Status open_training(Plan *plan, uint32_t model) {
 // ---- what may not be done anew ----
 
 static void hold_model(Plan *plan, uint32_t model, const char *why) {
-    plan->counts.epochs -= (uint64_t)plan->models.models[model].settings->epochs;
+    plan->counts.epochs -= foreign_epochs(plan, model);
     plan->models_left--;
     plan->model_states[model].is_held = true;
     buffer_format(&plan->refusal, "%s: %s\n", plan->models.models[model].label, why);

@@ -152,6 +152,8 @@ uint32_t checkpoint_epochs_of_others(const Plan *plan, uint32_t model);
 
 // foreign.c: models whose network was made elsewhere
 bool foreign_is(const Plan *plan, uint32_t model);
+// Epochs that a model is to be trained: none of those, else the settings'.
+uint64_t foreign_epochs(const Plan *plan, uint32_t model);
 // In place of a training: fails the model, or it can score.
 Status foreign_begin(Plan *plan, uint32_t model);
 // The model's file.
