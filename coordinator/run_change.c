@@ -315,8 +315,12 @@ static void compare_model(Comparison *c, uint32_t index, Buffer *out) {
         say_why_left(c, old, &why);
     }
     if (why.size > 0) {
-        buffer_format(out, "  %s: %u epoch%s trained, %u clips scored; %s\n", old->label,
-                      state->epochs, state->epochs == 1 ? "" : "s", plan_scored_by(c->old, index),
+        buffer_format(out, "  %s: ", old->label);
+        if (old->settings->network[0] == '\0') {
+            buffer_format(out, "%u epoch%s trained, ", state->epochs,
+                          state->epochs == 1 ? "" : "s");
+        }
+        buffer_format(out, "%u clips scored; %s\n", plan_scored_by(c->old, index),
                       buffer_cstr(&why));
     }
     buffer_done(&why);

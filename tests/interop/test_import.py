@@ -117,6 +117,21 @@ def test_what_keras_saved_scores_as_keras_does(folder):
     check_same_results(f"{folder}/three", f"{folder}/functional")
 
 
+def test_another_network_is_not_taken_by_accident(folder):
+    data = make_data(folder)
+    run = f"{folder}/run"
+    score(save(functional(), f"{folder}/one.h5"), data, run, "--local", "1", *SHAPE)
+    other = save(settle(functional(), 12), f"{folder}/other.h5")
+    before = predictions_of(run)
+    result = score(other, data, run, "--local", "1", expect=2)
+    check_has(result.err, "fan", "clips scored", "network", "--update")
+    check("epoch" not in result.err, result.err)
+    auscult("run", "--out", run, "--local", "1")
+    check(predictions_of(run) == before, "other predictions")
+    score(other, data, run, "--local", "1", "--update")
+    check(predictions_of(run) != before, "the same predictions")
+
+
 def test_every_form_of_a_scaler_is_the_same(folder):
     data = make_data(folder)
     scaler = fitted_scaler(data)
