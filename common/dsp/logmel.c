@@ -25,16 +25,20 @@ static double top_hz(const Settings *settings, int32_t rate_hz) {
     return settings->fmax > 0 ? settings->fmax : rate_hz / 2.0;
 }
 
+static MelConfig mel_config(const Settings *settings, int32_t rate_hz) {
+    return (MelConfig){.rate_hz = rate_hz,
+                       .n_fft = settings->n_fft,
+                       .n_mels = settings->n_mels,
+                       .fmin_hz = settings->fmin,
+                       .fmax_hz = top_hz(settings, rate_hz)};
+}
+
 static bool make_stages(LogMel *logmel, const Settings *settings, int32_t rate_hz) {
     const StftConfig stft = {.n_fft = settings->n_fft,
                              .hop_length = settings->hop_length,
                              .win_length = settings->win_length,
                              .pad_mode = (PadMode)settings->pad_mode};
-    const MelConfig mel = {.rate_hz = rate_hz,
-                           .n_fft = settings->n_fft,
-                           .n_mels = settings->n_mels,
-                           .fmin_hz = settings->fmin,
-                           .fmax_hz = top_hz(settings, rate_hz)};
+    const MelConfig mel = mel_config(settings, rate_hz);
     size_t bins = (size_t)settings->n_fft / 2 + 1, lane_bytes = STFT_LANES * sizeof(float);
     logmel->stft = stft_new(&stft);
     logmel->mel = mel_new(&mel);
@@ -136,4 +140,10 @@ void logmel_run(LogMel *logmel, const float *samples, int64_t count, float *out)
         maths_decibel(&logmel->decibel, logmel->bands, n_mels * STFT_LANES);
         put_frames(logmel->bands, logmel->n_mels, frames, out + first * logmel->n_mels);
     }
+}
+
+Status logmel_centres(const Settings *settings, int32_t rate_hz, double *out) {
+    Status status = logmel_check(settings, rate_hz);
+    const MelConfig config = mel_config(settings, rate_hz);
+    return status == STATUS_OK ? mel_centres(&config, out) : status;
 }

@@ -27,4 +27,8 @@ int64_t logmel_frames(const LogMel *logmel, int64_t samples);
 // float's range. Allocates nothing.
 void logmel_run(LogMel *logmel, const float *samples, int64_t count, float *out);
 
+// Where the mel bands have their tips, Hz: out (n_mels). STATUS_INVALID as of logmel_check,
+// STATUS_MEMORY.
+Status logmel_centres(const Settings *settings, int32_t rate_hz, double *out);
+
 #endif

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "common/base/clones.h"
 #include "common/base/mem.h"
@@ -83,6 +84,17 @@ static void fill_weights(Mel *mel, const double *edges, double hz_per_bin) {
             mel->weights[band->offset + i] = weight_at((band->first + i) * hz_per_bin, edges + m);
         }
     }
+}
+
+Status mel_centres(const MelConfig *config, double *out) {
+    double *edges = mem_new((size_t)config->n_mels + 2, sizeof *edges);
+    if (edges == NULL) {
+        return STATUS_MEMORY;
+    }
+    fill_edges(config, edges);
+    memcpy(out, edges + 1, (size_t)config->n_mels * sizeof *out);
+    mem_free(edges);
+    return STATUS_OK;
 }
 
 Mel *mel_new(const MelConfig *config) {

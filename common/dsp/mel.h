@@ -24,6 +24,9 @@ typedef struct Mel Mel;
 Mel *mel_new(const MelConfig *config);
 void mel_free(Mel *mel);
 
+// The frequencies of the bands' tips in Hz, lowest first: out (n_mels). STATUS_MEMORY
+Status mel_centres(const MelConfig *config, double *out);
+
 // The weights as a full matrix, for tests and figures: out (n_mels, bins).
 void mel_matrix(const Mel *mel, float *out);
 

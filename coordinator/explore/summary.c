@@ -53,5 +53,6 @@ void explore_summary_done(ExploreSummary *summary) {
     mem_free(summary->points);
     mem_free(summary->planes);
     mem_free(summary->typical);
+    mem_free(summary->centres_hz);
     *summary = (ExploreSummary){0};
 }

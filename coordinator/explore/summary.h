@@ -102,12 +102,17 @@ typedef struct ExploreSummary {
     TypicalClip *typical; // (typical_count) by machine, label, domain; clips with equal distance by
                           // path
     uint32_t typical_count, typical_capacity;
+    double *centres_hz; // (machines of the dataset, n_mels) of the mel bands at the rate of most
+                        // of the machine's clips, NaN without sound; NULL before
+                        // explore_summary_centres
 } ExploreSummary;
 
 // explorations: (clips of the dataset), with n_mels 0 where a clip was not explored; digests:
 // (clips of the dataset) of the clips' bytes. STATUS_MEMORY.
 Status explore_summary_make(const Dataset *dataset, const Exploration *explorations,
                             const Digest *digests, int32_t n_mels, ExploreSummary *ret);
+// Adds the frequencies of the mel bands, as these feature settings have them. STATUS_MEMORY.
+Status explore_summary_centres(ExploreSummary *summary, const Settings *settings);
 void explore_summary_done(ExploreSummary *summary); // accepts {0}
 
 // By the place of an ordered list: the middle one, or the mean of the two. Sorts `values`.

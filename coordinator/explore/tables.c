@@ -110,11 +110,14 @@ static Status write_groups(const ExploreSummary *summary, CsvWriter *writer) {
 }
 
 static Status write_spectra(const ExploreSummary *summary, CsvWriter *writer) {
-    csv_writer_header(writer, WHAT_COLUMNS ",band,mean_db,sd_db");
+    csv_writer_header(writer, WHAT_COLUMNS ",band,centre_hz,mean_db,sd_db");
     for (uint32_t g = 0; g < summary->group_count; g++) {
+        const double *centres = summary->centres_hz;
+        size_t first = summary->groups[g].machine * (size_t)summary->n_mels;
         for (int32_t m = 0; m < summary->n_mels; m++) {
             put_group(summary, &summary->groups[g], writer);
             csv_writer_int(writer, m);
+            csv_writer_number(writer, centres != NULL ? centres[first + (size_t)m] : NAN);
             csv_writer_number(writer, summary->groups[g].mean[m]);
             csv_writer_number(writer, summary->groups[g].spread[m]);
             csv_writer_end_row(writer);

@@ -75,6 +75,9 @@ static Status end_if_over(Plan *plan, Core *core, int64_t now_ms) {
         status = explore_summary_make(plan->config.dataset, plan->explorations, digests,
                                       plan->models.groups[0].settings.n_mels, &plan->summary);
     }
+    if (status == STATUS_OK) {
+        status = explore_summary_centres(&plan->summary, &plan->models.groups[0].settings);
+    }
     mem_free(digests);
     return status == STATUS_OK ? ask_for_portraits(plan, core, now_ms) : status;
 }

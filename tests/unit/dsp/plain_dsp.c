@@ -13,6 +13,7 @@
 #define mel_new           plain_mel_new
 #define mel_free          plain_mel_free
 #define mel_matrix        plain_mel_matrix
+#define mel_centres       plain_mel_centres
 #define mel_run           plain_mel_run
 #define stft_new          plain_stft_new
 #define stft_free         plain_stft_free
@@ -31,6 +32,7 @@
 #define logmel_free       plain_logmel_free
 #define logmel_frames     plain_logmel_frames
 #define logmel_run        plain_logmel_run
+#define logmel_centres    plain_logmel_centres
 
 #include "common/dsp/logmel.c"
 #define Four      StftFour // logmel.c has its own

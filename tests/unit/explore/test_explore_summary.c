@@ -176,6 +176,33 @@ TEST(the_shift_is_in_units_of_the_spread) {
     end();
 }
 
+// librosa 0.11: mel_frequencies(n_mels=6, fmin=0, fmax=8000)[1:-1], the tips of four bands.
+TEST(bands_have_their_frequencies_at_the_machines_rate) {
+    static const double AT_16000[BANDS] = {603.2752062923329, 1237.397792194086, 2305.1696174379276,
+                                           4294.340105243577};
+    begin();
+    Settings settings;
+    ExploreSummary summary;
+    CHECK_OK(settings_preset("default", &settings));
+    CHECK_OK(settings_assign(&settings, "n_mels=4"));
+    explorations[3].numbers[NUMBER_RATE_HZ] = 44100; // one of another rate decides nothing
+    CHECK_OK(explore_summary_make(&dataset, explorations, digests, BANDS, &summary));
+    CHECK(summary.centres_hz == NULL);
+    CHECK_OK(explore_summary_centres(&summary, &settings));
+    for (int m = 0; m < BANDS; m++) {
+        CHECK_NEAR(summary.centres_hz[m], AT_16000[m], 1e-6);
+    }
+    explore_summary_done(&summary);
+    for (uint32_t c = 0; c < dataset.clip_count; c++) {
+        explorations[c].is_sound = false;
+    }
+    CHECK_OK(explore_summary_make(&dataset, explorations, digests, BANDS, &summary));
+    CHECK_OK(explore_summary_centres(&summary, &settings));
+    CHECK(isnan(summary.centres_hz[0]));
+    explore_summary_done(&summary);
+    end();
+}
+
 TEST(the_typical_clip_is_nearest_to_the_median) {
     begin();
     for (uint32_t c = 0; c < 12; c++) {
@@ -257,7 +284,7 @@ TEST(tables_hold_it_all) {
     static const char *const EXPECTED[][2] = {
         {"eda_clips.csv", "fan/train/000.wav,dev,fan,00,source,train,normal,10,16000,"},
         {"eda_groups.csv", "dev,fan,00,source,train,normal,12,12,1,120,0,0,10,10,10,10,0,"},
-        {"eda_spectra.csv", "dev,fan,00,target,train,normal,3,-24,0\n"},
+        {"eda_spectra.csv", "dev,fan,00,target,train,normal,3,,-24,0\n"},
         {"eda_suspicious.csv", "fan/train/009.wav,dev,fan,00,source,train,normal,duplicate,,,"
                                "fan/train/007.wav,the same bytes as another clip\n"},
         {"eda_attributes.csv", "dev,fan,00,source,train,normal,spd,\"34,\"\"V\"\"\",12\n"},
@@ -298,6 +325,9 @@ TEST(the_closing_table_has_a_line_for_each_machine) {
 
 TEST(every_allocation_may_fail) {
     begin();
+    Settings settings;
+    CHECK_OK(settings_preset("default", &settings));
+    CHECK_OK(settings_assign(&settings, "n_mels=4"));
     digests[9] = digests[7];
     long before = mem_blocks();
     int failures = 0;
@@ -305,6 +335,9 @@ TEST(every_allocation_may_fail) {
         ExploreSummary summary = {0};
         mem_fail_after(n);
         Status status = explore_summary_make(&dataset, explorations, digests, BANDS, &summary);
+        if (status == STATUS_OK) {
+            status = explore_summary_centres(&summary, &settings);
+        }
         bool failed = mem_has_failed() != 0;
         mem_fail_after(-1);
         explore_summary_done(&summary);
@@ -320,11 +353,13 @@ TEST(every_allocation_may_fail) {
     end();
 }
 
-TEST_MAIN_LIST(T(clips_are_grouped_by_what_they_are) T(ordinary_clips_are_not_suspicious)
-                   T(what_is_odd_is_named_with_its_reason) T(the_shift_is_in_units_of_the_spread)
-                       T(the_typical_clip_is_nearest_to_the_median)
-                           T(the_plane_is_that_of_scikit_learn)
-                               T(clips_that_are_all_alike_or_too_few_have_no_plane)
-                                   T(tables_hold_it_all)
-                                       T(the_closing_table_has_a_line_for_each_machine)
-                                           T(every_allocation_may_fail))
+TEST_MAIN_LIST(T(clips_are_grouped_by_what_they_are)
+                   T(bands_have_their_frequencies_at_the_machines_rate)
+                       T(ordinary_clips_are_not_suspicious) T(what_is_odd_is_named_with_its_reason)
+                           T(the_shift_is_in_units_of_the_spread)
+                               T(the_typical_clip_is_nearest_to_the_median)
+                                   T(the_plane_is_that_of_scikit_learn)
+                                       T(clips_that_are_all_alike_or_too_few_have_no_plane)
+                                           T(tables_hold_it_all)
+                                               T(the_closing_table_has_a_line_for_each_machine)
+                                                   T(every_allocation_may_fail))
