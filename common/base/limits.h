@@ -43,6 +43,7 @@
 #define LIMIT_SYSTEMS         1000 // of one run: what all the combinations, seeds and scores make
 #define LIMIT_SYSTEM_BYTES    128 // a system's name: its folder's, and part of a history's file name
 #define LIMIT_WORKERS         1024 // sessions of one coordinator
+#define LIMIT_PORTRAITS       576  // of a run, 650 kB each in memory: 64 models with nine
 
 // Of log-mels that a worker keeps unasked: 1,500 clips of 10 s, which is a machine of any year.
 #define LIMIT_IDLE_FEATURE_BYTES 256000000u

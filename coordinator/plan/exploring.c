@@ -53,7 +53,13 @@ static Status ask_for_portraits(Plan *plan, Core *core, int64_t now_ms) {
     if (plan->config.settings->pictures == 0) {
         return STATUS_OK;
     }
-    for (uint32_t t = 0; t < summary->typical_count && status == STATUS_OK; t++) {
+    uint32_t count = summary->typical_count;
+    if (count > LIMIT_PORTRAITS) {
+        plan_warn(plan, "pictures of the first %d typical clips only, of %u", LIMIT_PORTRAITS,
+                  count);
+        count = LIMIT_PORTRAITS;
+    }
+    for (uint32_t t = 0; t < count && status == STATUS_OK; t++) {
         ClipPortrait item = {.clip = summary->typical[t].clip,
                              .model = UINT32_MAX,
                              .role = PORTRAIT_TYPICAL,

@@ -17,7 +17,9 @@
 #include "coordinator/plan/state.h"
 
 // For each model and label of its test clips.
-enum { HIGHEST_COUNT = 2, LOWEST_COUNT = 1 };
+enum { HIGHEST_COUNT = 2, LOWEST_COUNT = 1, LABEL_COUNT = 3 };
+// By their place, not by who is ready first: the same ones on any cluster.
+enum { MODELS_MOST = LIMIT_PORTRAITS / (LABEL_COUNT * (HIGHEST_COUNT + LOWEST_COUNT)) };
 
 // ---- which ----
 
@@ -77,13 +79,18 @@ static bool is_shown(const Plan *plan, uint32_t model) {
 }
 
 Status portraying_begin(Plan *plan, Core *core, uint32_t model, int64_t now_ms) {
-    static const ClipLabel LABELS[] = {LABEL_NORMAL, LABEL_ANOMALY, LABEL_UNKNOWN};
+    static const ClipLabel LABELS[LABEL_COUNT] = {LABEL_NORMAL, LABEL_ANOMALY, LABEL_UNKNOWN};
     if (!is_shown(plan, model)) {
+        return STATUS_OK;
+    }
+    if (model - models_of_system(&plan->models, 0) >= MODELS_MOST) {
+        plan_warn(plan, "pictures of the first %d models only, of %u", MODELS_MOST,
+                  plan->models.per_variant);
         return STATUS_OK;
     }
     ScoredPlace *places = mem_new(plan->models.models[model].test_count, sizeof *places);
     Status status = places != NULL ? STATUS_OK : STATUS_MEMORY;
-    for (size_t i = 0; i < sizeof LABELS / sizeof LABELS[0] && status == STATUS_OK; i++) {
+    for (int i = 0; i < LABEL_COUNT && status == STATUS_OK; i++) {
         uint32_t count = sort_places(plan, model, LABELS[i], places);
         status = ask_for_label(plan, core, model, LABELS[i], places, count, now_ms);
     }

@@ -2033,6 +2033,31 @@ TEST(pictures_are_the_same_wherever_the_run_was_stopped) {
     end();
 }
 
+TEST(of_many_models_the_first_have_pictures) {
+    enum { MACHINES = LIMIT_PORTRAITS / 9 + 2 };
+    begin();
+    CHECK_OK(settings_assign(&settings, "pictures=true"));
+    CHECK_OK(settings_assign(&settings, "epochs=1"));
+    for (int i = 0; i < MACHINES; i++) {
+        char path[300];
+        snprintf(path, sizeof path, "m%03d/train/section_00_source_train_normal_0000.npy", i);
+        put_npy(path, 40, (uint64_t)i);
+        snprintf(path, sizeof path, "m%03d/test/section_00_source_test_normal_0000.npy", i);
+        put_npy(path, 12, (uint64_t)i);
+    }
+    open_run(STAGE_REPORT);
+    CHECK_OK(run_to_end());
+    CHECK_INT(given[TASK_PORTRAIT], MACHINES - 2);
+    CHECK(has_warning("pictures of the first 64 models only, of 66"));
+    const ClipPortrait **items;
+    uint32_t count;
+    CHECK_OK(plan_portraits(plan, &items, &count));
+    CHECK_INT(count, MACHINES - 2);
+    CHECK_INT(items[count - 1]->model, MACHINES - 3);
+    mem_free(items);
+    end();
+}
+
 TEST(a_picture_that_no_worker_can_make_is_made_here) {
     begin_with_pictures();
     open_run(STAGE_SCORE);
@@ -2377,6 +2402,7 @@ static const TestCase CASES[] = {
     T(a_run_ends_with_pictures_of_the_clips_that_scored_highest_and_lowest)
     T(no_pictures_are_made_where_none_are_wanted_and_later_they_can_be_had)
     T(pictures_are_the_same_wherever_the_run_was_stopped)
+    T(of_many_models_the_first_have_pictures)
     T(a_picture_that_no_worker_can_make_is_made_here)
     T(a_clip_that_vanished_costs_its_picture_and_nothing_else)
     T(a_picture_that_kills_workers_is_done_without)
