@@ -23,7 +23,7 @@ enum {
 static const struct {
     const char *name, *unit, *rows;
 } LOOKS[CLIP_PANELS] = {
-    [PANEL_WAVEFORM] = {"waveform", "", "of full scale"},
+    [PANEL_WAVEFORM] = {"waveform, 1 is full scale", "", ""},
     [PANEL_SPECTROGRAM] = {"spectrogram", "dB", "kHz"},
     [PANEL_LOG_MEL] = {"log-mel energies", "dB", "mel band"},
     [PANEL_MFCC] = {"MFCC, without the first", "", "coefficient"},
