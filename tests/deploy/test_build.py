@@ -33,6 +33,7 @@ def test_all_stages_of_the_dockerfile_build_an_image_that_works(folder):
     finally:
         clean()
         run("docker", "rmi", "-f", MINE, expect=None)
+        run("docker", "image", "prune", "-f", "--filter", "label=auscult.stage=build", expect=None)
     check_clean()
 
 

@@ -7,9 +7,9 @@ import glob
 import os
 
 from containers import MINE, check_clean, clean, docker, image, need_docker
-from harness import Skip, check, check_has, main, run
+from harness import BIN, Skip, check, check_has, main, run
 
-BUILD = os.environ.get("AUSCULT_BUILD_DIR", os.path.dirname(os.environ.get("AUSCULT_BIN_DIR", ".")))
+BUILD = os.environ.get("AUSCULT_BUILD_DIR", os.path.dirname(BIN))
 
 
 def package(folder):
