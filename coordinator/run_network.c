@@ -21,7 +21,7 @@ Status run_import_network(Run *run) {
                    ? STATUS_OK
                    : status_set(STATUS_INVALID, "--scaler and --threshold go with --model");
     }
-    Status status = import_network(options->model, options->scaler, &run->network);
+    Status status = import_network(options->model, options->scaler, &IMPORT_LIMITS, &run->network);
     if (status == STATUS_OK && options->threshold != NULL) {
         status = import_threshold(options->threshold, &run->threshold);
     }

@@ -25,6 +25,9 @@
 
 enum { STATUSES = -STATUS_AGAIN };
 
+const ImportLimits IMPORT_LIMITS = {
+    .memory_bytes = 2ull << 30, .processor_s = 30, .wall_ms = 120000};
+
 // ---- the child ----
 
 static void limit(int resource, rlim_t most) {
@@ -33,7 +36,7 @@ static void limit(int resource, rlim_t most) {
 }
 
 // The sanitizers map far more than they use.
-static void limit_memory(void) {
+static void limit_memory(uint64_t most) {
 #if !defined(__SANITIZE_ADDRESS__)
     unsigned long long pages = 0;
     FILE *file = fopen("/proc/self/statm", "r");
@@ -43,7 +46,9 @@ static void limit_memory(void) {
         }
         fclose(file);
     }
-    limit(RLIMIT_AS, pages * (unsigned long long)sysconf(_SC_PAGESIZE) + IMPORT_MEMORY_BYTES);
+    limit(RLIMIT_AS, pages * (unsigned long long)sysconf(_SC_PAGESIZE) + most);
+#else
+    (void)most;
 #endif
 }
 
@@ -59,13 +64,14 @@ static bool write_all(int descriptor, const char *bytes, size_t size) {
     return true;
 }
 
-static void work(int descriptor, const ParseFile *model, const ParseFile *scaler) {
+static void work(int descriptor, const ParseFile *model, const ParseFile *scaler,
+                 const ImportLimits *limits) {
     Network *network = NULL;
     Buffer bytes = BUFFER_EMPTY;
     (void)signal(SIGINT, SIG_DFL);
     (void)signal(SIGTERM, SIG_DFL);
-    limit_memory();
-    limit(RLIMIT_CPU, IMPORT_SECONDS);
+    limit_memory(limits->memory_bytes);
+    limit(RLIMIT_CPU, limits->processor_s);
     limit(RLIMIT_FSIZE, 0);
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_NOFILE, 0);
@@ -87,8 +93,8 @@ static void work(int descriptor, const ParseFile *model, const ParseFile *scaler
 // ---- the parent ----
 
 // Everything the child writes, until it closes the pipe. STATUS_LIMIT: too much, or too late.
-static Status listen_to(int descriptor, const char *path, Buffer *said) {
-    int64_t deadline_ms = clock_ms() + IMPORT_WALL_MS;
+static Status listen_to(int descriptor, const char *path, uint32_t wall_ms, Buffer *said) {
+    int64_t deadline_ms = clock_ms() + wall_ms;
     for (;;) {
         int64_t left_ms = deadline_ms - clock_ms();
         struct pollfd wait = {.fd = descriptor, .events = POLLIN};
@@ -128,14 +134,15 @@ static Status judge_death(const char *path, int ended) {
 }
 
 // What the child said, as a status and a network's bytes.
-static Status take_answer(const char *path, const Buffer *said, int ended, Buffer *out) {
+static Status take_answer(const char *path, const Buffer *said, int ended,
+                          const ImportLimits *limits, Buffer *out) {
     int first = said->size > 0 ? (unsigned char)said->bytes[0] : -1;
     if (first < 0 || first > STATUSES || !WIFEXITED(ended) || WEXITSTATUS(ended) != 0) {
         return judge_death(path, ended);
     }
     if (first == -STATUS_MEMORY) {
         return status_set(STATUS_LIMIT, "%s is refused: reading it takes more memory than %llu MiB",
-                          path, IMPORT_MEMORY_BYTES >> 20);
+                          path, (unsigned long long)limits->memory_bytes >> 20);
     }
     if (first != 0) {
         char text[LIMIT_MESSAGE_BYTES];
@@ -152,7 +159,8 @@ static Status take_answer(const char *path, const Buffer *said, int ended, Buffe
     return out->status;
 }
 
-static Status parse_apart(const ParseFile *model, const ParseFile *scaler, Buffer *out) {
+static Status parse_apart(const ParseFile *model, const ParseFile *scaler,
+                          const ImportLimits *limits, Buffer *out) {
     int ends[2];
     if (pipe(ends) != 0) {
         return status_set(STATUS_IO, "cannot make a pipe: %s", strerror(errno));
@@ -165,11 +173,11 @@ static Status parse_apart(const ParseFile *model, const ParseFile *scaler, Buffe
     }
     if (child == 0) {
         close(ends[0]);
-        work(ends[1], model, scaler);
+        work(ends[1], model, scaler, limits);
     }
     close(ends[1]);
     Buffer said = BUFFER_EMPTY;
-    Status status = listen_to(ends[0], model->path, &said);
+    Status status = listen_to(ends[0], model->path, limits->wall_ms, &said);
     close(ends[0]);
     if (status != STATUS_OK) {
         (void)kill(child, SIGKILL);
@@ -185,7 +193,7 @@ static Status parse_apart(const ParseFile *model, const ParseFile *scaler, Buffe
         said.bytes[said.size] = '\0';
     }
     if (status == STATUS_OK) {
-        status = take_answer(model->path, &said, ended, out);
+        status = take_answer(model->path, &said, ended, limits, out);
     }
     buffer_done(&said);
     return status;
@@ -207,7 +215,8 @@ static Status read_file(const char *path, ParseFile *file) {
     return status;
 }
 
-Status import_network(const char *path, const char *scaler, Buffer *out) {
+Status import_network(const char *path, const char *scaler, const ImportLimits *limits,
+                      Buffer *out) {
     ParseFile files[2] = {{0}};
     if (!import_is_known(path)) {
         return status_set(STATUS_FORMAT,
@@ -220,7 +229,7 @@ Status import_network(const char *path, const char *scaler, Buffer *out) {
         status = read_file(scaler, &files[1]);
     }
     if (status == STATUS_OK) {
-        status = parse_apart(&files[0], scaler != NULL ? &files[1] : NULL, out);
+        status = parse_apart(&files[0], scaler != NULL ? &files[1] : NULL, limits, out);
     }
     buffer_done(&files[0].bytes);
     buffer_done(&files[1].bytes);

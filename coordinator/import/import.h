@@ -7,13 +7,21 @@
 #ifndef AUSCULT_IMPORT_IMPORT_H
 #define AUSCULT_IMPORT_IMPORT_H
 
+#include <stdint.h>
+
 #include "common/base/buffer.h"
 #include "common/engine/network.h"
 
-#define IMPORT_FILE_BYTES   (512u << 20) // a network of LIMIT_PARAMETERS, as Keras or PyTorch has it
-#define IMPORT_MEMORY_BYTES (2ull << 30) // that the child may use beside what this process has
-#define IMPORT_SECONDS      30           // of processor time; a network of 100 MiB takes one
-#define IMPORT_WALL_MS      120000
+#define IMPORT_FILE_BYTES (512u << 20) // a network of LIMIT_PARAMETERS, as Keras or PyTorch has it
+
+// What the child may use.
+typedef struct ImportLimits {
+    uint64_t memory_bytes; // beside what this process has
+    uint32_t processor_s;  // of processor time
+    uint32_t wall_ms;      // until it has said all
+} ImportLimits;
+// 2 GiB, 30 s (a network of 100 MiB takes one) and 2 minutes.
+extern const ImportLimits IMPORT_LIMITS;
 
 // Whether the file's name says that it is one of the kinds below.
 bool import_is_known(const char *path);
@@ -22,7 +30,8 @@ bool import_is_known(const char *path);
 // `scaler` (a pickled StandardScaler, or a .npz with mean_ and scale_), that is put in front.
 // Every refusal names the file. STATUS_FORMAT, STATUS_LIMIT, STATUS_NOT_FOUND, STATUS_IO,
 // STATUS_MEMORY.
-Status import_network(const char *path, const char *scaler, Buffer *out);
+Status import_network(const char *path, const char *scaler, const ImportLimits *limits,
+                      Buffer *out);
 // The one number of a .npy of floats.
 Status import_threshold(const char *path, double *ret_threshold);
 
