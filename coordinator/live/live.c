@@ -210,10 +210,12 @@ static void take_pace(Pace *pace, const SnapshotStage *stage, int64_t now_ms, do
 }
 
 static void take_paces(Live *live, Snapshot *snapshot, int64_t now_ms) {
-    double *seconds[] = {&snapshot->extract_seconds, &snapshot->train_seconds,
-                         &snapshot->score_seconds};
-    double *rates[] = {&snapshot->extract_per_second, &snapshot->train_per_second,
-                       &snapshot->score_per_second};
+    double *seconds[SNAPSHOT_STAGES] = {&snapshot->extract_seconds, &snapshot->explore_seconds,
+                                        &snapshot->train_seconds, &snapshot->score_seconds,
+                                        &snapshot->pictures_seconds};
+    double *rates[SNAPSHOT_STAGES] = {&snapshot->extract_per_second, &snapshot->explore_per_second,
+                                      &snapshot->train_per_second, &snapshot->score_per_second,
+                                      &snapshot->pictures_per_second};
     for (int s = 0; s < SNAPSHOT_STAGES; s++) {
         SnapshotStage stage = snapshot_stage(snapshot, (RunStage)s);
         take_pace(&live->paces[s], &stage, now_ms, seconds[s], rates[s]);

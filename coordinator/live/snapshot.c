@@ -9,7 +9,7 @@
 #include "common/base/text.h"
 
 static const char *const STATES[] = {"running", "stopped", "failed", "done"};
-static const char *const STAGES[] = {"extract", "train", "score", "report"};
+static const char *const STAGES[] = {"extract", "explore", "train", "score", "pictures", "report"};
 
 const char *run_state_text(RunState state) {
     return STATES[state];
@@ -62,16 +62,24 @@ SnapshotStage snapshot_stage(const Snapshot *s, RunStage stage) {
     SnapshotStage stages[SNAPSHOT_STAGES] = {
         {"extract", "clips read", "clips", s->clips_read, s->clips, s->extract_seconds,
          s->extract_per_second, NAN},
+        {"explore", "clips explored", "clips", s->clips_explored, s->clips_to_explore,
+         s->explore_seconds, s->explore_per_second, NAN},
         {"train", "epochs trained", "epochs", s->epochs_trained, s->epochs, s->train_seconds,
          s->train_per_second, NAN},
         {"score", "clips scored", "clips", s->clips_scored, s->clips_to_score, s->score_seconds,
-         s->score_per_second, NAN}};
+         s->score_per_second, NAN},
+        {"pictures", "pictures made", "pictures", s->pictures_made, s->pictures,
+         s->pictures_seconds, s->pictures_per_second, NAN}};
     SnapshotStage one = stages[stage];
     // A later stage goes as fast as what it waits for.
     if (stage == s->stage && one.done < one.total && one.per_second > 0) {
         one.seconds_left = (double)(one.total - one.done) / one.per_second;
     }
     return one;
+}
+
+bool snapshot_has_stage(const Snapshot *snapshot, RunStage stage) {
+    return stage == AT_EXTRACT || snapshot_stage(snapshot, stage).total > 0;
 }
 
 // Characters that text_fit lets pass and that steer a terminal, or that YAML does not know: C1

@@ -15,12 +15,19 @@
 #include "common/base/status.h"
 
 enum {
-    SNAPSHOT_STAGES = 3,   // that have counts: extract, train, score
+    SNAPSHOT_STAGES = 5,   // that have counts: all but report
     SNAPSHOT_MODELS = 256, // models in the list at most: beyond, those at work come first
 };
 
 typedef enum RunState { RUN_RUNNING, RUN_STOPPED, RUN_FAILED, RUN_DONE } RunState;
-typedef enum RunStage { AT_EXTRACT, AT_TRAIN, AT_SCORE, AT_REPORT } RunStage;
+typedef enum RunStage {
+    AT_EXTRACT,
+    AT_EXPLORE,
+    AT_TRAIN,
+    AT_SCORE,
+    AT_PICTURES,
+    AT_REPORT
+} RunStage;
 
 // One worker that is connected. Texts are fit for people: UTF-8 without control characters.
 typedef struct SnapshotWorker {
@@ -48,9 +55,11 @@ typedef struct SnapshotModel {
 typedef struct Snapshot {
     RunState state;
     RunStage stage;
-    uint64_t clips_read, clips;
+    uint64_t clips_read, clips; // as all totals: 0 where this command does not come to that stage
+    uint64_t clips_explored, clips_to_explore; // of the machines whose clips are read
     uint64_t epochs_trained, epochs;
     uint64_t clips_scored, clips_to_score;
+    uint64_t pictures_made, pictures; // of clips, those asked for so far
     uint64_t clips_left_out, models_failed;
     uint64_t models_stranded; // no worker that is there can train them
     uint64_t workers;
@@ -63,8 +72,10 @@ typedef struct Snapshot {
     uint64_t incarnation;                           // how often the run was begun or continued
     uint64_t began_ms, written_ms;                  // this incarnation, this snapshot; since 1970
     uint64_t process;                               // of the coordinator
-    double extract_seconds, train_seconds, score_seconds; // that the stages took so far, likewise
-    double extract_per_second, train_per_second, score_per_second; // clips, epochs, clips; or 0
+    // That the stages took so far, likewise, and how fast they went; or 0.
+    double extract_seconds, explore_seconds, train_seconds, score_seconds, pictures_seconds;
+    double extract_per_second, explore_per_second, train_per_second, score_per_second,
+        pictures_per_second;
     double seconds_left;         // of the stage under way; NaN: nobody knows
     double loss;                 // the last that any worker told; NaN: none
     char host[LIMIT_NAME_BYTES]; // of the coordinator
@@ -91,9 +102,11 @@ void snapshot_free(Snapshot *snapshot);
 // NULL when out of memory.
 Snapshot *snapshot_copy(const Snapshot *snapshot);
 SnapshotStage snapshot_stage(const Snapshot *snapshot, RunStage stage); // not of AT_REPORT
+// Whether there is anything of it to be told.
+bool snapshot_has_stage(const Snapshot *snapshot, RunStage stage);
 // "running", "stopped", "failed" or "done".
 const char *run_state_text(RunState state);
-// "extract", "train", "score" or "report".
+// "extract", "explore", "train", "score", "pictures" or "report".
 const char *run_stage_text(RunStage stage);
 // Copies a name from data or a worker: cut to fit, `?` for what is not UTF-8, control characters
 // and what YAML takes for none.

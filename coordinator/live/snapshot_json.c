@@ -11,10 +11,14 @@
 static const Field RUN[] = {
     FIELD_COUNT_OF(Snapshot, clips_read),
     FIELD_COUNT_OF(Snapshot, clips),
+    FIELD_COUNT_OF(Snapshot, clips_explored),
+    FIELD_COUNT_OF(Snapshot, clips_to_explore),
     FIELD_COUNT_OF(Snapshot, epochs_trained),
     FIELD_COUNT_OF(Snapshot, epochs),
     FIELD_COUNT_OF(Snapshot, clips_scored),
     FIELD_COUNT_OF(Snapshot, clips_to_score),
+    FIELD_COUNT_OF(Snapshot, pictures_made),
+    FIELD_COUNT_OF(Snapshot, pictures),
     FIELD_COUNT_OF(Snapshot, clips_left_out),
     FIELD_COUNT_OF(Snapshot, models_failed),
     FIELD_COUNT_OF(Snapshot, models_stranded),
@@ -31,11 +35,15 @@ static const Field RUN[] = {
     FIELD_COUNT_OF(Snapshot, alarms),
     FIELD_COUNT_OF(Snapshot, incarnation),
     FIELD_NUMBER_OF(Snapshot, extract_seconds),
+    FIELD_NUMBER_OF(Snapshot, explore_seconds),
     FIELD_NUMBER_OF(Snapshot, train_seconds),
     FIELD_NUMBER_OF(Snapshot, score_seconds),
+    FIELD_NUMBER_OF(Snapshot, pictures_seconds),
     FIELD_NUMBER_OF(Snapshot, extract_per_second),
+    FIELD_NUMBER_OF(Snapshot, explore_per_second),
     FIELD_NUMBER_OF(Snapshot, train_per_second),
     FIELD_NUMBER_OF(Snapshot, score_per_second),
+    FIELD_NUMBER_OF(Snapshot, pictures_per_second),
     FIELD_NUMBER_OF(Snapshot, seconds_left),
     FIELD_NUMBER_OF(Snapshot, loss),
     FIELD_TEXT_OF(Snapshot, http),
@@ -78,9 +86,10 @@ void snapshot_json(const Snapshot *snapshot, Buffer *out) {
 }
 
 // The index of the entry's text among the words that `text_of` has, -1 when it is none.
-static int read_word(const YamlNode *root, const char *key, const char *(*text_of)(int)) {
+static int read_word(const YamlNode *root, const char *key, int count,
+                     const char *(*text_of)(int)) {
     const YamlNode *node = yaml_node_find(root, key);
-    for (int i = 0; i < 4 && node != NULL && node->text != NULL; i++) {
+    for (int i = 0; i < count && node != NULL && node->text != NULL; i++) {
         if (strcmp(node->text, text_of(i)) == 0) {
             return i;
         }
@@ -107,8 +116,8 @@ static bool find_list(const YamlNode *root, const char *key, const YamlNode **re
 // What an older program did not know yet may be absent.
 static Status read_tree(const char *name, const YamlNode *root, Snapshot **ret) {
     const YamlNode *workers, *models;
-    int state = read_word(root, "state", state_text);
-    int stage = read_word(root, "stage", stage_text);
+    int state = read_word(root, "state", RUN_DONE + 1, state_text);
+    int stage = read_word(root, "stage", AT_REPORT + 1, stage_text);
     if (!find_list(root, "worker_list", &workers) || !find_list(root, "model_list", &models) ||
         state < 0 || stage < 0 || yaml_node_find(root, "written_ms") == NULL) {
         return status_set(STATUS_FORMAT, "%s is not well formed", name);

@@ -130,7 +130,7 @@ static void stages(const Snapshot *snapshot, Buffer *out) {
         Metric metric;
         double (*of)(const SnapshotStage *stage);
     } METRICS[] = {
-        {{"stage_items", "gauge", "What a stage has to do: clips, epochs, clips."}, stage_items},
+        {{"stage_items", "gauge", "What a stage has to do: clips, epochs, pictures."}, stage_items},
         {{"stage_items_done", "gauge", "What of it is done."}, stage_done},
         {{"stage_items_per_second", "gauge", "How fast, in this incarnation."}, stage_rate},
         {{"stage_seconds", "gauge", "Time under way in this incarnation."}, stage_seconds},

@@ -130,21 +130,27 @@ static void write_header(const Snapshot *s, const char *name, Buffer *out) {
     buffer_format(out, ", process %llu</p>\n</header>\n", (unsigned long long)s->process);
 }
 
+static void write_stage(const SnapshotStage *stage, Buffer *out) {
+    char rate[WORDS_BYTES], left[WORDS_BYTES], label[64];
+    double share = stage->total > 0 ? (double)stage->done / (double)stage->total : 0;
+    words_rate(rate, stage->per_second);
+    words_time(left, stage->seconds_left);
+    buffer_format(out, "<div class=\"stage\"><p><span><b>%s</b> %llu of %llu</span>", stage->text,
+                  (unsigned long long)stage->done, (unsigned long long)stage->total);
+    buffer_format(out, "<span class=\"soft\">%s%s%s%s</span></p>\n", rate,
+                  left[0] != '\0' ? ", " : "", left, left[0] != '\0' ? " left" : "");
+    snprintf(label, sizeof label, "%s: %.0f per cent", stage->name, 100 * share);
+    markup_bar(share, label, out);
+    buffer_text(out, "</div>\n");
+}
+
 static void write_stages(const Snapshot *s, Buffer *out) {
     markup_section("stages", "Stages", out);
     for (int i = 0; i < SNAPSHOT_STAGES; i++) {
-        SnapshotStage stage = snapshot_stage(s, (RunStage)i);
-        char rate[WORDS_BYTES], left[WORDS_BYTES], label[64];
-        double share = stage.total > 0 ? (double)stage.done / (double)stage.total : 0;
-        words_rate(rate, stage.per_second);
-        words_time(left, stage.seconds_left);
-        buffer_format(out, "<div class=\"stage\"><p><span><b>%s</b> %llu of %llu</span>",
-                      stage.text, (unsigned long long)stage.done, (unsigned long long)stage.total);
-        buffer_format(out, "<span class=\"soft\">%s%s%s%s</span></p>\n", rate,
-                      left[0] != '\0' ? ", " : "", left, left[0] != '\0' ? " left" : "");
-        snprintf(label, sizeof label, "%s: %.0f per cent", stage.name, 100 * share);
-        markup_bar(share, label, out);
-        buffer_text(out, "</div>\n");
+        if (snapshot_has_stage(s, (RunStage)i)) {
+            SnapshotStage stage = snapshot_stage(s, (RunStage)i);
+            write_stage(&stage, out);
+        }
     }
     markup_section_end(out);
 }
@@ -158,9 +164,11 @@ static void write_cards(const Snapshot *s, Buffer *out) {
                 s->workers == 0 && s->state == RUN_RUNNING && s->stage != AT_REPORT ? "warn" : "",
                 out);
     count_card(s->workers_idle, "of them idle", "", out);
-    snprintf(text, sizeof text, "%llu of %llu", (unsigned long long)s->models_done,
-             (unsigned long long)s->models);
-    markup_card(text, "models done", "", out);
+    if (s->models > 0) {
+        snprintf(text, sizeof text, "%llu of %llu", (unsigned long long)s->models_done,
+                 (unsigned long long)s->models);
+        markup_card(text, "models done", "", out);
+    }
     if (!isnan(s->loss)) {
         snprintf(text, sizeof text, "%.4g", s->loss);
         markup_card(text, "last loss", "", out);

@@ -99,8 +99,10 @@ void snapshot_print(const Snapshot *snapshot, Buffer *out) {
                       snapshot->models_stranded == 1 ? "" : "s");
     }
     for (int s = 0; s < SNAPSHOT_STAGES; s++) {
-        SnapshotStage stage = snapshot_stage(snapshot, (RunStage)s);
-        print_stage(&stage, is_running, out);
+        if (snapshot_has_stage(snapshot, (RunStage)s)) {
+            SnapshotStage stage = snapshot_stage(snapshot, (RunStage)s);
+            print_stage(&stage, is_running, out);
+        }
     }
     print_trouble(snapshot, out);
     if (is_running) {

@@ -30,7 +30,7 @@ struct Story {
     uint32_t worker_count;
     StoryWorker others;
     bool has_looked; // the first look tells what was there before
-    uint64_t read_before, trained_before, scored_before;
+    uint64_t read_before, explored_before, trained_before, scored_before, pictures_before;
     int64_t looked_ms; // the last look, since 1970
     RunStage stage;    // that was under way then
     bool is_reporting; // results are being written
@@ -51,15 +51,21 @@ static const Field INCARNATION[] = {
     FIELD_COUNT_OF(StoryIncarnation, poison),
     FIELD_COUNT_OF(StoryIncarnation, alarms),
     FIELD_COUNT_OF(StoryIncarnation, clips_read),
+    FIELD_COUNT_OF(StoryIncarnation, clips_explored),
     FIELD_COUNT_OF(StoryIncarnation, epochs_trained),
     FIELD_COUNT_OF(StoryIncarnation, clips_scored),
+    FIELD_COUNT_OF(StoryIncarnation, pictures_made),
     FIELD_NUMBER_OF(StoryIncarnation, extract_seconds),
+    FIELD_NUMBER_OF(StoryIncarnation, explore_seconds),
     FIELD_NUMBER_OF(StoryIncarnation, train_seconds),
     FIELD_NUMBER_OF(StoryIncarnation, score_seconds),
+    FIELD_NUMBER_OF(StoryIncarnation, pictures_seconds),
     FIELD_NUMBER_OF(StoryIncarnation, report_seconds),
     FIELD_NUMBER_OF(StoryIncarnation, read_busy_seconds),
+    FIELD_NUMBER_OF(StoryIncarnation, explore_busy_seconds),
     FIELD_NUMBER_OF(StoryIncarnation, train_busy_seconds),
     FIELD_NUMBER_OF(StoryIncarnation, score_busy_seconds),
+    FIELD_NUMBER_OF(StoryIncarnation, pictures_busy_seconds),
 };
 
 static const Field WORKER[] = {
@@ -366,8 +372,9 @@ static void look_at_workers(Story *story, const Snapshot *snapshot) {
 
 static void note_stage(Story *story, RunStage stage, int64_t wall_ms) {
     StoryIncarnation *one = current(story);
-    double *const seconds[] = {&one->extract_seconds, &one->train_seconds, &one->score_seconds,
-                               &one->report_seconds};
+    double *const seconds[SNAPSHOT_STAGES + 1] = {&one->extract_seconds,  &one->explore_seconds,
+                                                  &one->train_seconds,    &one->score_seconds,
+                                                  &one->pictures_seconds, &one->report_seconds};
     if (wall_ms > story->looked_ms) {
         *seconds[story->stage] += (double)(wall_ms - story->looked_ms) / 1e3;
     }
@@ -385,8 +392,10 @@ void story_look(Story *story, const Snapshot *snapshot, const CoreCounts *counts
     if (!story->has_looked) {
         story->has_looked = true;
         story->read_before = snapshot->clips_read;
+        story->explored_before = snapshot->clips_explored;
         story->trained_before = snapshot->epochs_trained;
         story->scored_before = snapshot->clips_scored;
+        story->pictures_before = snapshot->pictures_made;
     }
     note_stage(story, snapshot->stage, wall_ms);
     one->workers_most =
@@ -396,9 +405,13 @@ void story_look(Story *story, const Snapshot *snapshot, const CoreCounts *counts
     one->poison = snapshot->poison;
     one->alarms = snapshot->alarms;
     one->clips_read = since(snapshot->clips_read, story->read_before);
+    one->clips_explored = since(snapshot->clips_explored, story->explored_before);
     one->epochs_trained = since(snapshot->epochs_trained, story->trained_before);
     one->clips_scored = since(snapshot->clips_scored, story->scored_before);
+    one->pictures_made = since(snapshot->pictures_made, story->pictures_before);
     one->read_busy_seconds = busy_of(counts, TASK_PROBE);
+    one->explore_busy_seconds = busy_of(counts, TASK_EXPLORE);
+    one->pictures_busy_seconds = busy_of(counts, TASK_PORTRAIT);
     one->train_busy_seconds = busy_of(counts, TASK_TRAIN);
     one->score_busy_seconds = busy_of(counts, TASK_SCORE) + busy_of(counts, TASK_RESIDUALS) +
                               busy_of(counts, TASK_BATCHES);

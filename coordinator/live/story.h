@@ -38,9 +38,14 @@ typedef struct StoryIncarnation {
     uint64_t began_ms, ended_ms; // since 1970
     uint64_t workers_most;       // at one time
     uint64_t tasks_done, retries, poison, alarms;
-    uint64_t clips_read, epochs_trained, clips_scored;                    // in it, not before
-    double extract_seconds, train_seconds, score_seconds, report_seconds; // each the first not done
-    double read_busy_seconds, train_busy_seconds, score_busy_seconds;     // of workers, by task
+    // In it, not before.
+    uint64_t clips_read, clips_explored, epochs_trained, clips_scored, pictures_made;
+    // While each was the first not done.
+    double extract_seconds, explore_seconds, train_seconds, score_seconds, pictures_seconds,
+        report_seconds;
+    // Of workers, by task.
+    double read_busy_seconds, explore_busy_seconds, train_busy_seconds, score_busy_seconds,
+        pictures_busy_seconds;
 } StoryIncarnation;
 
 typedef struct Story Story;

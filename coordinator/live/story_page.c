@@ -67,9 +67,28 @@ static double seconds_of(const StoryIncarnation *one) {
 typedef struct Totals {
     double seconds, here_seconds, busy_seconds;
     uint64_t workers, tasks_done, retries, poison, alarms;
-    uint64_t clips_read, epochs_trained, clips_scored;
+    uint64_t done[SNAPSHOT_STAGES];
     double stages[SNAPSHOT_STAGES + 1], busy[SNAPSHOT_STAGES];
 } Totals;
+
+static void add_stages(const StoryIncarnation *one, Totals *totals) {
+    const uint64_t done[SNAPSHOT_STAGES] = {one->clips_read, one->clips_explored,
+                                            one->epochs_trained, one->clips_scored,
+                                            one->pictures_made};
+    const double stages[SNAPSHOT_STAGES + 1] = {one->extract_seconds,  one->explore_seconds,
+                                                one->train_seconds,    one->score_seconds,
+                                                one->pictures_seconds, one->report_seconds};
+    const double busy[SNAPSHOT_STAGES] = {one->read_busy_seconds, one->explore_busy_seconds,
+                                          one->train_busy_seconds, one->score_busy_seconds,
+                                          one->pictures_busy_seconds};
+    for (int s = 0; s < SNAPSHOT_STAGES; s++) {
+        totals->done[s] += done[s];
+        totals->busy[s] += busy[s];
+    }
+    for (int s = 0; s <= SNAPSHOT_STAGES; s++) {
+        totals->stages[s] += stages[s];
+    }
+}
 
 static Totals add_up(const Story *story) {
     uint32_t incarnations, workers;
@@ -85,16 +104,7 @@ static Totals add_up(const Story *story) {
         totals.retries += one->retries;
         totals.poison += one->poison;
         totals.alarms = one->alarms > totals.alarms ? one->alarms : totals.alarms;
-        totals.clips_read += one->clips_read;
-        totals.epochs_trained += one->epochs_trained;
-        totals.clips_scored += one->clips_scored;
-        totals.stages[AT_EXTRACT] += one->extract_seconds;
-        totals.stages[AT_TRAIN] += one->train_seconds;
-        totals.stages[AT_SCORE] += one->score_seconds;
-        totals.stages[AT_REPORT] += one->report_seconds;
-        totals.busy[AT_EXTRACT] += one->read_busy_seconds;
-        totals.busy[AT_TRAIN] += one->train_busy_seconds;
-        totals.busy[AT_SCORE] += one->score_busy_seconds;
+        add_stages(one, &totals);
     }
     for (uint32_t w = 0; w < workers; w++, worker++) {
         totals.here_seconds += worker->here_seconds;
@@ -130,13 +140,17 @@ static void write_cards(const Totals *totals, uint32_t incarnations, Buffer *out
 static void write_stages(const Totals *totals, Buffer *out) {
     static const char *const COLUMNS[] = {"stage", "#time",        "",
                                           "#done", "#worker time", "#per worker"};
-    static const char *const UNITS[] = {"clips", "epochs", "clips"};
-    uint64_t done[] = {totals->clips_read, totals->epochs_trained, totals->clips_scored};
+    static const char *const UNITS[SNAPSHOT_STAGES] = {"clips", "clips", "epochs", "clips",
+                                                       "pictures"};
     markup_section("stages", "Time per stage", out);
     markup_table(COLUMNS, sizeof COLUMNS / sizeof COLUMNS[0], out);
     for (int s = AT_EXTRACT; s <= AT_REPORT; s++) {
+        bool has_any = totals->stages[s] > 0 || (s < SNAPSHOT_STAGES && totals->done[s] > 0);
         double share = totals->seconds > 0 ? totals->stages[s] / totals->seconds : 0;
         char label[64], text[64];
+        if (!has_any) {
+            continue;
+        }
         buffer_text(out, "<tr>");
         cell("", run_stage_text((RunStage)s), out);
         time_cell(totals->stages[s], out);
@@ -148,10 +162,10 @@ static void write_stages(const Totals *totals, Buffer *out) {
             buffer_text(out, "<td></td><td></td><td></td></tr>\n");
             continue;
         }
-        snprintf(text, sizeof text, "%llu %s", (unsigned long long)done[s], UNITS[s]);
+        snprintf(text, sizeof text, "%llu %s", (unsigned long long)totals->done[s], UNITS[s]);
         cell("number", text, out);
         time_cell(totals->busy[s], out);
-        rate_cell((double)done[s], totals->busy[s], out);
+        rate_cell((double)totals->done[s], totals->busy[s], out);
         buffer_text(out, "</tr>\n");
     }
     markup_table_end(out);
@@ -262,10 +276,10 @@ static void write_chart(const Story *story, Buffer *out) {
 // ---- the tables ----
 
 static void write_incarnations(const Story *story, Buffer *out) {
-    static const char *const COLUMNS[] = {"#no",      "began (UTC)", "#time",    "ended",
-                                          "host",     "#workers",    "#tasks",   "#clips read",
-                                          "#epochs",  "#scored",     "#retries", "#poison",
-                                          "#extract", "#train",      "#score",   "#report"};
+    static const char *const COLUMNS[] = {
+        "#no",      "began (UTC)", "#time",   "ended",   "host",      "#workers",
+        "#tasks",   "#clips read", "#epochs", "#scored", "#retries",  "#poison",
+        "#extract", "#explore",    "#train",  "#score",  "#pictures", "#report"};
     uint32_t count;
     const StoryIncarnation *one = story_incarnations(story, &count);
     markup_section("incarnations", "Starts of the coordinator", out);
@@ -286,8 +300,10 @@ static void write_incarnations(const Story *story, Buffer *out) {
         number_cell(one->retries, out);
         number_cell(one->poison, out);
         time_cell(one->extract_seconds, out);
+        time_cell(one->explore_seconds, out);
         time_cell(one->train_seconds, out);
         time_cell(one->score_seconds, out);
+        time_cell(one->pictures_seconds, out);
         time_cell(one->report_seconds, out);
         buffer_text(out, "</tr>\n");
     }

@@ -21,19 +21,41 @@ static RunState state_of(const Plan *plan, Status ended) {
     return ended == STATUS_STOPPED || is_held ? RUN_STOPPED : RUN_FAILED;
 }
 
+// The first that is not done, of those that this command comes to.
+RunStage plan_run_stage(const Plan *plan, const PlanCounts *counts) {
+    Stage until = plan->config.until;
+    if (counts->stage == STAGE_EXTRACT) {
+        return AT_EXTRACT;
+    }
+    if (counts->clips_explored < counts->clips_to_explore) {
+        return AT_EXPLORE;
+    }
+    if (counts->stage == STAGE_TRAIN && until >= STAGE_TRAIN) {
+        return AT_TRAIN;
+    }
+    if (counts->stage == STAGE_SCORE && until >= STAGE_SCORE) {
+        return AT_SCORE;
+    }
+    return counts->portraits_left > 0 ? AT_PICTURES : AT_REPORT;
+}
+
 static void look_at_counts(const Plan *plan, Snapshot *snapshot) {
-    static const RunStage STAGES[] = {[STAGE_EXTRACT] = AT_EXTRACT,
-                                      [STAGE_TRAIN] = AT_TRAIN,
-                                      [STAGE_SCORE] = AT_SCORE,
-                                      [STAGE_REPORT] = AT_REPORT};
     PlanCounts counts = plan_counts(plan);
-    snapshot->stage = STAGES[counts.stage];
+    snapshot->stage = plan_run_stage(plan, &counts);
     snapshot->clips_read = counts.clips_probed;
     snapshot->clips = counts.clips;
-    snapshot->epochs_trained = counts.epochs_trained;
-    snapshot->epochs = counts.epochs;
-    snapshot->clips_scored = counts.clips_scored;
-    snapshot->clips_to_score = plan_clips_to_score(plan);
+    snapshot->clips_explored = counts.clips_explored;
+    snapshot->clips_to_explore = counts.clips_to_explore;
+    if (plan->config.until >= STAGE_TRAIN) {
+        snapshot->epochs_trained = counts.epochs_trained;
+        snapshot->epochs = counts.epochs;
+    }
+    if (plan->config.until >= STAGE_SCORE) {
+        snapshot->clips_scored = counts.clips_scored;
+        snapshot->clips_to_score = plan_clips_to_score(plan);
+    }
+    snapshot->pictures_made = counts.portraits - counts.portraits_left;
+    snapshot->pictures = counts.portraits;
     snapshot->clips_left_out = counts.clips_left_out;
     snapshot->models_failed = counts.models_failed;
 }
@@ -85,7 +107,7 @@ static void take_model(const Plan *plan, uint32_t model, SnapshotModel *ret) {
 
 // All where there is room for all, else those at work, scoring or failed first.
 static void look_at_models(Plan *plan, Snapshot *snapshot) {
-    uint32_t count = plan_models(plan)->count;
+    uint32_t count = plan->config.until >= STAGE_TRAIN ? plan_models(plan)->count : 0;
     snapshot->models = count;
     for (uint32_t m = 0; m < count; m++) {
         const ModelState *state = plan_model_state(plan, m);

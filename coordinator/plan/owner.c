@@ -47,48 +47,38 @@ static Status catch_up(void *context, Core *core, int64_t now_ms) {
     return plan_catch_up(context, core, now_ms);
 }
 
-// Whether only pictures are left to be made.
-static bool is_picturing(const Plan *plan, const PlanCounts *counts) {
-    bool is_last = counts->stage == STAGE_REPORT || plan->config.until == STAGE_EXTRACT;
-    return is_last && counts->portraits_left > 0;
-}
-
 static void progress(void *context, ProgressFacts *facts) {
     PlanCounts counts = plan_counts(context);
-    facts->loss = counts.stage == STAGE_TRAIN ? facts->loss : NAN;
-    if (counts.clips_explored < counts.clips_to_explore) {
-        facts->stage = "explore";
-        facts->unit = "clips";
-        facts->done = counts.clips_explored;
-        facts->total = counts.clips_to_explore;
-        return;
-    }
-    if (is_picturing(context, &counts)) {
-        facts->stage = facts->unit = "pictures";
-        facts->done = counts.portraits - counts.portraits_left;
-        facts->total = counts.portraits;
-        return;
-    }
-    switch (counts.stage) {
-    case STAGE_EXTRACT:
-        facts->stage = "extract";
+    RunStage stage = plan_run_stage(context, &counts);
+    facts->loss = stage == AT_TRAIN ? facts->loss : NAN;
+    facts->stage = stage != AT_REPORT ? run_stage_text(stage) : NULL;
+    switch (stage) {
+    case AT_EXTRACT:
         facts->unit = "clips";
         facts->done = counts.clips_probed;
         facts->total = counts.clips;
         break;
-    case STAGE_TRAIN:
-        facts->stage = "train";
+    case AT_EXPLORE:
+        facts->unit = "clips";
+        facts->done = counts.clips_explored;
+        facts->total = counts.clips_to_explore;
+        break;
+    case AT_TRAIN:
         facts->unit = "epochs";
         facts->done = counts.epochs_trained;
         facts->total = counts.epochs;
         break;
-    case STAGE_SCORE:
-        facts->stage = "score";
+    case AT_SCORE:
         facts->unit = "clips";
         facts->done = counts.clips_scored;
         facts->total = counts.clips_to_score;
         break;
-    case STAGE_REPORT:
+    case AT_PICTURES:
+        facts->unit = "pictures";
+        facts->done = counts.portraits - counts.portraits_left;
+        facts->total = counts.portraits;
+        break;
+    case AT_REPORT:
         break;
     }
 }

@@ -201,6 +201,7 @@ Digest measuring_model_blob(const Plan *plan, const PlanTask *task);
 
 // look.c: what all systems are to score, before the first model is so far
 uint64_t plan_clips_to_score(const Plan *plan);
+RunStage plan_run_stage(const Plan *plan, const PlanCounts *counts);
 // Completes what the loop knows, for who looks on: stage, counts, models, what workers are at.
 void plan_look(Plan *plan, Snapshot *snapshot, Status ended);
 

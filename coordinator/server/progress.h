@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 typedef struct ProgressFacts {
-    const char *stage; // "extract", "train", "score"; NULL between stages
-    const char *unit;  // what is counted: "clips", "epochs"
+    const char *stage; // "extract", "train", ...; NULL between stages
+    const char *unit;  // what is counted: "clips", "epochs", "pictures"
     uint64_t done, total;
     uint32_t workers;
     uint64_t stranded; // models that no worker which is there can train

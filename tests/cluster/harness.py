@@ -7,6 +7,7 @@ its own. `test_x.py NAME` runs one; AUSCULT_KEEP=1 keeps the folders."""
 
 import array
 import csv
+import json
 import math
 import os
 import random
@@ -303,6 +304,11 @@ def make_data(root, machines=("fan", "ToyCar"), **options):
 
 
 # ---- what came out ----
+
+
+def read_json(path):
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
 
 
 def read_csv(path):

@@ -3,13 +3,14 @@
 """`auscult eda`: the same tables from any cluster, beside a run or without one, and odd clips named."""
 
 import csv
+import json
 import os
 import shutil
 import signal
 import struct
 import wave
 
-from harness import AUSCULT, Process, auscult, check, check_has, main, make_data, wait_until
+from harness import AUSCULT, Process, auscult, check, check_has, main, make_data, read_json, wait_until
 
 TABLES = ("clips", "groups", "spectra", "suspicious", "attributes", "domain_shift", "pca")
 FEW = ["--set", "epochs=2", "--set", "n_mels=16"]
@@ -54,6 +55,22 @@ def test_any_cluster_writes_the_same_tables(folder):
     result = auscult("eda", "--out", f"{folder}/3", "--local", "2")
     check_has(result.err, f"{expected} explored")
     check(tables(f"{folder}/3") == one, "a second eda wrote other tables")
+
+
+def test_the_status_tells_of_exploring_and_of_nothing_else(folder):
+    data = make_data(f"{folder}/data", ("fan",))
+    eda(data, f"{folder}/run", "2")
+    clips = len(rows(f"{folder}/run", "clips"))
+    text = auscult("status", f"{folder}/run").out
+    check_has(text, f"clips explored  {clips} of {clips}")
+    check_has(text, "pictures made")
+    check("epochs" not in text and "scored" not in text, text)
+    status = json.loads(auscult("status", f"{folder}/run", "--json").out)
+    check(status["stage"] == "report" and status["models"] == status["epochs"] == 0, status)
+    check(status["clips_explored"] == status["clips_to_explore"] == clips, status)
+    check(status["pictures_made"] == status["pictures"] > 0, status)
+    story = read_json(f"{folder}/run/logs/cluster.json")["incarnations"][-1]
+    check(story["clips_explored"] == clips and story["pictures_made"] == status["pictures"], story)
 
 
 def test_an_eda_that_is_killed_goes_on(folder):

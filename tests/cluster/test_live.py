@@ -23,6 +23,7 @@ from harness import (
     check_same_results,
     main,
     make_data,
+    read_json,
     results_of,
     wait_for_endpoint,
     wait_until,
@@ -32,11 +33,6 @@ from http_page import Page, ask, url_of_run
 ALONE = ["--bind", "tcp://127.0.0.1:0", "--insecure"]
 REQUESTS = 10000
 SEED = int(os.environ.get("AUSCULT_TEST_SEED", "20261123"))
-
-
-def read_json(path):
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
 
 
 def status_of(out):

@@ -39,7 +39,8 @@ static void look(Story *story, RunStage stage, const char *const *names, uint32_
     wall_ms += (int64_t)(1000 * seconds);
     snapshot->stage = stage;
     snapshot->workers = snapshot->worker_count = count;
-    snapshot->clips_read = 30 + (uint64_t)stage;
+    snapshot->clips_read = stage == AT_EXTRACT ? 30 : 31;
+    snapshot->pictures_made = stage == AT_PICTURES ? 5 : 0;
     snapshot->tasks_done = 9;
     snapshot->retries = 2;
     for (uint32_t i = 0; i < count; i++) {
@@ -85,7 +86,8 @@ TEST(looks_give_each_stage_its_time_and_each_worker_its_share) {
     story_joined(story, "a:1", wall_ms);
     look(story, AT_EXTRACT, NAMES, 3, 1);
     look(story, AT_TRAIN, NAMES, 3, 2); // the time before it was still the first stage's
-    look(story, AT_TRAIN, NAMES, 1, 4);
+    look(story, AT_PICTURES, NAMES, 1, 4);
+    look(story, AT_PICTURES, NAMES, 1, 1);
     story_reporting(story, wall_ms);
     wall_ms += 3000;
     story_end(story, "done", wall_ms);
@@ -94,8 +96,10 @@ TEST(looks_give_each_stage_its_time_and_each_worker_its_share) {
     CHECK_INT(count, 1);
     CHECK_NEAR(one->extract_seconds, 3, 1e-9);
     CHECK_NEAR(one->train_seconds, 4, 1e-9);
+    CHECK_NEAR(one->pictures_seconds, 1, 1e-9);
     CHECK_NEAR(one->report_seconds, 3, 1e-9);
-    CHECK_INT(one->ended_ms - one->began_ms, 10000);
+    CHECK_INT(one->pictures_made, 5);
+    CHECK_INT(one->ended_ms - one->began_ms, 11000);
     CHECK_INT(one->workers_most, 3);
     CHECK_INT(one->clips_read, 1); // 30 were read before
     CHECK_INT(one->retries, 2);
@@ -105,7 +109,7 @@ TEST(looks_give_each_stage_its_time_and_each_worker_its_share) {
     CHECK_INT(count, 2); // b:2 never said that it joined
     CHECK_TEXT(workers[0].name, "c:3");
     CHECK_NEAR(workers[0].busy_seconds, 1, 1e-9);
-    CHECK_NEAR(workers[1].busy_seconds, 2, 1e-9);
+    CHECK_NEAR(workers[1].busy_seconds, 0.5, 1e-9); // of its last second
     CHECK_TEXT(workers[1].why, "the coordinator ended");
     story_free(story);
     CHECK_OK(file_remove_tree(folder));
