@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How it works. A shard's vectors are numbered through its clips in order of their index. Drawing
-// the held-out ones leaves the list `training` of vector numbers in ascending order; an epoch's
-// permutation `order` then says in which order that list is used: row k of round r is the vector
-// training[order[r * m + k]]. The subtree is walked depth first, left + right, with one partial sum
-// waiting per level, so S shards need log2(S) of them beside the result.
+// How it works. A crew cuts the subtree into equal aligned parts: as many as lanes, or more where
+// that would not come out even. A part is walked depth first, left + right, with one partial sum
+// waiting per level, so S shards need log2(S) of them beside the result; then the parts are added
+// as the tree above them says. Row k of round r of a shard is training[order[r * m + k]].
 #include "common/model/trainer.h"
 
 #include <assert.h>
@@ -19,29 +18,82 @@
 
 _Static_assert(LIMIT_SHARDS == 1 << LEVELS_MOST, "levels of the tree");
 
-typedef struct ShardData {
-    TrainClip *clips;      // (clip_count) by index
-    int64_t *first_vector; // (clip_count) number of the clip's first vector within the shard
-    int32_t clip_count;
-    int32_t clip_capacity;
-    int64_t training_count;
-    int64_t held_out_count;
-    uint8_t *is_held_out; // (vectors)
-    uint32_t *training;   // (training_count) vector numbers, ascending
-    uint32_t *held_out;   // (held_out_count) vector numbers, in the order of their draw
-    uint32_t *order;      // (training_count) the current epoch's permutation
-} ShardData;
+// What one thread works with.
+typedef struct Lane {
+    Autoencoder *net;
+    Partial *waiting[LEVELS_MOST]; // the right half's sum at each level of a part
+    double *row_loss;              // (m)
+    uint8_t *row_is_target;        // (m)
+} Lane;
+
+typedef struct LossSum {
+    double loss;
+    int64_t rows;
+} LossSum;
 
 struct Trainer {
     TrainerConfig config;
     ShardData *shards; // (config.shard_count)
     bool is_sealed;
     int64_t epoch; // whose permutation is in `order`; -1 before the first
-    Autoencoder *net;
-    Partial *waiting[LEVELS_MOST]; // the right half's sum at each level of the subtree
-    double *row_loss;              // (m)
-    uint8_t *row_is_target;        // (m)
+    Lane *lanes;   // (lane_count)
+    int lane_count;
+    int part_count;               // a power of two
+    Partial *parts[LIMIT_SHARDS]; // [1 .. part_count): sums of the parts behind the first
+    LossSum *losses;              // (shard_count, plan.validation_rounds), once sealed
 };
+
+// ---- making ----
+
+static void free_lane(Lane *lane) {
+    autoencoder_free(lane->net);
+    for (int l = 0; l < LEVELS_MOST; l++) {
+        partial_free(lane->waiting[l]);
+    }
+    mem_free(lane->row_loss);
+    mem_free(lane->row_is_target);
+}
+
+static bool make_lane(const TrainerConfig *config, int part_shards, Lane *lane) {
+    size_t rows = (size_t)config->plan.rows;
+    lane->net = autoencoder_new(&config->shape, config->plan.rows);
+    lane->row_loss = mem_new(rows, sizeof *lane->row_loss);
+    lane->row_is_target = mem_new(rows, 1);
+    bool complete = lane->net != NULL && lane->row_loss != NULL && lane->row_is_target != NULL;
+    for (int l = 0; 1 << l < part_shards && complete; l++) {
+        lane->waiting[l] = partial_new(&config->shape);
+        complete = lane->waiting[l] != NULL;
+    }
+    return complete;
+}
+
+// As many parts as lanes where that comes out even, else so many that no lane waits long.
+static int count_parts(int lanes, int shards) {
+    int parts = 1;
+    while (parts < lanes && parts < shards) {
+        parts *= 2;
+    }
+    while (parts % lanes != 0 && parts < 4 * lanes && parts < shards) {
+        parts *= 2;
+    }
+    return parts;
+}
+
+static bool make_lanes(Trainer *trainer) {
+    const TrainerConfig *config = &trainer->config;
+    trainer->lane_count = crew_lanes(config->crew);
+    trainer->part_count = count_parts(trainer->lane_count, config->shard_count);
+    trainer->lanes = mem_new((size_t)trainer->lane_count, sizeof *trainer->lanes);
+    bool complete = trainer->lanes != NULL;
+    for (int l = 0; l < trainer->lane_count && complete; l++) {
+        complete = make_lane(config, config->shard_count / trainer->part_count, &trainer->lanes[l]);
+    }
+    for (int p = 1; p < trainer->part_count && complete; p++) {
+        trainer->parts[p] = partial_new(&config->shape);
+        complete = trainer->parts[p] != NULL;
+    }
+    return complete;
+}
 
 Status trainer_new(const TrainerConfig *config, Trainer **ret_trainer) {
     if (!shard_is_subtree(config->plan.shards, config->first_shard, config->shard_count)) {
@@ -52,20 +104,10 @@ Status trainer_new(const TrainerConfig *config, Trainer **ret_trainer) {
     if (trainer == NULL) {
         return STATUS_MEMORY;
     }
-    size_t rows = (size_t)config->plan.rows;
     trainer->config = *config;
     trainer->epoch = -1;
     trainer->shards = mem_new((size_t)config->shard_count, sizeof *trainer->shards);
-    trainer->net = autoencoder_new(&config->shape, config->plan.rows);
-    trainer->row_loss = mem_new(rows, sizeof *trainer->row_loss);
-    trainer->row_is_target = mem_new(rows, 1);
-    bool complete = trainer->shards != NULL && trainer->net != NULL && trainer->row_loss != NULL &&
-                    trainer->row_is_target != NULL;
-    for (int l = 0; 1 << l < config->shard_count && complete; l++) {
-        trainer->waiting[l] = partial_new(&config->shape);
-        complete = trainer->waiting[l] != NULL;
-    }
-    if (!complete) {
+    if (trainer->shards == NULL || !make_lanes(trainer)) {
         trainer_free(trainer);
         return STATUS_MEMORY;
     }
@@ -73,53 +115,23 @@ Status trainer_new(const TrainerConfig *config, Trainer **ret_trainer) {
     return STATUS_OK;
 }
 
-static void free_shard(ShardData *shard) {
-    mem_free(shard->clips);
-    mem_free(shard->first_vector);
-    mem_free(shard->is_held_out);
-    mem_free(shard->training);
-    mem_free(shard->held_out);
-    mem_free(shard->order);
-}
-
 void trainer_free(Trainer *trainer) {
     if (trainer == NULL) {
         return;
     }
     for (int s = 0; trainer->shards != NULL && s < trainer->config.shard_count; s++) {
-        free_shard(&trainer->shards[s]);
+        shard_data_free(&trainer->shards[s]);
     }
-    for (int l = 0; l < LEVELS_MOST; l++) {
-        partial_free(trainer->waiting[l]);
+    for (int l = 0; trainer->lanes != NULL && l < trainer->lane_count; l++) {
+        free_lane(&trainer->lanes[l]);
+    }
+    for (int p = 1; p < trainer->part_count; p++) {
+        partial_free(trainer->parts[p]);
     }
     mem_free(trainer->shards);
-    autoencoder_free(trainer->net);
-    mem_free(trainer->row_loss);
-    mem_free(trainer->row_is_target);
+    mem_free(trainer->lanes);
+    mem_free(trainer->losses);
     mem_free(trainer);
-}
-
-static Status reserve_clip(ShardData *shard) {
-    if (shard->clip_count < shard->clip_capacity) {
-        return STATUS_OK;
-    }
-    int32_t capacity = 2 * shard->clip_capacity + 16;
-    TrainClip *clips = mem_resize(shard->clips, (size_t)capacity, sizeof *clips);
-    if (clips == NULL) {
-        return STATUS_MEMORY;
-    }
-    shard->clips = clips;
-    shard->clip_capacity = capacity;
-    return STATUS_OK;
-}
-
-// Where a clip belongs among those already there; they come nearly in order.
-static int32_t place_of(const ShardData *shard, int32_t index) {
-    int32_t place = shard->clip_count;
-    while (place > 0 && shard->clips[place - 1].index >= index) {
-        place--;
-    }
-    return place;
 }
 
 Status trainer_add_clip(Trainer *trainer, const TrainClip *clip) {
@@ -135,100 +147,32 @@ Status trainer_add_clip(Trainer *trainer, const TrainClip *clip) {
     if (!pass_all_finite_float(clip->log_mel, count)) {
         return status_set(STATUS_FORMAT, "clip %d has a feature that is not finite", clip->index);
     }
-    ShardData *shard = &trainer->shards[owned];
-    Status status = reserve_clip(shard);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    int32_t place = place_of(shard, clip->index);
-    if (place < shard->clip_count && shard->clips[place].index == clip->index) {
-        return status_set(STATUS_INVALID, "clip %d was added twice", clip->index);
-    }
-    memmove(shard->clips + place + 1, shard->clips + place,
-            (size_t)(shard->clip_count - place) * sizeof *shard->clips);
-    shard->clips[place] = *clip;
-    shard->clip_count++;
-    return STATUS_OK;
-}
-
-static Status allocate_lists(ShardData *shard, int64_t vectors) {
-    shard->is_held_out = mem_new((size_t)vectors, 1);
-    shard->training = mem_new((size_t)shard->training_count, sizeof(uint32_t));
-    shard->held_out = mem_new((size_t)shard->held_out_count, sizeof(uint32_t));
-    // The draw permutes all vectors; the epochs' permutations then need no more room.
-    shard->order = mem_new((size_t)vectors, sizeof(uint32_t));
-    bool complete = shard->is_held_out != NULL && shard->training != NULL &&
-                    shard->held_out != NULL && shard->order != NULL;
-    return complete ? STATUS_OK : STATUS_MEMORY;
-}
-
-static void draw_held_out(ShardData *shard, int64_t vectors, Rng rng) {
-    rng_permutation(&rng, shard->order, (uint32_t)vectors);
-    for (int64_t i = 0; i < shard->held_out_count; i++) {
-        shard->held_out[i] = shard->order[i];
-        shard->is_held_out[shard->order[i]] = 1;
-    }
-    int64_t filled = 0;
-    for (int64_t v = 0; v < vectors; v++) {
-        if (!shard->is_held_out[v]) {
-            shard->training[filled++] = (uint32_t)v;
-        }
-    }
-}
-
-static Status seal_shard(Trainer *trainer, int owned) {
-    const TrainerConfig *config = &trainer->config;
-    ShardData *shard = &trainer->shards[owned];
-    int s = config->first_shard + owned;
-    int64_t vectors = 0;
-    shard->first_vector = mem_new((size_t)shard->clip_count, sizeof *shard->first_vector);
-    if (shard->first_vector == NULL) {
-        return STATUS_MEMORY;
-    }
-    for (int32_t c = 0; c < shard->clip_count; c++) {
-        shard->first_vector[c] = vectors;
-        vectors += shape_vectors(&config->shape, shard->clips[c].frames);
-    }
-    if (vectors != config->plan.vectors[s]) {
-        return status_set(STATUS_INVALID, "shard %d has %lld vectors, the plan says %lld", s,
-                          (long long)vectors, (long long)config->plan.vectors[s]);
-    }
-    shard->training_count = config->plan.training[s];
-    shard->held_out_count = config->plan.validation[s];
-    Status status = allocate_lists(shard, vectors);
-    if (status == STATUS_OK) {
-        draw_held_out(shard, vectors,
-                      rng_of(config->seed, "validation", config->model_key, (uint64_t)s));
-    }
-    return status;
+    return shard_data_add(&trainer->shards[owned], clip);
 }
 
 Status trainer_seal(Trainer *trainer) {
     assert(!trainer->is_sealed);
     Status status = STATUS_OK;
     for (int owned = 0; owned < trainer->config.shard_count && status == STATUS_OK; owned++) {
-        status = seal_shard(trainer, owned);
+        int s = trainer->config.first_shard + owned;
+        Rng rng =
+            rng_of(trainer->config.seed, "validation", trainer->config.model_key, (uint64_t)s);
+        status = shard_data_seal(&trainer->shards[owned], &trainer->config.shape,
+                                 &trainer->config.plan, s, rng);
     }
+    size_t losses =
+        (size_t)trainer->config.shard_count * (size_t)trainer->config.plan.validation_rounds;
+    trainer->losses = mem_new(losses, sizeof *trainer->losses);
+    status = status == STATUS_OK && trainer->losses == NULL ? STATUS_MEMORY : status;
     trainer->is_sealed = status == STATUS_OK;
     return status;
-}
-
-static void shard_sums(const Trainer *trainer, int owned, ScalerSums *clip_sums, ScalerSums *out) {
-    const ShardData *shard = &trainer->shards[owned];
-    scaler_sums_clear(out);
-    for (int32_t c = 0; c < shard->clip_count; c++) {
-        const TrainClip *clip = &shard->clips[c];
-        scaler_sums_clip(clip_sums, &trainer->config.shape, clip->log_mel, clip->frames,
-                         shard->is_held_out + shard->first_vector[c]);
-        scaler_sums_add(out, clip_sums);
-    }
 }
 
 // scratch[0] is for single clips, scratch[1 + level] for the right half at that level.
 static void subtree_sums(const Trainer *trainer, int first, int count, int level,
                          ScalerSums *const *scratch, ScalerSums *out) {
     if (count == 1) {
-        shard_sums(trainer, first, scratch[0], out);
+        shard_data_sums(&trainer->shards[first], &trainer->config.shape, scratch[0], out);
         return;
     }
     ScalerSums *right = scratch[1 + level];
@@ -237,47 +181,72 @@ static void subtree_sums(const Trainer *trainer, int first, int count, int level
     scaler_sums_add(out, right);
 }
 
-Status trainer_scaler_sums(const Trainer *trainer, ScalerSums *out) {
-    assert(trainer->is_sealed);
-    ScalerSums *scratch[1 + LEVELS_MOST] = {NULL};
-    Status status = STATUS_OK;
-    for (int i = 0; i <= LEVELS_MOST && status == STATUS_OK; i++) {
-        scratch[i] = scaler_sums_new(shape_dimension(&trainer->config.shape));
-        status = scratch[i] == NULL ? STATUS_MEMORY : STATUS_OK;
-    }
-    if (status == STATUS_OK) {
-        subtree_sums(trainer, 0, trainer->config.shard_count, 0, scratch, out);
-    }
-    for (int i = 0; i <= LEVELS_MOST; i++) {
-        scaler_sums_free(scratch[i]);
-    }
-    return status;
+typedef struct SumsWork {
+    const Trainer *trainer;
+    ScalerSums *(*scratch)[1 + LEVELS_MOST]; // (lanes)
+    ScalerSums *parts[LIMIT_SHARDS];
+} SumsWork;
+
+static void part_sums(void *context, uint32_t part, int lane) {
+    const SumsWork *work = context;
+    int shards = work->trainer->config.shard_count / work->trainer->part_count;
+    subtree_sums(work->trainer, (int)part * shards, shards, 0, work->scratch[lane],
+                 work->parts[part]);
 }
 
-// The clip that holds a vector: the last one that begins at or before it and is not empty.
-static int32_t clip_of(const ShardData *shard, int64_t vector) {
-    int32_t low = 0, high = shard->clip_count - 1;
-    while (low < high) {
-        int32_t middle = low + (high - low + 1) / 2;
-        if (shard->first_vector[middle] <= vector) {
-            low = middle;
-        } else {
-            high = middle - 1;
+static bool make_sums(const Trainer *trainer, ScalerSums *out, SumsWork *work) {
+    int dimension = shape_dimension(&trainer->config.shape);
+    work->scratch = mem_new((size_t)trainer->lane_count, sizeof *work->scratch);
+    bool complete = work->scratch != NULL;
+    for (int i = 0; complete && i < trainer->lane_count * (1 + LEVELS_MOST); i++) {
+        ScalerSums **one = &work->scratch[i / (1 + LEVELS_MOST)][i % (1 + LEVELS_MOST)];
+        *one = scaler_sums_new(dimension);
+        complete = *one != NULL;
+    }
+    work->parts[0] = out;
+    for (int p = 1; complete && p < trainer->part_count; p++) {
+        work->parts[p] = scaler_sums_new(dimension);
+        complete = work->parts[p] != NULL;
+    }
+    return complete;
+}
+
+static void free_sums(const Trainer *trainer, SumsWork *work) {
+    int count = work->scratch != NULL ? trainer->lane_count * (1 + LEVELS_MOST) : 0;
+    for (int i = 0; i < count; i++) {
+        scaler_sums_free(work->scratch[i / (1 + LEVELS_MOST)][i % (1 + LEVELS_MOST)]);
+    }
+    for (int p = 1; p < trainer->part_count; p++) {
+        scaler_sums_free(work->parts[p]);
+    }
+    mem_free(work->scratch);
+}
+
+Status trainer_scaler_sums(const Trainer *trainer, ScalerSums *out) {
+    assert(trainer->is_sealed);
+    SumsWork work = {.trainer = trainer};
+    bool complete = make_sums(trainer, out, &work);
+    if (complete) {
+        crew_run(trainer->config.crew, (uint32_t)trainer->part_count, part_sums, &work);
+        for (int step = 1; step < trainer->part_count; step *= 2) {
+            for (int p = 0; p < trainer->part_count; p += 2 * step) {
+                scaler_sums_add(work.parts[p], work.parts[p + step]);
+            }
         }
     }
-    return low;
+    free_sums(trainer, &work);
+    return complete ? STATUS_OK : STATUS_MEMORY;
 }
 
 // Row `row` of the network's input becomes that vector, scaled.
-static void gather(Trainer *trainer, const ShardData *shard, const Scaler *scaler, uint32_t vector,
-                   int row) {
+static void gather(const Trainer *trainer, Lane *lane, const ShardData *shard, const Scaler *scaler,
+                   uint32_t vector, int row) {
     const Shape *shape = &trainer->config.shape;
-    int32_t c = clip_of(shard, vector);
-    const TrainClip *clip = &shard->clips[c];
-    size_t frame = (size_t)(vector - shard->first_vector[c]) * (size_t)shape->frame_hop_length;
-    scaler_apply(scaler, clip->log_mel + frame * (size_t)shape->n_mels,
-                 autoencoder_input(trainer->net) + (size_t)row * (size_t)shape_dimension(shape));
-    trainer->row_is_target[row] = clip->is_target;
+    bool is_target;
+    const float *values = shard_data_vector(shard, shape, vector, &is_target);
+    scaler_apply(scaler, values,
+                 autoencoder_input(lane->net) + (size_t)row * (size_t)shape_dimension(shape));
+    lane->row_is_target[row] = is_target;
 }
 
 // Rows of micro-batch `round` of `count` vectors: m, fewer at the end, none past it.
@@ -286,23 +255,24 @@ static int rows_of(int64_t count, int64_t round, int rows) {
     return left < rows ? (left > 0 ? (int)left : 0) : rows;
 }
 
-static void sum_losses(const Trainer *trainer, int rows, PartialHead *head) {
+static void sum_losses(const Lane *lane, int rows, PartialHead *head) {
     head->rows = rows;
     head->source_rows = head->target_rows = 0;
     head->loss = head->source_loss = head->target_loss = 0.0;
     for (int i = 0; i < rows; i++) {
-        head->loss += trainer->row_loss[i];
-        if (trainer->row_is_target[i]) {
-            head->target_loss += trainer->row_loss[i];
+        head->loss += lane->row_loss[i];
+        if (lane->row_is_target[i]) {
+            head->target_loss += lane->row_loss[i];
             head->target_rows++;
         } else {
-            head->source_loss += trainer->row_loss[i];
+            head->source_loss += lane->row_loss[i];
             head->source_rows++;
         }
     }
 }
 
-static void shard_round(Trainer *trainer, int owned, const Replica *replica, Partial *out) {
+static void shard_round(const Trainer *trainer, Lane *lane, int owned, const Replica *replica,
+                        Partial *out) {
     const ShardData *shard = &trainer->shards[owned];
     int m = trainer->config.plan.rows;
     int64_t round = replica_round(replica);
@@ -312,23 +282,23 @@ static void shard_round(Trainer *trainer, int owned, const Replica *replica, Par
         return;
     }
     for (int k = 0; k < rows; k++) {
-        gather(trainer, shard, replica_scaler(replica),
+        gather(trainer, lane, shard, replica_scaler(replica),
                shard->training[shard->order[round * m + k]], k);
     }
-    autoencoder_train(trainer->net, replica_parameters(replica), rows, partial_gradient(out),
-                      partial_statistics(out), trainer->row_loss);
-    sum_losses(trainer, rows, partial_head(out));
+    autoencoder_train(lane->net, replica_parameters(replica), rows, partial_gradient(out),
+                      partial_statistics(out), lane->row_loss);
+    sum_losses(lane, rows, partial_head(out));
 }
 
-static void subtree_round(Trainer *trainer, int first, int count, int level, const Replica *replica,
-                          Partial *out) {
+static void subtree_round(const Trainer *trainer, Lane *lane, int first, int count, int level,
+                          const Replica *replica, Partial *out) {
     if (count == 1) {
-        shard_round(trainer, first, replica, out);
+        shard_round(trainer, lane, first, replica, out);
         return;
     }
-    Partial *right = trainer->waiting[level];
-    subtree_round(trainer, first, count / 2, level + 1, replica, out);
-    subtree_round(trainer, first + count / 2, count / 2, level + 1, replica, right);
+    Partial *right = lane->waiting[level];
+    subtree_round(trainer, lane, first, count / 2, level + 1, replica, out);
+    subtree_round(trainer, lane, first + count / 2, count / 2, level + 1, replica, right);
     partial_add(out, right);
 }
 
@@ -338,10 +308,24 @@ static void permute(Trainer *trainer, int64_t epoch) {
         uint64_t s = (uint64_t)(config->first_shard + owned);
         Rng rng = rng_of(config->seed, "permutation", config->model_key,
                          (uint64_t)epoch * LIMIT_SHARDS + s);
-        ShardData *shard = &trainer->shards[owned];
-        rng_permutation(&rng, shard->order, (uint32_t)shard->training_count);
+        shard_data_permute(&trainer->shards[owned], rng);
     }
     trainer->epoch = epoch;
+}
+
+typedef struct RoundWork {
+    Trainer *trainer;
+    const Replica *replica;
+    Partial *out; // of the first part, and in the end of all
+} RoundWork;
+
+static void part_round(void *context, uint32_t part, int lane) {
+    const RoundWork *work = context;
+    Trainer *trainer = work->trainer;
+    int shards = trainer->config.shard_count / trainer->part_count;
+    Partial *out = part == 0 ? work->out : trainer->parts[part];
+    subtree_round(trainer, &trainer->lanes[lane], (int)part * shards, shards, 0, work->replica,
+                  out);
 }
 
 Status trainer_round(Trainer *trainer, const Replica *replica, Partial *out) {
@@ -349,17 +333,19 @@ Status trainer_round(Trainer *trainer, const Replica *replica, Partial *out) {
     if (replica_epoch(replica) != trainer->epoch) {
         permute(trainer, replica_epoch(replica));
     }
-    subtree_round(trainer, 0, trainer->config.shard_count, 0, replica, out);
+    RoundWork work = {trainer, replica, out};
+    crew_run(trainer->config.crew, (uint32_t)trainer->part_count, part_round, &work);
+    for (int step = 1; step < trainer->part_count; step *= 2) {
+        for (int p = 0; p < trainer->part_count; p += 2 * step) {
+            partial_add(p == 0 ? out : trainer->parts[p], trainer->parts[p + step]);
+        }
+    }
     // What is not finite in a part is not in the whole: all members come to the same end.
     return partial_is_finite(out) ? STATUS_OK : replica_diverged(replica);
 }
 
-typedef struct LossSum {
-    double loss;
-    int64_t rows;
-} LossSum;
-
-static LossSum shard_loss(Trainer *trainer, int owned, const Replica *replica, int64_t round) {
+static LossSum shard_loss(const Trainer *trainer, Lane *lane, int owned, const Replica *replica,
+                          int64_t round) {
     const ShardData *shard = &trainer->shards[owned];
     int m = trainer->config.plan.rows;
     LossSum sum = {0.0, rows_of(shard->held_out_count, round, m)};
@@ -367,31 +353,50 @@ static LossSum shard_loss(Trainer *trainer, int owned, const Replica *replica, i
         return sum;
     }
     for (int64_t k = 0; k < sum.rows; k++) {
-        gather(trainer, shard, replica_scaler(replica), shard->held_out[round * m + k], (int)k);
+        gather(trainer, lane, shard, replica_scaler(replica), shard->held_out[round * m + k],
+               (int)k);
     }
-    autoencoder_evaluate(trainer->net, (int)sum.rows, trainer->row_loss);
+    autoencoder_evaluate(lane->net, (int)sum.rows, lane->row_loss);
     for (int64_t k = 0; k < sum.rows; k++) {
-        sum.loss += trainer->row_loss[k];
+        sum.loss += lane->row_loss[k];
     }
     return sum;
 }
 
-static LossSum subtree_loss(Trainer *trainer, int first, int count, const Replica *replica,
-                            int64_t round) {
-    if (count == 1) {
-        return shard_loss(trainer, first, replica, round);
+static LossSum *losses_of(const Trainer *trainer, int owned) {
+    return trainer->losses + (int64_t)owned * trainer->config.plan.validation_rounds;
+}
+
+// All rounds of one shard.
+static void validate_shard(void *context, uint32_t owned, int lane) {
+    const RoundWork *work = context;
+    LossSum *losses = losses_of(work->trainer, (int)owned);
+    for (int64_t r = 0; r < work->trainer->config.plan.validation_rounds; r++) {
+        losses[r] =
+            shard_loss(work->trainer, &work->trainer->lanes[lane], (int)owned, work->replica, r);
     }
-    LossSum left = subtree_loss(trainer, first, count / 2, replica, round);
-    LossSum right = subtree_loss(trainer, first + count / 2, count / 2, replica, round);
+}
+
+static LossSum subtree_loss(const Trainer *trainer, int first, int count, int64_t round) {
+    if (count == 1) {
+        return losses_of(trainer, first)[round];
+    }
+    LossSum left = subtree_loss(trainer, first, count / 2, round);
+    LossSum right = subtree_loss(trainer, first + count / 2, count / 2, round);
     return (LossSum){left.loss + right.loss, left.rows + right.rows};
 }
 
 void trainer_validate(Trainer *trainer, const Replica *replica, ValidationSums *out) {
     assert(trainer->is_sealed && validation_rounds(out) == trainer->config.plan.validation_rounds);
+    RoundWork work = {.trainer = trainer, .replica = replica};
     validation_clear(out);
-    autoencoder_fold(trainer->net, replica_parameters(replica), replica_running(replica));
+    for (int l = 0; l < trainer->lane_count; l++) {
+        autoencoder_fold(trainer->lanes[l].net, replica_parameters(replica),
+                         replica_running(replica));
+    }
+    crew_run(trainer->config.crew, (uint32_t)trainer->config.shard_count, validate_shard, &work);
     for (int64_t round = 0; round < validation_rounds(out); round++) {
-        LossSum sum = subtree_loss(trainer, 0, trainer->config.shard_count, replica, round);
+        LossSum sum = subtree_loss(trainer, 0, trainer->config.shard_count, round);
         validation_put(out, round, sum.loss, sum.rows);
     }
 }
@@ -400,16 +405,17 @@ void trainer_validate(Trainer *trainer, const Replica *replica, ValidationSums *
 static Status give_residuals(Trainer *trainer, const Replica *replica, const ShardData *shard,
                              const uint32_t *vectors, int64_t count, bool is_held_out,
                              TakeResiduals *take, void *context) {
+    Lane *lane = &trainer->lanes[0];
     int m = trainer->config.plan.rows;
     Status status = STATUS_OK;
     for (int64_t first = 0; first < count && status == STATUS_OK; first += m) {
         int rows = rows_of(count, first / m, m);
         for (int k = 0; k < rows; k++) {
-            gather(trainer, shard, replica_scaler(replica), vectors[first + k], k);
+            gather(trainer, lane, shard, replica_scaler(replica), vectors[first + k], k);
         }
-        autoencoder_evaluate(trainer->net, rows, trainer->row_loss);
-        status = take(context, &(ResidualBatch){.residuals = autoencoder_residual(trainer->net),
-                                                .is_target = trainer->row_is_target,
+        autoencoder_evaluate(lane->net, rows, lane->row_loss);
+        status = take(context, &(ResidualBatch){.residuals = autoencoder_residual(lane->net),
+                                                .is_target = lane->row_is_target,
                                                 .rows = rows,
                                                 .is_held_out = is_held_out});
     }
@@ -429,7 +435,7 @@ Status trainer_residuals(Trainer *trainer, const Replica *replica, int32_t shard
     for (int64_t i = 0; i < shard->training_count; i++) {
         vectors[i] = shard->training[shard->order[i]];
     }
-    autoencoder_fold(trainer->net, replica_parameters(replica), replica_running(replica));
+    autoencoder_fold(trainer->lanes[0].net, replica_parameters(replica), replica_running(replica));
     Status status = give_residuals(trainer, replica, shard, vectors, shard->training_count, false,
                                    take, context);
     if (status == STATUS_OK) {

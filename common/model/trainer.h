@@ -5,7 +5,8 @@
 // from a replica. With all S shards it trains alone:
 //     trainer_round(trainer, replica, total); replica_apply(replica, total, learning_rate);
 // as a member of a spread model it sends what trainer_round gives and applies the total that comes
-// back. The bits are the same however the tree is divided. One thread at a time per object.
+// back. The bits are the same however the tree is divided, and so they are when a crew walks parts
+// of the subtree side by side. One thread at a time per object.
 //
 // Order of calls: new, add_clip for every clip of its shards in any order, seal; then the others.
 #ifndef AUSCULT_MODEL_TRAINER_H
@@ -13,18 +14,13 @@
 
 #include <stdbool.h>
 
+#include "common/base/crew.h"
 #include "common/model/partial.h"
 #include "common/model/replica.h"
 #include "common/model/scaler.h"
+#include "common/model/shard_data.h"
 #include "common/model/shard_plan.h"
 #include "common/model/validation.h"
-
-typedef struct TrainClip {
-    const float *log_mel; // (frames, n_mels), borrowed for the trainer's life
-    int64_t frames;
-    int32_t index;  // among the model's scanned training clips sorted by path
-    bool is_target; // domain
-} TrainClip;
 
 typedef struct TrainerConfig {
     Shape shape;
@@ -33,6 +29,7 @@ typedef struct TrainerConfig {
     int32_t shard_count;
     uint64_t seed;
     uint64_t model_key; // tells models of one run apart in all random streams
+    Crew *crew;         // borrowed; NULL: one thread. Each lane has a network of its own
 } TrainerConfig;
 
 typedef struct Trainer Trainer;

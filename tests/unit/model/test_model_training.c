@@ -17,6 +17,7 @@ typedef struct World {
     int64_t frames[CLIPS_MOST];
     float *clips[CLIPS_MOST];
     ShardPlan plan;
+    Crew *crew; // that its trainers have
 } World;
 
 static World world_new(int shards, int batch_size, int clip_count, const int64_t *frames) {
@@ -49,7 +50,8 @@ static TrainerConfig config_of(const World *world, int first, int count) {
                            .first_shard = first,
                            .shard_count = count,
                            .seed = 13711,
-                           .model_key = 77};
+                           .model_key = 77,
+                           .crew = world->crew};
 }
 
 // Clips are added backwards when `backwards`, which must not matter. NULL when out of memory.
@@ -272,6 +274,26 @@ TEST(every_division_of_the_tree_gives_the_same_bits) {
         buffer_done(&spread);
     }
     CHECK_INT(mem_blocks(), before);
+    buffer_done(&alone);
+    world_done(&world);
+}
+
+TEST(any_number_of_threads_gives_the_same_bits) {
+    World world = uneven_world();
+    Buffer alone = trained_alone(&world);
+    Rng rng = rng_of(2, "arrival order", 0, 0);
+    for (int lanes = 1; lanes <= 9; lanes++) {
+        long before = mem_blocks();
+        CHECK_OK(crew_new(lanes, &world.crew));
+        Buffer whole = trained_alone(&world);
+        Buffer spread = trained_spread(&world, (uint64_t)(lanes * 37) % 128, &rng);
+        CHECK(same_bytes(&alone, &whole) && same_bytes(&alone, &spread));
+        buffer_done(&whole);
+        buffer_done(&spread);
+        crew_free(world.crew);
+        world.crew = NULL;
+        CHECK_INT(mem_blocks(), before);
+    }
     buffer_done(&alone);
     world_done(&world);
 }
@@ -854,6 +876,7 @@ TEST(empty_round_moves_on_without_a_step) {
 TEST(failed_allocation_leaks_nothing_in_training) {
     static const int64_t frames[9] = {30, 25, 1, 40, 18, 6, 0, 33, 12};
     World world = world_new(4, 16, 9, frames);
+    CHECK_OK(crew_new(3, &world.crew));
     long before = mem_blocks();
     for (long n = 0;; n++) {
         mem_fail_after(n);
@@ -884,11 +907,13 @@ TEST(failed_allocation_leaks_nothing_in_training) {
         }
         CHECK(n < 1000);
     }
+    crew_free(world.crew);
     world_done(&world);
 }
 
 TEST(rounds_allocate_nothing) {
     World world = uneven_world();
+    CHECK_OK(crew_new(3, &world.crew));
     Trainer *trainer = trainer_of(&world, 0, 8, false);
     Replica *replica = replica_of(&world, NULL);
     Partial *total = partial_new(&world.shape);
@@ -906,13 +931,15 @@ TEST(rounds_allocate_nothing) {
     partial_free(total);
     trainer_free(trainer);
     replica_free(replica);
+    crew_free(world.crew);
     world_done(&world);
 }
 
 MODEL_TEST_MAIN(
     T(uneven_world_is_as_uneven_as_it_says) T(every_division_of_the_tree_gives_the_same_bits)
-        T(interrupted_training_resumes_with_the_same_bits)
-            T(round_takes_the_vectors_that_the_documents_say) T(scaler_sees_training_vectors_only)
+        T(any_number_of_threads_gives_the_same_bits)
+            T(interrupted_training_resumes_with_the_same_bits) T(
+                round_takes_the_vectors_that_the_documents_say) T(scaler_sees_training_vectors_only)
                 T(val_loss_is_the_mean_over_rounds_of_the_held_out_vectors)
                     T(the_last_epochs_batch_losses_are_kept_and_their_means_are_the_history)
                         T(residuals_are_of_all_a_shards_vectors_whoever_else_is_there) T(
