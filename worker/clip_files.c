@@ -16,7 +16,6 @@ struct ClipFiles {
     ClipCache *cache;
     ClipFetch *fetch;
     Decoded *decoded; // of the task that waits
-    int fd;           // of the file that the last path leads to, -1
     ClipWish *wishes;
     uint32_t wish_count, wish_capacity;
 };
@@ -29,7 +28,7 @@ Status clip_files_new(ZmqContext *context, Desk *desk, const ClipFilesConfig *co
     if (files == NULL) {
         return STATUS_MEMORY;
     }
-    *files = (ClipFiles){.desk = desk, .may_fetch = config->may_fetch, .fd = -1};
+    *files = (ClipFiles){.desk = desk, .may_fetch = config->may_fetch};
     Status status = STATUS_OK;
     if (config->may_fetch) {
         status = clip_cache_open(config->cache_folder, config->cache_bytes, &files->cache);
@@ -47,20 +46,12 @@ Status clip_files_new(ZmqContext *context, Desk *desk, const ClipFilesConfig *co
     return STATUS_OK;
 }
 
-static void close_last(ClipFiles *files) {
-    if (files->fd >= 0) {
-        close(files->fd);
-        files->fd = -1;
-    }
-}
-
 void clip_files_free(ClipFiles *files) {
     if (files != NULL) {
         if (files->fetched > 0) {
             log_info("%llu clips (%.1f MB) came from the coordinator",
                      (unsigned long long)files->fetched, (double)files->fetched_bytes / 1e6);
         }
-        close_last(files);
         clip_fetch_free(files->fetch);
         clip_cache_close(files->cache);
         decoded_free(files->decoded);
@@ -185,15 +176,22 @@ static Status fetch_clip(ClipFiles *files, const WireClip *clip, int *ret_fd) {
     return status;
 }
 
-Status clip_files_path(ClipFiles *files, const WireClip *clip, char *out, size_t size) {
-    close_last(files);
-    Status status = own_path(files, clip, out, size);
-    if (!files->may_fetch || (status == STATUS_OK && is_there(out, clip))) {
+Status clip_files_path(ClipFiles *files, const WireClip *clip, ClipPath *ret_path) {
+    ret_path->fd = -1;
+    Status status = own_path(files, clip, ret_path->path, sizeof ret_path->path);
+    if (!files->may_fetch || (status == STATUS_OK && is_there(ret_path->path, clip))) {
         return status;
     }
-    status = fetch_clip(files, clip, &files->fd);
+    status = fetch_clip(files, clip, &ret_path->fd);
     if (status == STATUS_OK) {
-        snprintf(out, size, "/proc/self/fd/%d", files->fd);
+        snprintf(ret_path->path, sizeof ret_path->path, "/proc/self/fd/%d", ret_path->fd);
     }
     return status;
+}
+
+void clip_path_done(ClipPath *path) {
+    if (path->fd >= 0) {
+        close(path->fd);
+        path->fd = -1;
+    }
 }

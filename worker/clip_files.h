@@ -22,9 +22,18 @@ void clip_files_free(ClipFiles *files);
 // The task under work will want these, in this order; those of the task that waits behind it are
 // added. Saves time only.
 void clip_files_expect(ClipFiles *files, const WireClip *clips, uint32_t count);
-// A path that holds the clip; the file stays until the next call, whatever becomes of its name. A
-// clip whose digest is all zero may be any file of its size. Where it cannot be fetched either:
-// what clip_fetch_get returns; STATUS_INVALID for a root that there is not.
-Status clip_files_path(ClipFiles *files, const WireClip *clip, char *out, size_t size);
+
+// Where a clip is; any thread may read it there.
+typedef struct ClipPath {
+    char path[LIMIT_PATH_BYTES];
+    int fd; // keeps the file there, -1 for none
+} ClipPath;
+
+// A path that holds the clip until clip_path_done, whatever becomes of the file's name. A clip
+// whose digest is all zero may be any file of its size. Where it cannot be fetched either: what
+// clip_fetch_get returns; STATUS_INVALID for a root that there is not; *ret_path holds nothing
+// then.
+Status clip_files_path(ClipFiles *files, const WireClip *clip, ClipPath *ret_path);
+void clip_path_done(ClipPath *path);
 
 #endif

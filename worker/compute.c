@@ -10,6 +10,7 @@
 
 struct Compute {
     Desk *desk;
+    Crew *crew;
     Bulk *bulk;
     ClipFiles *files;
     TaskProbe *probe;
@@ -100,6 +101,7 @@ static void free_compute(Compute *compute) {
     feature_store_free(compute->store);
     clip_files_free(compute->files);
     bulk_free(compute->bulk);
+    crew_free(compute->crew);
     mem_free(compute);
 }
 
@@ -109,18 +111,23 @@ Status compute_start(ZmqContext *context, Desk *desk, const ComputeConfig *confi
         return STATUS_MEMORY;
     }
     compute->desk = desk;
-    Status status = clip_files_new(context, desk, &config->files, &compute->files);
+    Status status = crew_new(config->threads, &compute->crew);
+    if (status == STATUS_OK) {
+        status = clip_files_new(context, desk, &config->files, &compute->files);
+    }
     if (status != STATUS_OK) {
+        crew_free(compute->crew);
         mem_free(compute);
         return status;
     }
+    Crew *crew = compute->crew;
     compute->bulk = bulk_new(context, desk);
-    compute->probe = task_probe_new(desk, compute->files);
-    compute->store = feature_store_new(config->keep_bytes);
+    compute->probe = task_probe_new(desk, crew, compute->files);
+    compute->store = feature_store_new(config->keep_bytes, config->threads);
     ClipFeed feed = {compute->files, compute->store};
-    compute->score = task_score_new(desk, compute->bulk, feed);
-    compute->explore = task_explore_new(desk, compute->bulk, compute->files);
-    compute->share = share_new(desk, compute->bulk, feed);
+    compute->score = task_score_new(desk, crew, compute->bulk, feed);
+    compute->explore = task_explore_new(desk, crew, compute->bulk, compute->files);
+    compute->share = share_new(crew, compute->bulk, feed);
     compute->train = task_train_new(desk, compute->bulk, compute->share);
     compute->shard = task_shard_new(desk, compute->bulk, compute->share);
     if (compute->bulk == NULL || compute->probe == NULL || compute->store == NULL ||

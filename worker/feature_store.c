@@ -29,9 +29,10 @@ struct FeatureStore {
     uint64_t idle_bytes_most; // as feature_store_new was told
     HeldClip *slots[SLOTS];
     HeldClip *oldest, *youngest; // the idle list
-    ClipExtractor *extractor;    // NULL before the first settings
-    Digest settings;             // of features, of the extractor
-    int32_t width;               // of their rows
+    int lanes;
+    ClipExtractor *extractors[CREW_LANES_MOST]; // (lanes) NULL before the first settings
+    Digest settings;                            // of features, of the extractor
+    int32_t width;                              // of their rows
     FeatureCounts counts;
 };
 
@@ -45,10 +46,11 @@ uint64_t feature_store_usual_bytes(void) {
     return share < LIMIT_IDLE_FEATURE_BYTES ? share : LIMIT_IDLE_FEATURE_BYTES;
 }
 
-FeatureStore *feature_store_new(uint64_t idle_bytes_most) {
+FeatureStore *feature_store_new(uint64_t idle_bytes_most, int lanes) {
     FeatureStore *store = mem_new(1, sizeof *store);
     if (store != NULL) {
         store->idle_bytes_most = idle_bytes_most;
+        store->lanes = lanes;
     }
     return store;
 }
@@ -73,7 +75,9 @@ void feature_store_free(FeatureStore *store) {
             held = next;
         }
     }
-    clip_extractor_free(store->extractor);
+    for (int l = 0; l < store->lanes; l++) {
+        clip_extractor_free(store->extractors[l]);
+    }
     mem_free(store);
 }
 
@@ -83,15 +87,20 @@ Status feature_store_set(FeatureStore *store, const Settings *settings) {
     if (status != STATUS_OK) {
         return status;
     }
-    if (store->extractor != NULL && digest_equal(digest, store->settings)) {
+    bool is_made = store->extractors[store->lanes - 1] != NULL;
+    if (is_made && digest_equal(digest, store->settings)) {
         return STATUS_OK;
     }
-    ClipExtractor *extractor = clip_extractor_new(settings);
-    if (extractor == NULL) {
-        return STATUS_MEMORY;
+    for (int l = 0; l < store->lanes; l++) {
+        clip_extractor_free(store->extractors[l]);
+        store->extractors[l] = NULL;
     }
-    clip_extractor_free(store->extractor);
-    store->extractor = extractor;
+    for (int l = 0; l < store->lanes; l++) {
+        store->extractors[l] = clip_extractor_new(settings);
+        if (store->extractors[l] == NULL) {
+            return STATUS_MEMORY;
+        }
+    }
     store->settings = digest;
     store->width = settings_width(settings);
     return STATUS_OK;
@@ -142,49 +151,53 @@ static HeldClip *find(const FeatureStore *store, Digest key) {
     return held;
 }
 
-static Status extract(FeatureStore *store, const char *path, const WireClip *clip, Digest key,
-                      HeldClip **ret_held) {
-    HeldClip *held = mem_new(1, sizeof *held);
-    if (held == NULL) {
-        return STATUS_MEMORY;
-    }
-    Status status = source_features(store->extractor, path, clip->path, clip->size_bytes,
-                                    &clip->digest, &held->features);
-    if (status != STATUS_OK) {
-        mem_free(held);
-        return status;
-    }
-    size_t floats = (size_t)held->features.frames * (size_t)store->width;
-    held->key = key;
-    held->bytes = sizeof *held + floats * sizeof(float);
-    HeldClip **slot = &store->slots[slot_of(key)];
-    held->next = *slot;
-    *slot = held;
-    store->counts.extracted++;
-    *ret_held = held;
-    return STATUS_OK;
-}
-
 bool feature_store_has(const FeatureStore *store, const WireClip *clip) {
     return find(store, key_of(store, clip)) != NULL;
 }
 
-Status feature_store_use(FeatureStore *store, const char *path, const WireClip *clip,
+static HeldClip *take(FeatureStore *store, HeldClip *held) {
+    store->counts.reused++;
+    if (held->uses++ == 0) {
+        leave_idle(store, held);
+    }
+    return held;
+}
+
+HeldClip *feature_store_take(FeatureStore *store, const WireClip *clip) {
+    HeldClip *held = find(store, key_of(store, clip));
+    return held != NULL ? take(store, held) : NULL;
+}
+
+Status feature_store_read(const FeatureStore *store, const char *path, const WireClip *clip,
+                          int lane, ClipFeatures *ret_features) {
+    return source_features(store->extractors[lane], path, clip->path, clip->size_bytes,
+                           &clip->digest, ret_features);
+}
+
+Status feature_store_put(FeatureStore *store, const WireClip *clip, ClipFeatures *features,
                          HeldClip **ret_held) {
     Digest key = key_of(store, clip);
     HeldClip *held = find(store, key);
-    if (held == NULL) {
-        Status status = extract(store, path, clip, key, &held);
-        if (status != STATUS_OK) {
-            return status;
-        }
-    } else {
-        store->counts.reused++;
-        if (held->uses == 0) {
-            leave_idle(store, held);
-        }
+    store->counts.extracted++;
+    if (held != NULL) { // two clips of the same contents were read side by side
+        clip_features_done(features);
+        *ret_held = take(store, held);
+        return STATUS_OK;
     }
-    held->uses++;
+    held = mem_new(1, sizeof *held);
+    if (held == NULL) {
+        clip_features_done(features);
+        return STATUS_MEMORY;
+    }
+    size_t floats = (size_t)features->frames * (size_t)store->width;
+    HeldClip **slot = &store->slots[slot_of(key)];
+    *held = (HeldClip){.features = *features,
+                       .key = key,
+                       .bytes = sizeof *held + floats * sizeof(float),
+                       .uses = 1,
+                       .next = *slot};
+    *slot = held;
+    *features = (ClipFeatures){0};
     *ret_held = held;
     return STATUS_OK;
 }

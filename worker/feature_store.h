@@ -4,10 +4,11 @@
 // whose features are made alike, those of training and scoring. A clip is known by its contents and
 // the settings of its features, so what is given is bit for bit what would be extracted again. What
 // is in use stays; of what nobody uses, what was used last, up to a bound. The computing thread
-// alone.
+// alone, feature_store_read apart.
 #ifndef AUSCULT_WORKER_FEATURE_STORE_H
 #define AUSCULT_WORKER_FEATURE_STORE_H
 
+#include "common/base/crew.h"
 #include "common/engine/clip.h"
 #include "proto/message.h"
 
@@ -24,18 +25,26 @@ typedef struct FeatureCounts {
 // where a worker on each processor would take more than an eighth of the memory with that.
 uint64_t feature_store_usual_bytes(void);
 
-// Keeps at most so many bytes of what nobody uses; 0: nothing. NULL when out of memory.
-FeatureStore *feature_store_new(uint64_t idle_bytes_most);
+// Keeps at most so many bytes of what nobody uses; 0: nothing. Extracts on so many lanes. NULL when
+// out of memory.
+FeatureStore *feature_store_new(uint64_t idle_bytes_most, int lanes);
 void feature_store_free(FeatureStore *store);
 
 // What is used from now on has the features of these settings, which passed settings_check.
 // STATUS_MEMORY.
 Status feature_store_set(FeatureStore *store, const Settings *settings);
-// Whether the clip's features are there: feature_store_use then needs no path.
+// Whether the clip's features are there.
 bool feature_store_has(const FeatureStore *store, const WireClip *clip);
-// The clip with its log-mel, read from `path` unless it is there; borrowed until it is released,
-// once for each use. Fails as source_features does (common/engine/source.h).
-Status feature_store_use(FeatureStore *store, const char *path, const WireClip *clip,
+// A use of the clip whose features are there, borrowed until it is released, once for each use;
+// NULL when they are not.
+HeldClip *feature_store_take(FeatureStore *store, const WireClip *clip);
+// The features of a clip that is not there, from its file; the caller's. Fails as source_features
+// does (common/engine/source.h). Several lanes at a time.
+Status feature_store_read(const FeatureStore *store, const char *path, const WireClip *clip,
+                          int lane, ClipFeatures *ret_features);
+// A use of the clip with these features, which are the store's from here on, also on failure.
+// STATUS_MEMORY.
+Status feature_store_put(FeatureStore *store, const WireClip *clip, ClipFeatures *features,
                          HeldClip **ret_held);
 const ClipFeatures *held_clip_features(const HeldClip *held);
 void feature_store_release(FeatureStore *store, HeldClip *held);

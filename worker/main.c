@@ -47,6 +47,10 @@ static const char HELP[] =
     "                       in RUN/keys if they are there\n"
     "  --kernel NAME        BLAS kernel to run: prescott, haswell or skylakex (by default the\n"
     "                       best one, or the run's if that is another that can run here)\n"
+    "  --threads N          threads that share each task, its clips or its part of a training\n"
+    "                       (default 1; 0: as many as processors may be used); one replica and "
+    "one\n"
+    "                       partial sum for all, the same bits for any number\n"
     "  --keep N             bytes of clips' features to keep in memory for other tasks, as above\n"
     "                       (default 256M, less where memory is short; 0: none)\n"
     "  --give-up-after S    seconds without a coordinator after which to leave (default 60)\n"
@@ -79,11 +83,13 @@ static int desk_fd = -1;      // the desk's answer_fd: wakes the session
 
 static void on_signal(int number) {
     (void)number;
+    int before = errno;
     uint64_t one = 1;
     atomic_fetch_add(&stop_asked, 1);
     ssize_t written = write(stop_fd, &one, sizeof one);
     written = write(desk_fd, &one, sizeof one);
     (void)written;
+    errno = before;
 }
 
 static bool parse_kernel(const char *text, Kernel *ret_kernel) {
@@ -125,6 +131,17 @@ static bool parse_bytes(const char *text, uint64_t *ret_bytes) {
     return true;
 }
 
+// 0: as many as there may be.
+static bool parse_threads(const char *text, int *ret_threads) {
+    int64_t threads;
+    bool good =
+        text_to_int(text, &threads) == STATUS_OK && threads >= 0 && threads <= CREW_LANES_MOST;
+    if (good) {
+        *ret_threads = threads > 0 ? (int)threads : crew_usual_lanes();
+    }
+    return good;
+}
+
 static int usage_error(const char *what, const char *value) {
     fprintf(stderr, "auscult-worker: %s%s; see auscult-worker --help\n", what, value);
     return EXIT_USAGE;
@@ -141,6 +158,7 @@ static int parse_options(int argc, char **argv, Options *options) {
         CACHE_BYTES,
         NO_FETCH,
         KERNEL,
+        THREADS,
         KEEP,
         GIVE_UP,
         LEAVE,
@@ -155,6 +173,7 @@ static int parse_options(int argc, char **argv, Options *options) {
                                          {"cache-bytes", required_argument, NULL, CACHE_BYTES},
                                          {"no-fetch", no_argument, NULL, NO_FETCH},
                                          {"kernel", required_argument, NULL, KERNEL},
+                                         {"threads", required_argument, NULL, THREADS},
                                          {"keep", required_argument, NULL, KEEP},
                                          {"give-up-after", required_argument, NULL, GIVE_UP},
                                          {"leave-after", required_argument, NULL, LEAVE},
@@ -201,6 +220,11 @@ static int parse_options(int argc, char **argv, Options *options) {
         case KERNEL:
             if (!parse_kernel(optarg, &options->kernel)) {
                 return usage_error("--kernel accepts prescott, haswell or skylakex, not ", optarg);
+            }
+            break;
+        case THREADS:
+            if (!parse_threads(optarg, &options->compute.threads)) {
+                return usage_error("--threads accepts 0 to 64, not ", optarg);
             }
             break;
         case KEEP:
@@ -420,6 +444,7 @@ static int work(Options *options, int argc, char **argv) {
                             .roots = options->roots,
                             .root_count = options->root_count,
                             .kernel = linalg_kernel_name(linalg_kernel()),
+                            .threads = (uint32_t)options->compute.threads,
                             .name = name,
                             .stop = &stop_asked,
                             .stop_fd = stop_fd,
@@ -462,7 +487,8 @@ int main(int argc, char **argv) {
     Options options = {.give_up_seconds = 60,
                        .leave_seconds = 30,
                        .compute = {.files = {.may_fetch = true, .cache_bytes = 4ull << 30},
-                                   .keep_bytes = feature_store_usual_bytes()}};
+                                   .keep_bytes = feature_store_usual_bytes(),
+                                   .threads = 1}};
     mem_start();
     log_set_program("auscult-worker");
     int parsed = parse_options(argc, argv, &options);

@@ -70,7 +70,7 @@ static Status say_hello(Session *session) {
     hello.hello.program = "auscult-worker " AUSCULT_VERSION;
     hello.hello.worker_id = config->worker_id;
     hello.hello.name = config->name;
-    hello.hello.threads = 1;
+    hello.hello.threads = config->threads;
     hello.hello.kernel = config->kernel;
     hello.hello.fingerprint = config->fingerprint->digest;
     hello.hello.libraries = config->fingerprint->parts;

@@ -16,6 +16,7 @@ typedef struct SessionConfig {
     const char *const *roots; // (root_count) this worker's own data folders; 0: the coordinator's
     uint32_t root_count;
     const char *kernel;
+    uint32_t threads;               // for each task
     const Fingerprint *fingerprint; // of this program
     Digest worker_id;
     const char *name;

@@ -6,10 +6,10 @@
 
 #include "common/base/config.h"
 #include "common/base/mem.h"
-#include "worker/compute.h"
+#include "worker/clip_loop.h"
 
 struct Share {
-    Desk *desk;
+    Crew *crew;
     Bulk *bulk;
     ClipFeed feed; // what is in it is borrowed
     // The plan:
@@ -27,12 +27,12 @@ struct Share {
     uint32_t clip_count;
 };
 
-Share *share_new(Desk *desk, Bulk *bulk, ClipFeed feed) {
+Share *share_new(Crew *crew, Bulk *bulk, ClipFeed feed) {
     Share *share = mem_new(1, sizeof *share);
     if (share == NULL) {
         return NULL;
     }
-    share->desk = desk;
+    share->crew = crew;
     share->bulk = bulk;
     share->feed = feed;
     share->decoded = decoded_new();
@@ -151,9 +151,56 @@ static bool owns(const Share *share, const WireClip *clip) {
     return shard >= share->first && shard < share->first + share->count;
 }
 
-static Status load_clip(Share *share, const WireClip *clip) {
+// The clips that could not be loaded, as the body of a RESULT 1.
+typedef struct CannotList {
+    struct CannotClip clips[PROTO_TASK_CLIPS];
+    char reasons[PROTO_TASK_CLIPS][512];
+    uint32_t count;
+} CannotList;
+
+static void note_cannot(CannotList *list, const WireClip *clip) {
+    if (list->count < PROTO_TASK_CLIPS) {
+        char *reason = list->reasons[list->count];
+        snprintf(reason, sizeof list->reasons[0], "%.480s", status_message());
+        list->clips[list->count++] = (struct CannotClip){clip->index, reason};
+    }
+}
+
+// The loading of a trainer's clips.
+typedef struct Loading {
+    Share *share;
+    WireClip *clips; // (count) of the plan's those that the shards have
+    uint32_t count;
+    FedClip *fed; // (slots)
+    ShareStep *step;
+    void *context;
+    CannotList *cannot;
+} Loading;
+
+static Status step_on(void *context, uint32_t done) {
+    const Loading *loading = context;
+    uint32_t left = loading->count - done, most = clip_slots(loading->share->crew);
+    Status status = STATUS_OK;
+    for (uint32_t i = 0; status == STATUS_OK && i < left && i < most; i++) {
+        status = loading->step(loading->context);
+    }
+    return status;
+}
+
+static Status find_clip(void *context, uint32_t index, uint32_t slot) {
+    const Loading *loading = context;
+    return clip_feed_find(&loading->share->feed, &loading->clips[index], &loading->fed[slot]);
+}
+
+static Status read_clip(void *context, uint32_t index, uint32_t slot, int lane) {
+    const Loading *loading = context;
+    (void)index;
+    return clip_feed_read(&loading->share->feed, &loading->fed[slot], lane);
+}
+
+static Status add_clip(Share *share, const WireClip *clip, FedClip *fed) {
     HeldClip *held;
-    Status status = clip_feed_use(&share->feed, clip, &held);
+    Status status = clip_feed_keep(&share->feed, fed, &held);
     if (status != STATUS_OK) {
         return status;
     }
@@ -170,53 +217,47 @@ static Status load_clip(Share *share, const WireClip *clip) {
     return trainer_add_clip(share->trainer, &added);
 }
 
-// The clips that could not be loaded, as the body of a RESULT 1.
-typedef struct CannotList {
-    struct CannotClip clips[PROTO_TASK_CLIPS];
-    char reasons[PROTO_TASK_CLIPS][512];
-    uint32_t count;
-} CannotList;
-
-static void note_cannot(CannotList *list, const WireClip *clip) {
-    if (list->count < PROTO_TASK_CLIPS) {
-        char *reason = list->reasons[list->count];
-        snprintf(reason, sizeof list->reasons[0], "%.480s", status_message());
-        list->clips[list->count++] = (struct CannotClip){clip->index, reason};
+static void end_clip(void *context, uint32_t index, uint32_t slot, Status status) {
+    const Loading *loading = context;
+    const WireClip *clip = &loading->clips[index];
+    FedClip *fed = &loading->fed[slot];
+    if (status != STATUS_OK) {
+        clip_feed_drop(&loading->share->feed, fed);
+    } else {
+        status = add_clip(loading->share, clip, fed);
+    }
+    if (status != STATUS_OK) {
+        note_cannot(loading->cannot, clip);
     }
 }
 
-// Tells where the clips of the shards will be looked for.
-static Status expect_clips(const Share *share) {
-    WireClip *clips = mem_new(share->plan.clip_count, sizeof *clips);
-    if (clips == NULL) {
-        return STATUS_MEMORY;
-    }
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < share->plan.clip_count; i++) {
-        if (owns(share, &share->plan.clips[i])) {
-            clips[count++] = share->plan.clips[i];
+static void pick_clips(Loading *loading) {
+    const TrainPlan *plan = &loading->share->plan;
+    for (uint32_t i = 0; i < plan->clip_count; i++) {
+        if (owns(loading->share, &plan->clips[i])) {
+            loading->clips[loading->count++] = plan->clips[i];
         }
     }
-    Status status = clip_feed_expect(&share->feed, clips, count);
-    mem_free(clips);
-    return status;
 }
 
 static Status load_clips(Share *share, ShareStep *step, void *context, CannotList *cannot) {
-    Status status = feature_store_set(share->feed.store, &share->settings);
+    static const ClipSteps STEPS = {find_clip, read_clip, end_clip};
+    Loading loading = {.share = share, .step = step, .context = context, .cannot = cannot};
+    loading.clips = mem_new(share->plan.clip_count, sizeof *loading.clips);
+    loading.fed = mem_new(clip_slots(share->crew), sizeof *loading.fed);
+    bool complete = loading.clips != NULL && loading.fed != NULL;
+    Status status =
+        complete ? feature_store_set(share->feed.store, &share->settings) : STATUS_MEMORY;
     if (status == STATUS_OK) {
-        status = expect_clips(share);
+        pick_clips(&loading);
+        status = clip_feed_expect(&share->feed, loading.clips, loading.count);
     }
-    for (uint32_t i = 0; status == STATUS_OK && i < share->plan.clip_count; i++) {
-        const WireClip *clip = &share->plan.clips[i];
-        if (!owns(share, clip)) {
-            continue;
-        }
-        status = step(context);
-        if (status == STATUS_OK && load_clip(share, clip) != STATUS_OK) {
-            note_cannot(cannot, clip);
-        }
+    if (status == STATUS_OK) {
+        ClipBatches batches = {share->crew, loading.count, &STEPS, &loading, step_on};
+        status = clip_batches_run(&batches);
     }
+    mem_free(loading.clips);
+    mem_free(loading.fed);
     return status;
 }
 
@@ -226,7 +267,8 @@ static Status make_trainer(Share *share, ShareStep *step, void *context, CannotL
                             .first_shard = (int32_t)share->first,
                             .shard_count = (int32_t)share->count,
                             .seed = (uint64_t)share->settings.seed,
-                            .model_key = share->plan.model_key};
+                            .model_key = share->plan.model_key,
+                            .crew = share->crew};
     share->clips = mem_new(share->plan.clip_count, sizeof(HeldClip *));
     Status status = share->clips != NULL ? trainer_new(&config, &share->trainer) : STATUS_MEMORY;
     if (status == STATUS_OK) {

@@ -17,7 +17,7 @@ typedef struct Share Share;
 typedef Status ShareStep(void *context);
 
 // What the feed has is borrowed for the share's life. NULL when out of memory.
-Share *share_new(Desk *desk, Bulk *bulk, ClipFeed feed);
+Share *share_new(Crew *crew, Bulk *bulk, ClipFeed feed);
 void share_free(Share *share);
 
 // Fetches the plan of this digest unless it is held. STATUS_FORMAT for one that cannot be, and what

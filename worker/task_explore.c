@@ -12,19 +12,21 @@
 
 struct TaskExplore {
     Desk *desk;
+    Crew *crew;
     Bulk *bulk;
     ClipFiles *files;
     Decoded *decoded;
-    ClipExplorer *explorer;
-    Digest explorer_settings; // of the text that the explorer was made from
+    ClipExplorer *explorers[CREW_LANES_MOST]; // of the crew's lanes
+    Digest explorer_settings;                 // of the text that they were made from
     Portraitist *portraitist;
     Digest portraitist_settings, portraitist_model; // likewise
 };
 
-TaskExplore *task_explore_new(Desk *desk, Bulk *bulk, ClipFiles *files) {
+TaskExplore *task_explore_new(Desk *desk, Crew *crew, Bulk *bulk, ClipFiles *files) {
     TaskExplore *explore = mem_new(1, sizeof *explore);
     if (explore != NULL) {
         explore->desk = desk;
+        explore->crew = crew;
         explore->bulk = bulk;
         explore->files = files;
         explore->decoded = decoded_new();
@@ -36,9 +38,16 @@ TaskExplore *task_explore_new(Desk *desk, Bulk *bulk, ClipFiles *files) {
     return explore;
 }
 
+static void drop_explorers(TaskExplore *explore) {
+    for (int l = 0; l < crew_lanes(explore->crew); l++) {
+        clip_explorer_free(explore->explorers[l]);
+        explore->explorers[l] = NULL;
+    }
+}
+
 void task_explore_free(TaskExplore *explore) {
     if (explore != NULL) {
-        clip_explorer_free(explore->explorer);
+        drop_explorers(explore);
         portraitist_free(explore->portraitist);
         decoded_free(explore->decoded);
         mem_free(explore);
@@ -55,7 +64,8 @@ static Status read_settings(const char *text, Settings *ret_settings) {
 
 static Status use_explorer(TaskExplore *explore, const char *text) {
     Digest digest = digest_of(text, strlen(text));
-    if (explore->explorer != NULL && digest_equal(digest, explore->explorer_settings)) {
+    int lanes = crew_lanes(explore->crew);
+    if (explore->explorers[lanes - 1] != NULL && digest_equal(digest, explore->explorer_settings)) {
         return STATUS_OK;
     }
     Settings settings;
@@ -63,10 +73,15 @@ static Status use_explorer(TaskExplore *explore, const char *text) {
     if (status != STATUS_OK) {
         return status;
     }
-    clip_explorer_free(explore->explorer);
-    explore->explorer = clip_explorer_new(&settings);
+    drop_explorers(explore);
+    for (int l = 0; l < lanes; l++) {
+        explore->explorers[l] = clip_explorer_new(&settings);
+        if (explore->explorers[l] == NULL) {
+            return STATUS_MEMORY;
+        }
+    }
     explore->explorer_settings = digest;
-    return explore->explorer != NULL ? STATUS_OK : STATUS_MEMORY;
+    return STATUS_OK;
 }
 
 static Status use_portraitist(TaskExplore *explore, const char *text, Digest model) {
@@ -100,52 +115,69 @@ static Status use_portraitist(TaskExplore *explore, const char *text, Digest mod
 typedef struct ExploreWork {
     TaskExplore *explore;
     const ExploreBody *body;
-    Exploration *found;     // (body->clip_count) that the answers borrow
-    ExploreAnswer *answers; // (body->clip_count)
+    ClipPath *paths; // (slots)
+    // (body->clip_count)
+    ClipOutcome *outcomes;
+    ClipReason *reasons;
+    Exploration *found; // that the answers borrow
+    ExploreAnswer *answers;
 } ExploreWork;
 
-static ClipOutcome explore_clip(void *context, uint32_t index, ClipReason reason) {
+static Status find_clip(void *context, uint32_t index, uint32_t slot) {
+    const ExploreWork *work = context;
+    return clip_files_path(work->explore->files, &work->body->clips[index], &work->paths[slot]);
+}
+
+static Status explore_clip(void *context, uint32_t index, uint32_t slot, int lane) {
     const ExploreWork *work = context;
     const WireClip *clip = &work->body->clips[index];
-    Exploration *found = &work->found[index];
-    char path[LIMIT_PATH_BYTES];
-    Status status = clip_files_path(work->explore->files, clip, path, sizeof path);
-    if (status == STATUS_OK) {
-        status = source_explore(work->explore->explorer, path, clip->path, clip->size_bytes,
-                                &clip->digest, found);
-    }
-    ClipOutcome outcome = clip_loop_outcome(status, reason);
+    return source_explore(work->explore->explorers[lane], work->paths[slot].path, clip->path,
+                          clip->size_bytes, &clip->digest, &work->found[index]);
+}
+
+static void end_explored(void *context, uint32_t index, uint32_t slot, Status status) {
+    const ExploreWork *work = context;
+    const Exploration *found = &work->found[index];
+    (void)status; // the outcome tells
+    clip_path_done(&work->paths[slot]);
     work->answers[index] =
-        (ExploreAnswer){.outcome = outcome,
+        (ExploreAnswer){.outcome = work->outcomes[index],
                         .is_sound = found->is_sound,
                         .numbers = found->numbers,
                         .numbers_bytes = sizeof found->numbers,
                         .bands = found->mean,
                         .bands_bytes = 2 * (size_t)found->n_mels * sizeof *found->mean,
-                        .reason = reason};
-    return outcome;
+                        .reason = work->reasons[index]};
 }
 
 static Status explore_all(TaskExplore *explore, const ExploreBody *body, Buffer *answer,
                           ResultOutcome *ret_outcome) {
-    ExploreAnswer *answers = mem_new(body->clip_count, sizeof *answers);
-    ClipReason *reasons = mem_new(body->clip_count, sizeof *reasons);
-    Exploration *found = mem_new(body->clip_count, sizeof *found);
-    ExploreWork work = {explore, body, found, answers};
-    clip_files_expect(explore->files, body->clips, body->clip_count);
-    ClipLoop loop = {explore->desk, body->clip_count, explore_clip, &work, reasons};
-    bool ok = answers != NULL && reasons != NULL && found != NULL;
+    static const ClipSteps STEPS = {find_clip, explore_clip, end_explored};
+    uint32_t count = body->clip_count;
+    ExploreWork work = {.explore = explore, .body = body};
+    work.paths = mem_new(clip_slots(explore->crew), sizeof *work.paths);
+    work.outcomes = mem_new(count, sizeof *work.outcomes);
+    work.reasons = mem_new(count, sizeof *work.reasons);
+    work.found = mem_new(count, sizeof *work.found);
+    work.answers = mem_new(count, sizeof *work.answers);
+    bool ok = work.paths != NULL && work.outcomes != NULL && work.reasons != NULL &&
+              work.found != NULL && work.answers != NULL;
+    clip_files_expect(explore->files, body->clips, count);
+    ClipLoop loop = {explore->desk, explore->crew, count,       &STEPS,
+                     &work,         work.outcomes, work.reasons};
     Status status = ok ? clip_loop_run(&loop, answer, ret_outcome) : STATUS_MEMORY;
     if (status == STATUS_OK && *ret_outcome == RESULT_DONE) {
-        body_encode_explore_answers(answers, body->clip_count, answer);
+        body_encode_explore_answers(work.answers, count, answer);
         status = answer->status;
     }
-    for (uint32_t i = 0; found != NULL && i < body->clip_count; i++) {
-        exploration_done(&found[i]);
+    for (uint32_t i = 0; work.found != NULL && i < count; i++) {
+        exploration_done(&work.found[i]);
     }
-    mem_free(answers);
-    mem_free(reasons);
-    mem_free(found);
+    mem_free(work.paths);
+    mem_free(work.outcomes);
+    mem_free(work.reasons);
+    mem_free(work.found);
+    mem_free(work.answers);
     return status;
 }
 
@@ -154,24 +186,36 @@ static Status explore_all(TaskExplore *explore, const ExploreBody *body, Buffer 
 typedef struct PortraitWork {
     TaskExplore *explore;
     const WireClip *clip; // the only one
+    ClipPath path;
     Portrait made;
     ClipOutcome outcome;
+    ClipReason reason;
 } PortraitWork;
 
-static ClipOutcome portray_clip(void *context, uint32_t index, ClipReason reason) {
+static Status find_sitter(void *context, uint32_t index, uint32_t slot) {
     PortraitWork *work = context;
-    const WireClip *clip = work->clip + index;
-    char path[LIMIT_PATH_BYTES];
-    Status status = clip_files_path(work->explore->files, clip, path, sizeof path);
-    if (status == STATUS_OK) {
-        status = source_portrait(work->explore->portraitist, path, clip->path, clip->size_bytes,
-                                 &clip->digest, &work->made);
-    }
-    work->outcome = clip_loop_outcome(status, reason);
-    return work->outcome;
+    (void)slot;
+    return clip_files_path(work->explore->files, work->clip + index, &work->path);
 }
 
-static void encode_portrait(const PortraitWork *work, const char *reason, Buffer *answer) {
+static Status portray_clip(void *context, uint32_t index, uint32_t slot, int lane) {
+    PortraitWork *work = context;
+    const WireClip *clip = work->clip + index;
+    (void)slot;
+    (void)lane;
+    return source_portrait(work->explore->portraitist, work->path.path, clip->path,
+                           clip->size_bytes, &clip->digest, &work->made);
+}
+
+static void end_portrayed(void *context, uint32_t index, uint32_t slot, Status status) {
+    PortraitWork *work = context;
+    (void)index;
+    (void)slot;
+    (void)status; // the outcome tells
+    clip_path_done(&work->path);
+}
+
+static void encode_portrait(const PortraitWork *work, Buffer *answer) {
     const Portrait *made = &work->made; // zeros unless usable
     Buffer values = BUFFER_EMPTY;
     if (work->outcome == CLIP_USABLE) {
@@ -187,7 +231,7 @@ static void encode_portrait(const PortraitWork *work, const char *reason, Buffer
                           .seconds = made->seconds,
                           .values = values.bytes,
                           .values_bytes = values.size,
-                          .reason = reason};
+                          .reason = work->reason};
     body_encode_portrait_answers(&row, 1, answer);
     if (values.status != STATUS_OK) {
         answer->status = values.status;
@@ -197,16 +241,16 @@ static void encode_portrait(const PortraitWork *work, const char *reason, Buffer
 
 static Status portray(TaskExplore *explore, const ExploreBody *body, Buffer *answer,
                       ResultOutcome *ret_outcome) {
-    ClipReason reasons[1] = {""};
+    static const ClipSteps STEPS = {find_sitter, portray_clip, end_portrayed};
     PortraitWork work = {.explore = explore, .clip = body->clips};
     if (body->clip_count != 1) {
         return status_set(STATUS_FORMAT, "%u clips in a PORTRAIT task", body->clip_count);
     }
     clip_files_expect(explore->files, body->clips, 1);
-    ClipLoop loop = {explore->desk, 1, portray_clip, &work, reasons};
+    ClipLoop loop = {explore->desk, NULL, 1, &STEPS, &work, &work.outcome, &work.reason};
     Status status = clip_loop_run(&loop, answer, ret_outcome);
     if (status == STATUS_OK && *ret_outcome == RESULT_DONE) {
-        encode_portrait(&work, reasons[0], answer);
+        encode_portrait(&work, answer);
         status = answer->status;
     }
     portrait_done(&work.made);

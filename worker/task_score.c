@@ -11,17 +11,19 @@
 
 struct TaskScore {
     Desk *desk;
+    Crew *crew;
     Bulk *bulk;
     ClipFeed feed; // what is in it is borrowed
     Decoded *decoded;
-    SourceScorer *scorer;
-    Digest model; // that the scorer was made from
+    SourceScorer *scorers[CREW_LANES_MOST]; // of the crew's lanes
+    Digest model;                           // that they were made from
 };
 
-TaskScore *task_score_new(Desk *desk, Bulk *bulk, ClipFeed feed) {
+TaskScore *task_score_new(Desk *desk, Crew *crew, Bulk *bulk, ClipFeed feed) {
     TaskScore *score = mem_new(1, sizeof *score);
     if (score != NULL) {
         score->desk = desk;
+        score->crew = crew;
         score->bulk = bulk;
         score->feed = feed;
         score->decoded = decoded_new();
@@ -33,25 +35,34 @@ TaskScore *task_score_new(Desk *desk, Bulk *bulk, ClipFeed feed) {
     return score;
 }
 
+static void drop_scorers(TaskScore *score) {
+    for (int l = 0; l < crew_lanes(score->crew); l++) {
+        source_scorer_free(score->scorers[l]);
+        score->scorers[l] = NULL;
+    }
+}
+
 void task_score_free(TaskScore *score) {
     if (score != NULL) {
-        source_scorer_free(score->scorer);
+        drop_scorers(score);
         decoded_free(score->decoded);
         mem_free(score);
     }
 }
 
 static Status use_model(TaskScore *score, Digest model) {
-    if (score->scorer != NULL && digest_equal(score->model, model)) {
+    int lanes = crew_lanes(score->crew);
+    if (score->scorers[lanes - 1] != NULL && digest_equal(score->model, model)) {
         return STATUS_OK;
     }
     Buffer file = BUFFER_EMPTY;
     Status status = bulk_get(score->bulk, model, &file);
     if (status == STATUS_OK) {
-        source_scorer_free(score->scorer);
-        score->scorer = NULL;
-        status = source_scorer_new(file.bytes, file.size, &score->scorer);
+        drop_scorers(score);
         score->model = model;
+    }
+    for (int l = 0; l < lanes && status == STATUS_OK; l++) {
+        status = source_scorer_new(file.bytes, file.size, &score->scorers[l]);
     }
     buffer_done(&file);
     return status;
@@ -60,54 +71,88 @@ static Status use_model(TaskScore *score, Digest model) {
 typedef struct ScoreWork {
     TaskScore *score;
     const ScoreBody *body;
-    ScoreAnswer *answers; // (body->clip_count)
-    double *rows;         // (body->clip_count, n_mels) that the answers borrow
+    FedClip *fed;          // (slots)
+    ClipMeasure *measures; // (slots)
+    // (body->clip_count)
+    ClipOutcome *outcomes;
+    ClipReason *reasons;
+    ScoreAnswer *answers;
+    double *rows; // (body->clip_count, n_mels) that the answers borrow
     size_t n_mels;
 } ScoreWork;
 
-static ClipOutcome score_clip(void *context, uint32_t index, ClipReason reason) {
+static const Settings *settings_of(const TaskScore *score) {
+    return &source_scorer_model(score->scorers[0])->settings;
+}
+
+static Status find_clip(void *context, uint32_t index, uint32_t slot) {
     const ScoreWork *work = context;
-    const WireClip *clip = &work->body->clips[index];
-    double *row = work->rows + index * work->n_mels;
-    ClipMeasure measure = {0};
-    HeldClip *held = NULL;
-    Status status = clip_feed_use(&work->score->feed, clip, &held);
-    if (status == STATUS_OK) {
-        status =
-            source_measure_features(work->score->scorer, held_clip_features(held), row, &measure);
-        feature_store_release(work->score->feed.store, held);
+    work->measures[slot] = (ClipMeasure){0};
+    return clip_feed_find(&work->score->feed, &work->body->clips[index], &work->fed[slot]);
+}
+
+static Status score_clip(void *context, uint32_t index, uint32_t slot, int lane) {
+    const ScoreWork *work = context;
+    FedClip *fed = &work->fed[slot];
+    Status status = clip_feed_read(&work->score->feed, fed, lane);
+    return status == STATUS_OK
+               ? source_measure_features(work->score->scorers[lane], fed_clip_features(fed),
+                                         work->rows + index * work->n_mels, &work->measures[slot])
+               : status;
+}
+
+// Features that could be read are kept for other models, whatever this one made of them.
+static void let_go(const ClipFeed *feed, FedClip *fed) {
+    HeldClip *held;
+    if (fed_clip_features(fed)->log_mel == NULL) {
+        clip_feed_drop(feed, fed);
+    } else if (clip_feed_keep(feed, fed, &held) == STATUS_OK) {
+        feature_store_release(feed->store, held);
     }
-    ClipOutcome outcome = clip_loop_outcome(status, reason);
-    work->answers[index] = (ScoreAnswer){.outcome = outcome,
-                                         .mse = measure.mse,
-                                         .row_mahala = measure.row_mahala,
-                                         .row = row,
-                                         .row_bytes = work->n_mels * sizeof *row,
-                                         .reason = reason};
-    return outcome;
+}
+
+static void end_clip(void *context, uint32_t index, uint32_t slot, Status status) {
+    const ScoreWork *work = context;
+    const ClipMeasure *measure = &work->measures[slot];
+    (void)status; // the outcome tells
+    let_go(&work->score->feed, &work->fed[slot]);
+    work->answers[index] = (ScoreAnswer){.outcome = work->outcomes[index],
+                                         .mse = measure->mse,
+                                         .row_mahala = measure->row_mahala,
+                                         .row = work->rows + index * work->n_mels,
+                                         .row_bytes = work->n_mels * sizeof *work->rows,
+                                         .reason = work->reasons[index]};
 }
 
 static Status score_all(TaskScore *score, const ScoreBody *body, Buffer *answer,
                         ResultOutcome *ret_outcome) {
-    ScoreAnswer *answers = mem_new(body->clip_count, sizeof *answers);
-    ClipReason *reasons = mem_new(body->clip_count, sizeof *reasons);
-    size_t n_mels = (size_t)settings_width(&source_scorer_model(score->scorer)->settings);
-    double *rows = mem_new(body->clip_count * n_mels, sizeof *rows);
-    ScoreWork work = {score, body, answers, rows, n_mels};
-    ClipLoop loop = {score->desk, body->clip_count, score_clip, &work, reasons};
-    bool ok = answers != NULL && reasons != NULL && rows != NULL;
-    Status status =
-        ok ? clip_feed_expect(&score->feed, body->clips, body->clip_count) : STATUS_MEMORY;
+    static const ClipSteps STEPS = {find_clip, score_clip, end_clip};
+    uint32_t slots = clip_slots(score->crew), count = body->clip_count;
+    ScoreWork work = {
+        .score = score, .body = body, .n_mels = (size_t)settings_width(settings_of(score))};
+    work.fed = mem_new(slots, sizeof *work.fed);
+    work.measures = mem_new(slots, sizeof *work.measures);
+    work.outcomes = mem_new(count, sizeof *work.outcomes);
+    work.reasons = mem_new(count, sizeof *work.reasons);
+    work.answers = mem_new(count, sizeof *work.answers);
+    work.rows = mem_new(count * work.n_mels, sizeof *work.rows);
+    bool ok = work.fed != NULL && work.measures != NULL && work.outcomes != NULL &&
+              work.reasons != NULL && work.answers != NULL && work.rows != NULL;
+    ClipLoop loop = {score->desk, score->crew, count, &STEPS, &work, work.outcomes, work.reasons};
+    Status status = ok ? clip_feed_expect(&score->feed, body->clips, count) : STATUS_MEMORY;
     if (status == STATUS_OK) {
         status = clip_loop_run(&loop, answer, ret_outcome);
     }
     if (status == STATUS_OK && *ret_outcome == RESULT_DONE) {
-        body_encode_score_answers(answers, body->clip_count, answer);
+        body_encode_score_answers(work.answers, count, answer);
         status = answer->status;
     }
-    mem_free(answers);
-    mem_free(reasons);
-    mem_free(rows);
+    mem_free(work.fed);
+    mem_free(work.measures);
+    mem_free(work.outcomes);
+    mem_free(work.reasons);
+    mem_free(work.answers);
+    mem_free(work.rows);
     return status;
 }
 
@@ -119,8 +164,7 @@ Status task_score_run(TaskScore *score, const DeskTask *task, Buffer *answer,
         status = use_model(score, body.model);
     }
     if (status == STATUS_OK) {
-        status =
-            feature_store_set(score->feed.store, &source_scorer_model(score->scorer)->settings);
+        status = feature_store_set(score->feed.store, settings_of(score));
     }
     return status == STATUS_OK ? score_all(score, &body, answer, ret_outcome) : status;
 }

@@ -6,10 +6,12 @@
 
 #include <string.h>
 
+#include "common/base/clones.h"
+
 #define LANES 16
 #define BLOCK 8 // rows summed as one tree
 
-MODEL_CLONES
+CPU_CLONES
 void pass_scale_row(const float *restrict in, const real *restrict center,
                     const real *restrict scale, int n, real *restrict out) {
     for (int j = 0; j < n; j++) {
@@ -27,7 +29,7 @@ static inline real tree8(real a, real b, real c, real d, real e, real f, real g,
     return ((a + b) + (c + d)) + ((e + f) + (g + h));
 }
 
-MODEL_CLONES
+CPU_CLONES
 void pass_column_sums(const real *restrict x, int count, int n, real *restrict sums) {
     memset(sums, 0, (size_t)n * sizeof *sums);
     size_t w = (size_t)n;
@@ -51,7 +53,7 @@ static inline real square(real x) {
     return x * x;
 }
 
-MODEL_CLONES
+CPU_CLONES
 void pass_column_squares(const real *restrict x, const real *restrict mean, int count, int n,
                          real *restrict sums) {
     memset(sums, 0, (size_t)n * sizeof *sums);
@@ -79,7 +81,7 @@ static void zero_rows(real *x, int from, int to, int n) {
     memset(x + (size_t)from * (size_t)n, 0, (size_t)(to - from) * (size_t)n * sizeof *x);
 }
 
-MODEL_CLONES
+CPU_CLONES
 void pass_normalise_relu(const real *restrict z, const real *restrict mean,
                          const real *restrict scale, const real *restrict beta, int count, int m,
                          int n, real *restrict a) {
@@ -104,7 +106,7 @@ static inline __attribute__((always_inline)) void mask(const real *restrict a, s
     }
 }
 
-MODEL_CLONES
+CPU_CLONES
 void pass_relu_backward(const real *restrict a, const real *restrict z, const real *restrict mean,
                         int count, int n, real *restrict g, real *restrict sum,
                         real *restrict moment) {
@@ -138,7 +140,7 @@ void pass_relu_backward(const real *restrict a, const real *restrict z, const re
     }
 }
 
-MODEL_CLONES
+CPU_CLONES
 void pass_normalise_backward(const real *restrict z, const real *restrict mean,
                              const real *restrict scale, const real *restrict share,
                              const real *restrict slope, int count, int m, int n,
@@ -180,7 +182,7 @@ static inline __attribute__((always_inline)) double loss_of_row(const real *rest
     return lanes[0] / n;
 }
 
-MODEL_CLONES
+CPU_CLONES
 static void loss_rows(const real *x, const real *bias, real factor, int count, int n, real *z,
                       double *row_loss) {
     for (int i = 0; i < count; i++) {
@@ -200,7 +202,7 @@ void pass_residual(const real *x, const real *bias, int count, int n, real *z, d
     loss_rows(x, bias, 1, count, n, z, row_loss);
 }
 
-MODEL_CLONES
+CPU_CLONES
 void pass_affine_relu(const real *restrict scale, const real *restrict shift, int m, int n,
                       real *restrict y) {
     for (int i = 0; i < m; i++) {
@@ -212,7 +214,7 @@ void pass_affine_relu(const real *restrict scale, const real *restrict shift, in
     }
 }
 
-MODEL_CLONES
+CPU_CLONES
 void pass_add(real *restrict left, const real *restrict right, size_t count) {
     for (size_t i = 0; i < count; i++) {
         left[i] += right[i];
@@ -231,7 +233,7 @@ void pass_add_double(double *left, const double *right, size_t count) {
 #define ROOT __builtin_sqrtf
 #endif
 
-MODEL_CLONES
+CPU_CLONES
 void pass_adam(const AdamStep *step, const real *restrict sums, size_t count, real *restrict first,
                real *restrict second, real *restrict parameters) {
     AdamStep s = *step;
@@ -252,7 +254,7 @@ void pass_running(const real *sums, real inverse_count, size_t count, real *runn
 }
 
 // x - x is 0 for finite numbers and NaN for all others.
-MODEL_CLONES
+CPU_CLONES
 int pass_all_finite(const real *x, size_t count) {
     int bad = 0;
     for (size_t i = 0; i < count; i++) {
@@ -261,7 +263,7 @@ int pass_all_finite(const real *x, size_t count) {
     return !bad;
 }
 
-MODEL_CLONES
+CPU_CLONES
 int pass_all_finite_bytes(const char *bytes, size_t count) {
     int bad = 0;
     for (size_t i = 0; i < count; i++) {
@@ -272,7 +274,7 @@ int pass_all_finite_bytes(const char *bytes, size_t count) {
     return !bad;
 }
 
-MODEL_CLONES
+CPU_CLONES
 int pass_all_finite_float(const float *x, size_t count) {
     int bad = 0;
     for (size_t i = 0; i < count; i++) {
@@ -281,7 +283,7 @@ int pass_all_finite_float(const float *x, size_t count) {
     return !bad;
 }
 
-MODEL_CLONES
+CPU_CLONES
 int pass_all_within(const real *x, size_t count, real most) {
     int bad = 0;
     for (size_t i = 0; i < count; i++) {
@@ -290,14 +292,14 @@ int pass_all_within(const real *x, size_t count, real most) {
     return !bad;
 }
 
-MODEL_CLONES
+CPU_CLONES
 void pass_sum_row(const float *restrict row, int n, double *restrict sum) {
     for (int j = 0; j < n; j++) {
         sum[j] += (double)row[j];
     }
 }
 
-MODEL_CLONES
+CPU_CLONES
 void pass_square_row(const float *restrict row, const double *restrict mean, int n,
                      double *restrict m2) {
     for (int j = 0; j < n; j++) {

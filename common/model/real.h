@@ -12,14 +12,4 @@ typedef double real;
 typedef float real;
 #endif
 
-// Compiles a plain C loop for several generations of processors; since every sum has a fixed order
-// and contraction is off, all of them give the same bits. gcc resolves the clones before the
-// sanitizers are ready, so those builds go without.
-#if defined(__SANITIZE_ADDRESS__) || !defined(__x86_64__) || !defined(__GNUC__) ||                 \
-    defined(__clang__)
-#define MODEL_CLONES
-#else
-#define MODEL_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#endif
-
 #endif

@@ -66,6 +66,7 @@ Status bench_logmel(Bench *bench);
 Status bench_eda(Bench *bench);
 Status bench_step(Bench *bench);
 Status bench_forward(Bench *bench);
+Status bench_threads(Bench *bench);
 Status bench_spread(Bench *bench);
 Status bench_memory(Bench *bench);
 Status bench_evaluate(Bench *bench);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One training step at batch 256 with 1 and with 4 shards, and the forward pass, against nothing
-// but their matrix products, and against PyTorch.
+// but their matrix products, and against PyTorch; the step by several threads against one.
 #include <stdio.h>
 
 #include "common/base/mem.h"
@@ -19,6 +19,7 @@ enum {
 
 // A worker that trains one model alone.
 typedef struct StepBench {
+    Crew *crew; // borrowed; NULL: one thread
     Settings settings;
     Shape shape;
     ShardPlan plan;
@@ -115,7 +116,8 @@ static Status make_trainer(StepBench *b) {
     TrainerConfig config = {.shape = b->shape,
                             .plan = b->plan,
                             .shard_count = b->settings.shards,
-                            .seed = (uint64_t)b->settings.seed};
+                            .seed = (uint64_t)b->settings.seed,
+                            .crew = b->crew};
     if (status == STATUS_OK) {
         status = trainer_new(&config, &b->trainer);
     }
@@ -217,6 +219,55 @@ Status bench_step(Bench *bench) {
     if (status == STATUS_OK) {
         status = measure_step(bench, 4, "step_4_shards", "training step at batch 256, 4 shards");
     }
+    return status;
+}
+
+// A step of eight shards, in the time that passes.
+static Status measure_threads(Bench *bench, Crew *crew) {
+    static char what[64];
+    StepBench many = {.crew = crew}, one = {0};
+    Duel result;
+    const Contender ours = {run_step, &many}, other = {run_step, &one};
+    snprintf(what, sizeof what, "training step at batch 256, 8 shards, %d threads",
+             crew_lanes(crew));
+    Status status = make_step(bench, 8, &many);
+    if (status == STATUS_OK) {
+        status = make_step(bench, 8, &one);
+    }
+    if (status == STATUS_OK) {
+        status = duel(&ours, &other, bench->turns, &result);
+    }
+    if (status == STATUS_OK) {
+        bench_duel(bench, "threads", what, "one thread", &result, true);
+    }
+    step_done(&many);
+    step_done(&one);
+    return status;
+}
+
+Status bench_threads(Bench *bench) {
+    enum { LANES = 8 };
+    bool is_by_wall = measure_is_by_wall();
+    cpu_set_t one;
+    Crew *crew;
+    if (sched_getaffinity(0, sizeof one, &one) != 0 ||
+        sched_setaffinity(0, sizeof bench->all_cpus, &bench->all_cpus) != 0) {
+        return status_set(STATUS_IO, "cannot leave the one processor");
+    }
+    int lanes = crew_usual_lanes() < LANES ? crew_usual_lanes() : LANES;
+    Status status = STATUS_OK;
+    if (lanes == 1) {
+        bench_note(bench, "threads: there is one processor here");
+    } else {
+        status = crew_new(lanes, &crew);
+        if (status == STATUS_OK) {
+            measure_by_wall(true);
+            status = measure_threads(bench, crew);
+            measure_by_wall(is_by_wall);
+            crew_free(crew);
+        }
+    }
+    (void)sched_setaffinity(0, sizeof one, &one);
     return status;
 }
 

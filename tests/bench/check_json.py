@@ -15,6 +15,7 @@ FIGURES = {
     "logmel": ["logmel_samples", "logmel_wav_memory", "logmel_wav_file"],
     "step": ["step_1_shard", "step_4_shards"],
     "forward": ["forward"],
+    "threads": ["threads"],
     "spread": ["spread_256", "spread_1024"],
     "memory": ["memory"],
     "evaluate": ["evaluate", "evaluate_cpu"],

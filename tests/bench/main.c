@@ -28,9 +28,10 @@ static const char HELP[] =
     "Times the parts of auscult, in turns with the least that the hardware needs for the same\n"
     "work, and prints both and their ratio (median, least .. most).\n"
     "\n"
-    "  --only PART,...      of logmel, eda, step, forward (one core), spread, memory (real runs),\n"
-    "                       evaluate (100 systems' score files), tasks, losses, capacity\n"
-    "                       (clusters of empty tasks), soak (only when named)\n"
+    "  --only PART,...      of logmel, eda, step, forward (one core), threads (all of them),\n"
+    "                       spread, memory (real runs), evaluate (100 systems' score files),\n"
+    "                       tasks, losses, capacity (clusters of empty tasks), soak (only when\n"
+    "                       named)\n"
     "  --repetitions N      turns of each figure on one core (default 60), of about 10 ms each\n"
     "  --runs N             runs each way for spread, evaluate, tasks and losses (default 3)\n"
     "  --tasks N            empty tasks for figures that take many (default 1000000)\n"
@@ -53,10 +54,10 @@ typedef struct Part {
 
 static Part parts[] = {{"logmel", bench_logmel, true},     {"eda", bench_eda, true},
                        {"step", bench_step, true},         {"forward", bench_forward, true},
-                       {"spread", bench_spread, true},     {"memory", bench_memory, true},
-                       {"evaluate", bench_evaluate, true}, {"tasks", bench_tasks, true},
-                       {"losses", bench_losses, true},     {"capacity", bench_capacity, true},
-                       {"soak", bench_soak, false}};
+                       {"threads", bench_threads, true},   {"spread", bench_spread, true},
+                       {"memory", bench_memory, true},     {"evaluate", bench_evaluate, true},
+                       {"tasks", bench_tasks, true},       {"losses", bench_losses, true},
+                       {"capacity", bench_capacity, true}, {"soak", bench_soak, false}};
 enum { PARTS = sizeof parts / sizeof parts[0] };
 
 static volatile sig_atomic_t is_stopped;

@@ -37,15 +37,15 @@ SAMPLE = [("ipc", 3, "auto"), ("ipc", 2, "always"), ("ipc", 4, "always"), ("ipc"
           ("tcp", 2, "auto"), ("tcp", 4, "always"), ("tcp", 7, "auto"), ("ipc", 8, "auto")]
 
 
-def tcp_run(folder, data, host, name, workers, *options):
+def tcp_run(folder, data, host, name, workers, *options, command="run", threads=(1,)):
     """A coordinator on tcp, which chooses its port, and workers that find it in both ways; they
     must leave when the run ends."""
     out = f"{folder}/{name}"
-    coordinator = Process(AUSCULT, "run", "--data", data, "--out", out, *TINY,
+    coordinator = Process(AUSCULT, command, "--data", data, "--out", out, *TINY,
                           "--bind", f"tcp://{host}:0", "--insecure", *options)
     address = wait_for_endpoint(coordinator, out)
     ways = [("--connect", address), ("--run", out)]
-    started = [Process(WORKER, *ways[i % 2]) for i in range(workers)]
+    started = [Process(WORKER, *ways[i % 2], "--threads", str(threads[i % len(threads)])) for i in range(workers)]
     result = coordinator.wait()
     check(result.code == 0, str(result))
     for worker in started:
@@ -65,6 +65,23 @@ def test_any_cluster_gives_the_same_bytes(folder):
             out = f"{folder}/{name}"
             auscult("run", "--data", data, "--out", out, "--local", workers, *TINY, *setting)
         check_same_results(out, expected)
+
+
+def test_any_number_of_threads_gives_the_same_bytes(folder):
+    data = make_data(f"{folder}/data", ("fan", "ToyCar"))
+    damaged = sorted(name for name in os.listdir(f"{data}/fan/train"))[5]
+    with open(f"{data}/fan/train/{damaged}", "r+b") as file:
+        file.truncate(3000)
+    options = ["--set", "score=MAHALA", "--set", "threshold=gamma_batch"]
+    auscult("run", "--data", data, "--out", f"{folder}/one", "--local", "1", *TINY, *options)
+    auscult("eda", "--data", data, "--out", f"{folder}/eda-one", "--local", "1", *TINY)
+    for name, workers, threads, spread in (("alone", 1, (3,), "auto"), ("together", 2, (2, 5), "always"),
+                                           ("many", 1, (16,), "auto")):
+        out = tcp_run(folder, data, "127.0.0.1", name, workers, *options, "--set", f"spread={spread}",
+                      threads=threads)
+        check_same_results(out, f"{folder}/one")
+    check_same_results(tcp_run(folder, data, "127.0.0.1", "eda", 1, command="eda", threads=(3,)),
+                       f"{folder}/eda-one")
 
 
 # Scores of each kind, thresholds and covariances: all that is gathered over workers beside the

@@ -36,9 +36,21 @@ static void put_clip(int index) {
     buffer_done(&file);
 }
 
+// As a task uses a clip: what is there, else its file.
+static Status try_to_use(int index, HeldClip **ret_held) {
+    *ret_held = feature_store_take(store, &clips[index]);
+    if (*ret_held != NULL) {
+        return STATUS_OK;
+    }
+    ClipFeatures features;
+    Status status = feature_store_read(store, paths[index], &clips[index], 0, &features);
+    return status == STATUS_OK ? feature_store_put(store, &clips[index], &features, ret_held)
+                               : status;
+}
+
 static HeldClip *use(int index) {
     HeldClip *held = NULL;
-    CHECK_OK(feature_store_use(store, paths[index], &clips[index], &held));
+    CHECK_OK(try_to_use(index, &held));
     return held;
 }
 
@@ -54,14 +66,14 @@ static void begin(int kept) {
     }
     CHECK_OK(settings_preset("default", &settings));
     CHECK_OK(settings_assign(&settings, "n_mels=8"));
-    store = feature_store_new(UINT64_MAX);
+    store = feature_store_new(UINT64_MAX, 1);
     CHECK(store != NULL);
     CHECK_OK(feature_store_set(store, &settings));
     use_and_release(0);
     clip_bytes = feature_store_counts(store).idle_bytes;
     CHECK(clip_bytes >= FRAMES * MELS * sizeof(float));
     feature_store_free(store);
-    store = feature_store_new((uint64_t)kept * clip_bytes);
+    store = feature_store_new((uint64_t)kept * clip_bytes, 1);
     CHECK(store != NULL);
     CHECK_OK(feature_store_set(store, &settings));
 }
@@ -127,7 +139,7 @@ TEST(a_clip_is_known_by_its_contents_whatever_its_name) {
     check_counts(1, 1, 1);
     HeldClip *held;
     clips[0].path = "0.npy"; // the same bytes are no log-mel
-    CHECK(feature_store_use(store, paths[0], &clips[0], &held) == STATUS_FORMAT);
+    CHECK(try_to_use(0, &held) == STATUS_FORMAT);
     check_counts(1, 1, 1);
     end();
 }
@@ -197,10 +209,10 @@ TEST(a_clip_that_cannot_be_read_is_not_kept_and_may_be_read_later) {
     snprintf(away, sizeof away, "%s.away", paths[0]);
     CHECK(rename(paths[0], away) == 0);
     HeldClip *held;
-    CHECK(feature_store_use(store, paths[0], &clips[0], &held) == STATUS_NOT_FOUND);
+    CHECK(try_to_use(0, &held) == STATUS_NOT_FOUND);
     CHECK(rename(away, paths[0]) == 0);
     clips[0].size_bytes++;
-    CHECK(feature_store_use(store, paths[0], &clips[0], &held) == STATUS_MISMATCH);
+    CHECK(try_to_use(0, &held) == STATUS_MISMATCH);
     clips[0].size_bytes--;
     check_counts(0, 0, 0);
     use_and_release(0);
@@ -220,10 +232,10 @@ TEST(every_failing_allocation_is_survived) {
     for (long n = 0;; n++) {
         HeldClip *held = NULL;
         mem_fail_after(n);
-        store = feature_store_new(clip_bytes);
+        store = feature_store_new(clip_bytes, 1);
         Status status = store != NULL ? feature_store_set(store, &settings) : STATUS_MEMORY;
         for (int i = 0; i < 3 && status == STATUS_OK; i++) {
-            status = feature_store_use(store, paths[i], &clips[i], &held);
+            status = try_to_use(i, &held);
             if (status == STATUS_OK) {
                 feature_store_release(store, held);
             }
@@ -241,11 +253,36 @@ TEST(every_failing_allocation_is_survived) {
     end();
 }
 
+TEST(contents_that_two_lanes_read_side_by_side_are_kept_once) {
+    begin(CLIPS);
+    feature_store_free(store);
+    store = feature_store_new((uint64_t)CLIPS * clip_bytes, 2);
+    CHECK(store != NULL);
+    CHECK_OK(feature_store_set(store, &settings));
+    ClipFeatures both[2];
+    HeldClip *held[2];
+    for (int l = 0; l < 2; l++) {
+        CHECK(!feature_store_has(store, &clips[1]));
+        CHECK_OK(feature_store_read(store, paths[1], &clips[1], l, &both[l]));
+    }
+    for (int l = 0; l < 2; l++) {
+        CHECK_OK(feature_store_put(store, &clips[1], &both[l], &held[l]));
+    }
+    CHECK(held[0] == held[1]);
+    check_counts(2, 1, 0);
+    feature_store_release(store, held[0]);
+    check_counts(2, 1, 0);
+    feature_store_release(store, held[1]);
+    check_counts(2, 1, 1);
+    end();
+}
+
 TEST_MAIN_LIST(
-    T(a_clip_is_extracted_once_and_is_bit_for_bit_what_it_is_extracted_alone)
-        T(settings_that_features_do_not_read_share_them_and_others_do_not)
-            T(a_clip_is_known_by_its_contents_whatever_its_name)
-                T(what_nobody_uses_goes_in_the_order_in_which_it_was_used)
+    T(contents_that_two_lanes_read_side_by_side_are_kept_once)
+        T(a_clip_is_extracted_once_and_is_bit_for_bit_what_it_is_extracted_alone)
+            T(settings_that_features_do_not_read_share_them_and_others_do_not)
+                T(a_clip_is_known_by_its_contents_whatever_its_name) T(
+                    what_nobody_uses_goes_in_the_order_in_which_it_was_used)
                     T(what_is_in_use_stays_and_does_not_count) T(
                         clips_beyond_the_bound_in_the_same_order_again_are_found_as_far_as_it_goes)
                         T(a_store_without_room_keeps_nothing)
