@@ -28,16 +28,18 @@ static const struct QueueSizes {
     [LANE_BULK] = {8192, 32, 32, 8192},
 };
 
-// Signs of life of libzmq's own. Control: a stopped process is noticed in the interval and the
-// timeout, 3.3 s at most. Bulk: a
-// connection whose receiver is busy with something else stands still when the receiver's queue is
-// full, and does not hear heartbeats then, so they are slow; they only clear away connections whose
-// host has vanished, long after the control lane has told.
+// Signs of life of libzmq's own, as few as will do: of a thousand workers they would cost the
+// coordinator more than anything else that it does for them. Control: a stopped worker is noticed
+// in the interval and the timeout, 3.3 s at most, a stopped coordinator in 6 s. Bulk: a connection
+// whose receiver is busy with something else stands still when the receiver's queue is full, and
+// does not hear heartbeats then, so they are slow; they only clear away connections whose host has
+// vanished, long after the control lane has told. None has a time to live: libzmq looks through all
+// timers of a thread for each one that it takes back.
 static const struct Heartbeat {
-    int interval_ms, timeout_ms, ttl_ms;
-} HEARTBEATS[LANES] = {
-    [LANE_CONTROL] = {500, 2800, 10000},
-    [LANE_BULK] = {1000, 30000, 60000},
+    int interval_ms, timeout_ms;
+} HEARTBEATS[LANES][2] = {
+    [LANE_CONTROL] = {[SOCKET_ROUTER] = {1000, 2300}, [SOCKET_DEALER] = {3000, 3000}},
+    [LANE_BULK] = {[SOCKET_ROUTER] = {10000, 30000}, [SOCKET_DEALER] = {10000, 30000}},
 };
 
 static const int64_t FRAME_BYTES_MOST[LANES] = {PROTO_CONTROL_BYTES, PROTO_PIECE_BYTES};
@@ -148,7 +150,7 @@ struct Socket {
 // What both sides set on every socket of a lane, before it is bound or connected.
 static bool set_common(const Socket *socket, int linger_ms) {
     uint64_t io_thread = UINT64_C(1) << socket->lane;
-    const struct Heartbeat *beat = &HEARTBEATS[socket->lane];
+    const struct Heartbeat *beat = &HEARTBEATS[socket->lane][socket->role];
     // With keys a frame is sealed in one of libzmq's own, which is a little longer.
     bool is_sealed = socket->context->is_locked || socket->context->has_keys;
     int64_t bytes_most = FRAME_BYTES_MOST[socket->lane] + (is_sealed ? SEAL_BYTES : 0);
@@ -158,7 +160,6 @@ static bool set_common(const Socket *socket, int linger_ms) {
            set_int(handle, ZMQ_LINGER, linger_ms) &&
            set_int(handle, ZMQ_HEARTBEAT_IVL, beat->interval_ms) &&
            set_int(handle, ZMQ_HEARTBEAT_TIMEOUT, beat->timeout_ms) &&
-           set_int(handle, ZMQ_HEARTBEAT_TTL, beat->ttl_ms) &&
            set_int(handle, ZMQ_HANDSHAKE_IVL, 10000);
 }
 

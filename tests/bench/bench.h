@@ -36,6 +36,7 @@ typedef struct Bench {
     int32_t runs;       // each way of the cluster's figures
     int32_t tasks;      // empty ones, of figures that take many
     int32_t minutes;    // of the soak
+    int32_t hold_s;     // seconds that sessions are held
     Settings settings;  // the default preset's, with the kernel in use
     cpu_set_t all_cpus; // what this process was given
     int32_t cpu;        // the one that the single-core figures run on
@@ -73,6 +74,7 @@ Status bench_evaluate(Bench *bench);
 Status bench_tasks(Bench *bench);
 Status bench_losses(Bench *bench);
 Status bench_capacity(Bench *bench);
+Status bench_sessions(Bench *bench);
 Status bench_soak(Bench *bench);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the coordinator's memory goes to: tasks that wait, workers that are connected, and, over a
-// soak, workers that come and go.
+// What the coordinator's memory goes to: tasks that wait and, over a soak, workers that come and
+// go.
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,8 +15,6 @@
 #include "tests/bench/plan_memory.h"
 
 enum {
-    CROWDS = 10,          // processes
-    CROWD_SESSIONS = 100, // of each: a ZeroMQ context has 1,023 sockets, a lane takes three
     WAIT_MS = 120000,
     SOAK_PERCENT_WARM = 20, // of a soak, after which memory is expected to stay
     SOAK_WORKERS = 2,
@@ -88,34 +86,6 @@ static Status measure_plan(Hall *hall) {
     return status;
 }
 
-static Status measure_sessions(Hall *hall) {
-    pid_t crowds[CROWDS] = {0};
-    Status status = start(hall, EMPTY_ASKED, 1);
-    double before = process_resident_bytes(hall->coordinator);
-    ClientConfig config = {.bench = hall->bench,
-                           .fingerprint = &hall->fingerprint,
-                           .endpoint = hall->endpoint,
-                           .sessions = CROWD_SESSIONS,
-                           .told = hall->clients};
-    for (int c = 0; c < CROWDS && status == STATUS_OK; c++) {
-        status = client_start_crowd(&config, &crowds[c]);
-    }
-    if (status == STATUS_OK) {
-        status =
-            process_wait(&hall->clients->granted, CROWDS * CROWD_SESSIONS, WAIT_MS, "sessions");
-    }
-    double after = process_resident_bytes(hall->coordinator);
-    for (int c = 0; c < CROWDS; c++) {
-        process_end(&crowds[c], SIGKILL);
-    }
-    process_end(&hall->coordinator, SIGKILL);
-    if (status == STATUS_OK) {
-        bench_goal(hall->bench, "memory_worker", "coordinator's memory of a worker, both lanes",
-                   "KB", (after - before) / (CROWDS * CROWD_SESSIONS) / 1024, "goal", 64);
-    }
-    return status;
-}
-
 Status bench_capacity(Bench *bench) {
     Hall hall;
     Status status = open_hall(&hall, bench);
@@ -124,9 +94,6 @@ Status bench_capacity(Bench *bench) {
     }
     if (status == STATUS_OK) {
         status = measure_plan(&hall);
-    }
-    if (status == STATUS_OK) {
-        status = measure_sessions(&hall);
     }
     close_hall(&hall);
     return status;

@@ -23,11 +23,16 @@ FIGURES = {
               "round_trip_floor"],
     "losses": ["worker_killed", "worker_stopped_idle", "worker_stopped", "restart_serving", "restart_back",
                "acknowledged_lost", "acknowledged_twice"],
-    "capacity": ["memory_waiting_task", "memory_plan_task", "memory_worker"],
+    "capacity": ["memory_waiting_task", "memory_plan_task"],
+    "sessions": [name + keys for keys in ("", "_keys")
+                 for name in ("memory_worker", "sessions_cores", "sessions_tasks", "sessions_lost")],
     "soak": ["soak"],
 }
 # What must not happen, on any machine.
-NEVER = ["acknowledged_lost", "acknowledged_twice"]
+NEVER = ["acknowledged_lost", "acknowledged_twice", "sessions_lost", "sessions_lost_keys"]
+# What must hold on any machine, as the figure's goal says: bytes, and processor time, which does not
+# hang on what else runs there as long as caches are left.
+GOALS = ["memory_worker", "sessions_cores", "sessions_cores_keys"]
 
 
 def complaints(result, parts):
@@ -40,6 +45,8 @@ def complaints(result, parts):
             if figure["value"]["median"] != 0 or not figure["other"]["median"] > 0:
                 yield f"{figure['name']}: {figure['value']} of {figure['other']}"
             continue
+        if figure["name"] in GOALS and not figure["value"]["median"] <= figure["other"]["median"]:
+            yield f"{figure['name']}: {figure['value']['median']}, the goal is {figure['other']['median']}"
         for key in ("value", "other", "ratio"):
             numbers = [figure[key][end] for end in ("least", "median", "most")]
             if not all(math.isfinite(number) and number > 0 for number in numbers):

@@ -17,6 +17,8 @@ enum {
     WELCOME_MS = 5000,
     LOOK_MS = 1, // between looks at what the bench wants
     ALIVE_MS = 500,
+    SEAT_LOOK_MS = 20, // between looks at each of a crowd
+    SEAT_CREDITS = 2,
 };
 
 typedef struct Client {
@@ -30,6 +32,7 @@ typedef struct Client {
     int64_t sent_ms;
     Digest token;
     uint32_t bulk_port;
+    int64_t alive_ms; // as the coordinator says
 } Client;
 
 static Status send_message(Client *client, Line *line, const Message *message, int64_t timeout_ms) {
@@ -91,6 +94,7 @@ static Status join(Client *client, uint32_t number, int64_t timeout_ms) {
     atomic_fetch_add(&client->config->told->welcomes, 1);
     client->token = welcome->welcome.token;
     client->bulk_port = welcome->welcome.bulk_port;
+    client->alive_ms = welcome->welcome.alive_ms;
     return STATUS_OK;
 }
 
@@ -159,7 +163,14 @@ static bool open_client(Client *client, const ClientConfig *config) {
                        .context = zmq_context_new(),
                        .decoded = decoded_new(),
                        .bytes = BUFFER_EMPTY};
-    return client->context != NULL && client->decoded != NULL;
+    bool complete = client->context != NULL && client->decoded != NULL;
+    if (complete && config->keys != NULL) {
+        WorkerKeys keys;
+        complete = keys_read_worker(config->keys, &keys) == STATUS_OK &&
+                   zmq_context_unlock(client->context, &keys) == STATUS_OK;
+        keys_wipe(&keys, sizeof keys);
+    }
+    return complete;
 }
 
 static int be_client(void *context) {
@@ -198,27 +209,103 @@ static void allow_files(void) {
     }
 }
 
-static int be_crowd(void *context) {
-    Client client;
-    allow_files();
-    if (!open_client(&client, context)) {
-        return 1;
+// One of a crowd.
+typedef struct Seat {
+    Line *line;
+    int64_t sent_ms; // something, last
+} Seat;
+
+typedef struct Crowd {
+    Client client; // that speaks for each in turn
+    Seat *seats;   // (config->sessions)
+} Crowd;
+
+static Status send_credit(Client *client, uint32_t count) {
+    Message credit = {.type = MESSAGE_CREDIT, .credit = {count}};
+    return send_message(client, client->line, &credit, WELCOME_MS);
+}
+
+static Status take_seat(Crowd *crowd, uint32_t number) {
+    Client *client = &crowd->client;
+    Status status = join(client, number, WELCOME_MS);
+    if (status == STATUS_OK) {
+        status = attach(client);
     }
-    Status status = STATUS_OK;
-    for (uint32_t i = 0; i < client.config->sessions && status == STATUS_OK; i++) {
-        status = join(&client, i, WELCOME_MS);
-        if (status == STATUS_OK) {
-            status = attach(&client);
+    if (status == STATUS_OK) {
+        status = send_credit(client, SEAT_CREDITS);
+    }
+    crowd->seats[number] = (Seat){client->line, clock_ms()};
+    return status;
+}
+
+// What has come for the seat, answered, and a sign of life if one is due.
+static Status tend(Crowd *crowd, Seat *seat, int64_t now_ms) {
+    Client *client = &crowd->client;
+    LineMessage raw;
+    const Message *message;
+    bool woken;
+    Status status;
+    client->line = seat->line;
+    client->sent_ms = seat->sent_ms;
+    uint32_t done;
+    while ((status = line_receive(seat->line, -1, 0, &raw, &woken)) == STATUS_OK) {
+        status = message_decode(client->decoded, raw.bytes, raw.size, &message);
+        done = status == STATUS_OK && message->type == MESSAGE_TASKS ? message->tasks.count : 0;
+        status = status == STATUS_OK ? handle(client, message) : status;
+        if (status == STATUS_OK && done > 0) {
+            status = send_credit(client, done);
+        }
+        if (status != STATUS_OK) {
+            return status;
         }
     }
-    if (status != STATUS_OK) {
-        fprintf(stderr, "auscult-bench: a session of many: %s\n", status_message());
+    if (status == STATUS_AGAIN && now_ms - client->sent_ms >= client->alive_ms) {
+        status = send_message(client, seat->line, &(Message){.type = MESSAGE_ALIVE}, WELCOME_MS);
+        atomic_fetch_add(&client->config->told->signs, 1);
+    }
+    seat->sent_ms = client->sent_ms;
+    return status == STATUS_AGAIN ? STATUS_OK : status;
+}
+
+// Those that are there are tended while others still come.
+static Status tend_all(Crowd *crowd, uint32_t count) {
+    int64_t now_ms = clock_ms();
+    Status status = STATUS_OK;
+    for (uint32_t i = 0; i < count && status == STATUS_OK; i++) {
+        status = tend(crowd, &crowd->seats[i], now_ms);
+    }
+    return status;
+}
+
+static Status live(Crowd *crowd) {
+    const ClientConfig *config = crowd->client.config;
+    Status status = STATUS_OK;
+    for (uint32_t i = 0; i < config->sessions && status == STATUS_OK; i++) {
+        status = take_seat(crowd, i);
+        if (status == STATUS_OK) {
+            status = tend_all(crowd, i + 1);
+        }
+    }
+    atomic_fetch_add(&config->told->granted, status == STATUS_OK ? config->sessions : 0);
+    while (status == STATUS_OK) {
+        usleep(1000 * SEAT_LOOK_MS);
+        status = tend_all(crowd, config->sessions);
+    }
+    return status;
+}
+
+static int be_crowd(void *context) {
+    static Crowd crowd;
+    allow_files();
+    if (!open_client(&crowd.client, context)) {
         return 1;
     }
-    atomic_fetch_add(&client.config->told->granted, client.config->sessions);
-    for (;;) {
-        pause();
+    crowd.seats = mem_new(crowd.client.config->sessions, sizeof *crowd.seats);
+    Status status = crowd.seats != NULL ? live(&crowd) : STATUS_MEMORY;
+    if (status != STATUS_STOPPED) {
+        fprintf(stderr, "auscult-bench: a session of many: %s\n", status_message());
     }
+    return status == STATUS_STOPPED ? 0 : 1;
 }
 
 Status client_start(const ClientConfig *config, pid_t *ret_pid) {

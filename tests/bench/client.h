@@ -13,6 +13,7 @@ typedef struct ClientTold {
     atomic_uint granted;                 // of them, those that the coordinator knows of
     atomic_uint welcomes;                // sessions so far
     atomic_uint tasks;                   // got so far
+    atomic_uint signs;                   // of life, given so far by crowds
     _Atomic int64_t welcome_ns, task_ns; // the last of each came
 } ClientTold;
 
@@ -20,6 +21,7 @@ typedef struct ClientConfig {
     const Bench *bench;
     const Fingerprint *fingerprint;
     const char *endpoint;
+    const char *keys;  // a worker's key file, NULL: none
     uint32_t sessions; // client_start_crowd
     bool answers;      // client_start: else it holds what it gets
     ClientTold *told;  // shared
@@ -27,7 +29,8 @@ typedef struct ClientConfig {
 
 // One worker. Looks for its coordinator until there is one, without a pause.
 Status client_start(const ClientConfig *config, pid_t *ret_pid);
-// Many sessions, each with both lanes, that do nothing.
+// Many sessions, each with both lanes, that ask for two tasks each, as workers do, answer what they
+// get and give signs of life when they were told to. Ends with 1 when one of them is lost.
 Status client_start_crowd(const ClientConfig *config, pid_t *ret_pid);
 
 #endif

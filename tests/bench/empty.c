@@ -273,7 +273,7 @@ static Status serve(Empty *empty, Blobs *blobs) {
                            .blobs = blobs,
                            .run_folder = config->run,
                            .bind = config->bind,
-                           .is_insecure = true, // its clients have no keys
+                           .is_insecure = !config->has_keys,
                            .kernel = (Kernel)config->bench->settings.numerics,
                            .fingerprint = config->fingerprint,
                            .is_quiet = true};

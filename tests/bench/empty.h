@@ -49,6 +49,7 @@ typedef struct EmptyConfig {
     uint32_t tasks;       // in all; EMPTY_ASKED: at most
     uint32_t workers;     // expected
     bool stays;           // when all tasks are done, until it may end
+    bool has_keys;        // its clients read them in RUN/keys
     EmptyTold *told;      // shared
     unsigned char *marks; // (tasks) shared; NULL: not kept
 } EmptyConfig;

@@ -30,12 +30,13 @@ static const char HELP[] =
     "\n"
     "  --only PART,...      of logmel, eda, step, forward (one core), threads (all of them),\n"
     "                       spread, memory (real runs), evaluate (100 systems' score files),\n"
-    "                       tasks, losses, capacity (clusters of empty tasks), soak (only when\n"
-    "                       named)\n"
+    "                       tasks, losses, capacity, sessions (clusters of empty tasks), soak\n"
+    "                       (only when named)\n"
     "  --repetitions N      turns of each figure on one core (default 60), of about 10 ms each\n"
     "  --runs N             runs each way for spread, evaluate, tasks and losses (default 3)\n"
     "  --tasks N            empty tasks for figures that take many (default 1000000)\n"
     "  --minutes N          of the soak (default 10)\n"
+    "  --hold S             seconds that a thousand sessions are held (default 60)\n"
     "  --kernel NAME        prescott, haswell or skylakex (default: the best of this processor)\n"
     "  --python PATH        a Python with librosa or PyTorch to compare with (default:\n"
     "                       $AUSCULT_BENCH_PYTHON, then python3)\n"
@@ -57,7 +58,8 @@ static Part parts[] = {{"logmel", bench_logmel, true},     {"eda", bench_eda, tr
                        {"threads", bench_threads, true},   {"spread", bench_spread, true},
                        {"memory", bench_memory, true},     {"evaluate", bench_evaluate, true},
                        {"tasks", bench_tasks, true},       {"losses", bench_losses, true},
-                       {"capacity", bench_capacity, true}, {"soak", bench_soak, false}};
+                       {"capacity", bench_capacity, true}, {"sessions", bench_sessions, true},
+                       {"soak", bench_soak, false}};
 enum { PARTS = sizeof parts / sizeof parts[0] };
 
 static volatile sig_atomic_t is_stopped;
@@ -328,6 +330,7 @@ enum {
     RUNS,
     TASKS,
     MINUTES,
+    HOLD,
     KERNEL,
     PYTHON,
     NO_PEERS,
@@ -350,6 +353,8 @@ static int take_option(int option, char *value, Bench *bench) {
         return take_count(value, "--tasks accepts 1 to 10000000, not ", 10000000, &bench->tasks);
     case MINUTES:
         return take_count(value, "--minutes accepts 1 to 10000, not ", 10000, &bench->minutes);
+    case HOLD:
+        return take_count(value, "--hold accepts 1 to 10000, not ", 10000, &bench->hold_s);
     case KERNEL:
         return take_kernel(value, bench);
     case PYTHON:
@@ -381,6 +386,7 @@ static int parse_options(int argc, char **argv, Bench *bench) {
                                          {"runs", required_argument, NULL, RUNS},
                                          {"tasks", required_argument, NULL, TASKS},
                                          {"minutes", required_argument, NULL, MINUTES},
+                                         {"hold", required_argument, NULL, HOLD},
                                          {"kernel", required_argument, NULL, KERNEL},
                                          {"python", required_argument, NULL, PYTHON},
                                          {"no-peers", no_argument, NULL, NO_PEERS},
@@ -481,7 +487,8 @@ static Status run(Bench *bench) {
 }
 
 int main(int argc, char **argv) {
-    Bench bench = {.has_peers = true, .turns = 60, .runs = 3, .tasks = 1000000, .minutes = 10};
+    Bench bench = {
+        .has_peers = true, .turns = 60, .runs = 3, .tasks = 1000000, .minutes = 10, .hold_s = 60};
     Status status = settings_preset("default", &bench.settings);
     int parsed = status == STATUS_OK ? parse_options(argc, argv, &bench) : -1;
     if (parsed >= 0) {

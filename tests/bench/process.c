@@ -65,6 +65,24 @@ Status process_start(const Bench *bench, int (*body)(void *context), void *conte
     return started(pid, ret_pid);
 }
 
+double process_spent_by(pid_t pid) {
+    char path[64], line[1024];
+    unsigned long long user = 0, system = 0;
+    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    FILE *file = fopen(path, "r");
+    if (file == NULL) {
+        return 0;
+    }
+    // Behind the name in parentheses, the 12th and 13th word.
+    const char *rest = fgets(line, sizeof line, file) != NULL ? strrchr(line, ')') : NULL;
+    fclose(file);
+    if (rest == NULL || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu",
+                               &user, &system) != 2) {
+        return 0;
+    }
+    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
 Status process_program(const char *name, char out[LIMIT_PATH_BYTES]) {
     ssize_t size = readlink("/proc/self/exe", out, LIMIT_PATH_BYTES - strlen(name) - 1);
     if (size > 0) {

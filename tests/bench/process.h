@@ -28,6 +28,9 @@ Status process_wait(const atomic_uint *value, uint32_t least, int64_t timeout_ms
 // Processor time of all processes that have ended so far.
 double process_spent_ns(void);
 
+// Processor time of a process that lives, in seconds. 0 when it cannot be seen.
+double process_spent_by(pid_t pid);
+
 // The path of a program beside this one.
 Status process_program(const char *name, char out[LIMIT_PATH_BYTES]);
 // The number behind `key` in /proc/PID/status; -1 when there is none.
