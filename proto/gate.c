@@ -5,10 +5,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -16,20 +14,14 @@
 #include "common/base/limits.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
-#include "proto/keys.h"
+#include "proto/key_watch.h"
 
 enum {
-    LOOK_MS = 1000,   // between two looks at the file
+    LOOK_MS = 500,    // between two looks at the file; two in a row make a change
     WAIT_MS = 100,    // for a question, between looks whether it is to end
     FRAMES = 7,       // of a ZAP request by CURVE
     FRAME_BYTES = 256 // most of one
 };
-
-// What a file is recognised by: any of it changes when it is written.
-typedef struct Stamp {
-    int64_t seconds, nanoseconds;
-    uint64_t size, inode;
-} Stamp;
 
 struct Gate {
     void *socket; // REP at inproc://zeromq.zap.01
@@ -38,8 +30,7 @@ struct Gate {
     KeyList list;
     atomic_uint version;
     atomic_bool is_stopped;
-    char file[LIMIT_PATH_BYTES];
-    Stamp stamp;
+    KeyWatch watch;
     int64_t look_ms;
     char problem[LIMIT_MESSAGE_BYTES];
     bool has_news; // of the problem
@@ -48,20 +39,6 @@ struct Gate {
 
 // ---- the list ----
 
-static Stamp stamp_of(const char *file) {
-    struct stat facts;
-    if (stat(file, &facts) != 0) {
-        return (Stamp){.seconds = -1};
-    }
-    return (Stamp){facts.st_mtim.tv_sec, facts.st_mtim.tv_nsec, (uint64_t)facts.st_size,
-                   (uint64_t)facts.st_ino};
-}
-
-static bool is_same(const Stamp *a, const Stamp *b) {
-    return a->seconds == b->seconds && a->nanoseconds == b->nanoseconds && a->size == b->size &&
-           a->inode == b->inode;
-}
-
 static void raise_fd(int fd) {
     uint64_t one = 1;
     ssize_t written = write(fd, &one, sizeof one);
@@ -69,13 +46,11 @@ static void raise_fd(int fd) {
 }
 
 static void look(Gate *gate) {
-    Stamp stamp = stamp_of(gate->file);
-    if (is_same(&stamp, &gate->stamp)) {
+    KeyList fresh = {0};
+    Status status = key_watch_look(&gate->watch, &fresh);
+    if (status == STATUS_AGAIN) {
         return;
     }
-    gate->stamp = stamp;
-    KeyList fresh = {0};
-    Status status = keys_read_list(gate->file, &fresh);
     pthread_mutex_lock(&gate->lock);
     if (status == STATUS_OK) {
         KeyList old = gate->list;
@@ -230,10 +205,7 @@ Status gate_open(void *zmq_context, const char *list, Gate **ret) {
     }
     pthread_mutex_init(&gate->lock, NULL);
     gate->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    gate->stamp = stamp_of(list);
-    Status status = text_copy(gate->file, sizeof gate->file, list)
-                        ? keys_read_list(list, &gate->list)
-                        : status_set(STATUS_LIMIT, "the path of the list of keys is too long");
+    Status status = key_watch_begin(&gate->watch, list, &gate->list);
     if (status == STATUS_OK) {
         status = open_socket(gate, zmq_context);
     }

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import stat
+import time
 
 from harness import (
     AUSCULT,
@@ -198,6 +199,32 @@ def test_who_is_struck_off_the_list_is_out_at_once_and_the_others_go_on(folder):
     check(coordinator.wait(30).code == 75, "it did not stop")
     good.signal(15)
     good.wait(30)
+
+
+def test_a_list_that_is_being_edited_shuts_nobody_out(folder):
+    """A shell, or an editor, empties the list before it writes it."""
+    make_data(f"{folder}/data", ("fan", "pump"))
+    keys = f"{folder}/keys"
+    auscult("keygen", keys)
+    with open(f"{keys}/workers", encoding="utf-8") as file:
+        text = file.read()
+    coordinator, address = start(folder, "--keys", keys, settings=ENDLESS)
+    worker = Process(WORKER, "-v", "--connect", address, "--keys", f"{keys}/worker.key")
+    wait_for(worker, "training: epochs")
+    end = time.monotonic() + 5  # more than its looks are apart, many times
+    while time.monotonic() < end:
+        with open(f"{keys}/workers", "w", encoding="utf-8") as file:
+            time.sleep(0.2)
+            file.write(text)
+        time.sleep(0.05)
+    worker.check_running()
+    check("worker left" not in coordinator.said()[1], coordinator.said()[1])
+    open(f"{keys}/workers", "w", encoding="utf-8").close()  # and now it is meant
+    wait_for(coordinator, "worker left")
+    result = worker.wait(30)
+    check(result.code == 4, str(result))
+    coordinator.signal(15)
+    check(coordinator.wait(30).code == 75, "it did not stop")
 
 
 def test_a_worker_of_the_folder_goes_by_what_the_coordinator_says_there(folder):
