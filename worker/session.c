@@ -37,13 +37,14 @@ typedef struct Session {
     Buffer bytes; // of the message being sent
     uint32_t alive_ms;
     int64_t heard_ms, sent_ms, progress_ms;
-    int64_t leave_ms;   // when it leaves at the latest; 0: not asked to
-    uint32_t asked;     // credits given whose answers have not been taken
-    uint32_t window;    // what `asked` may be
-    bool was_cancelled; // a task since the last CREDIT
-    uint32_t owed_acks; // results sent that have not been acknowledged
-    int64_t idle_ms;    // since when nothing is under work, once asked to leave; 0: something is
-    double usual_ns;    // that a task takes, of late
+    int64_t alive_sent_ms; // the last ALIVE
+    int64_t leave_ms;      // when it leaves at the latest; 0: not asked to
+    uint32_t asked;        // credits given whose answers have not been taken
+    uint32_t window;       // what `asked` may be
+    bool was_cancelled;    // a task since the last CREDIT
+    uint32_t owed_acks;    // results sent that have not been acknowledged
+    int64_t idle_ms;       // since when nothing is under work, once asked to leave; 0: something is
+    double usual_ns;       // that a task takes, of late
     DeskAnswer answers[PROTO_BUNDLE]; // being sent
     WireResult results[PROTO_BUNDLE];
 } Session;
@@ -312,23 +313,38 @@ static Status send_answers(Session *session) {
     return status == STATUS_OK ? ask_for_more(session) : status;
 }
 
-static Status send_signs(Session *session, int64_t now_ms) {
+static Status send_progress(Session *session, int64_t now_ms) {
     DeskProgress progress;
-    if (now_ms - session->progress_ms >= PROGRESS_MS &&
-        desk_take_progress(session->desk, &progress)) {
-        session->progress_ms = now_ms;
-        Message message = {.type = MESSAGE_PROGRESS};
-        message.progress.task = progress.task;
-        message.progress.attempt = progress.attempt;
-        message.progress.done = progress.done;
-        message.progress.total = progress.total;
-        message.progress.loss = progress.loss;
-        return send_message(session, &message);
+    if (now_ms - session->progress_ms < PROGRESS_MS ||
+        !desk_take_progress(session->desk, &progress)) {
+        return STATUS_OK;
     }
-    if (now_ms - session->sent_ms >= session->alive_ms) {
-        return send_message(session, &(Message){.type = MESSAGE_ALIVE});
+    session->progress_ms = now_ms;
+    Message message = {.type = MESSAGE_PROGRESS};
+    message.progress.task = progress.task;
+    message.progress.attempt = progress.attempt;
+    message.progress.done = progress.done;
+    message.progress.total = progress.total;
+    message.progress.loss = progress.loss;
+    return send_message(session, &message);
+}
+
+// When nothing was sent for a while, so that the coordinator knows that this worker is there, and
+// when nothing was heard, for the ECHO: the coordinator answers nothing else in the middle of a
+// long task, however much progress it is told of.
+static Status send_alive(Session *session, int64_t now_ms) {
+    int64_t asked_ms =
+        session->heard_ms > session->alive_sent_ms ? session->heard_ms : session->alive_sent_ms;
+    if (now_ms - session->sent_ms < session->alive_ms && now_ms - asked_ms < session->alive_ms) {
+        return STATUS_OK;
     }
-    return STATUS_OK;
+    session->alive_sent_ms = now_ms;
+    return send_message(session, &(Message){.type = MESSAGE_ALIVE});
+}
+
+static Status send_signs(Session *session, int64_t now_ms) {
+    Status status = send_progress(session, now_ms);
+    return status == STATUS_OK ? send_alive(session, now_ms) : status;
 }
 
 // Waits for the coordinator, the computing thread or a signal.
