@@ -11,10 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 
 enum {
     ANSWER_MS = 30000, // for a part; beyond, the session is as good as lost
+    STEP_MS = 1000,    // of that wait; leases are ten seconds and more
     SEND_MS = 30000,
     TRIES = 3,       // connections, or versions of a file, for one clip
     AHEAD_MOST = 64, // clips that have come and are not used yet
@@ -313,14 +315,19 @@ static Status take_part(ClipFetch *fetch, const Message *message, const LineMess
     return STATUS_OK;
 }
 
+static bool is_part(const Message *message) {
+    return message->type == MESSAGE_PART || message->type == MESSAGE_NOT_HERE;
+}
+
 static Status take(ClipFetch *fetch, const Message *message, const LineMessage *raw) {
     if (message->type == MESSAGE_REFUSED) {
         return status_set(STATUS_IO, "clips are refused: %s", message->refused.text);
     }
-    if (message->type != MESSAGE_PART && message->type != MESSAGE_NOT_HERE) {
+    if (!is_part(message)) {
         return STATUS_OK; // a probe of the connection
     }
     fetch->outstanding -= fetch->outstanding > 0;
+    desk_tell_step(fetch->desk);
     if (message->type == MESSAGE_PART) {
         return take_part(fetch, message, raw);
     }
@@ -347,6 +354,29 @@ static Status drain(ClipFetch *fetch) {
     return status;
 }
 
+// One more part, of whichever clip. Over a slow wire it may take longer than a lease: the wait
+// counts as progress, since it has a limit of its own, which no ECHO prolongs.
+static Status take_next(ClipFetch *fetch) {
+    int64_t until_ms = clock_ms() + ANSWER_MS;
+    bool has_part = false;
+    while (!has_part && clock_ms() < until_ms) {
+        const Message *message;
+        LineMessage raw;
+        Status status = receive(fetch, STEP_MS, &message, &raw);
+        if (status == STATUS_OK) {
+            has_part = is_part(message);
+            status = take(fetch, message, &raw);
+        } else if (status == STATUS_AGAIN) {
+            status = STATUS_OK;
+            desk_tell_step(fetch->desk);
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    return has_part ? STATUS_OK : no_answer();
+}
+
 static Status wait_for(ClipFetch *fetch, Digest name) {
     Status status = attach(fetch);
     if (status == STATUS_OK) {
@@ -360,15 +390,7 @@ static Status wait_for(ClipFetch *fetch, Digest name) {
         if (status != STATUS_OK || item->state != ITEM_OPEN) {
             return status;
         }
-        const Message *message;
-        LineMessage raw;
-        status = receive(fetch, ANSWER_MS, &message, &raw);
-        if (status == STATUS_AGAIN) {
-            return no_answer();
-        }
-        if (status == STATUS_OK) {
-            status = take(fetch, message, &raw);
-        }
+        status = take_next(fetch);
     }
 }
 

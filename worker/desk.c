@@ -37,11 +37,12 @@ struct Desk {
     bool is_asleep; // the computing thread waits for `more`
     DeskAnswer answers[QUEUE_MOST];
     Ring answer_ring;
-    bool is_told;           // answer_fd was raised since answers were last taken
-    bool is_awaited;        // the session thread looks for an answer all the time
-    atomic_bool has_answer; // told without the lock to who does
-    DeskProgress progress;
-    bool has_progress;
+    bool is_told;             // answer_fd was raised since answers were last taken
+    bool is_awaited;          // the session thread looks for an answer all the time
+    atomic_bool has_answer;   // told without the lock to who does
+    DeskProgress progress;    // of the task under work, as it was told
+    uint64_t steps;           // that it has told besides
+    bool has_progress;        // that the session thread has not taken
     DeskSession session;      // the newest
     DeskSession task_session; // of the task under work
     int answer_fd, wake_fd;
@@ -291,6 +292,8 @@ bool desk_take_progress(Desk *desk, DeskProgress *ret_progress) {
     bool has = desk->has_progress && desk->has_current;
     if (has) {
         *ret_progress = desk->progress;
+        ret_progress->done += desk->steps;
+        ret_progress->total += desk->progress.total > 0 ? desk->steps : 0;
         desk->has_progress = false;
     }
     pthread_mutex_unlock(&desk->lock);
@@ -311,6 +314,9 @@ static void begin_task(Desk *desk, DeskTask *ret_task) {
     desk->current = *ret_task;
     desk->has_current = true;
     desk->has_progress = false;
+    desk->steps = 0;
+    desk->progress =
+        (DeskProgress){.task = ret_task->task, .attempt = ret_task->attempt, .loss = NAN};
     desk->begun_ns = clock_ns();
     if (desk->is_cancelled) {
         desk->is_cancelled = false;
@@ -379,6 +385,13 @@ int desk_wake_fd(const Desk *desk) {
 void desk_tell_progress(Desk *desk, uint64_t done, uint64_t total, double loss) {
     pthread_mutex_lock(&desk->lock);
     desk->progress = (DeskProgress){desk->current.task, desk->current.attempt, done, total, loss};
+    desk->has_progress = true;
+    pthread_mutex_unlock(&desk->lock);
+}
+
+void desk_tell_step(Desk *desk) {
+    pthread_mutex_lock(&desk->lock);
+    desk->steps++;
     desk->has_progress = true;
     pthread_mutex_unlock(&desk->lock);
 }

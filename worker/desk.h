@@ -30,8 +30,8 @@ typedef struct DeskAnswer {
 } DeskAnswer;
 
 typedef struct DeskProgress {
-    uint64_t task, attempt, done, total;
-    double loss; // NaN: none
+    uint64_t task, attempt, done, total; // total 0: not told yet
+    double loss;                         // NaN: none
 } DeskProgress;
 
 // What a session gave: a new one makes older tasks void.
@@ -81,6 +81,9 @@ bool desk_is_cancelled(Desk *desk);
 bool desk_is_leaving(Desk *desk);
 int desk_wake_fd(const Desk *desk); // readable when it may be cancelled
 void desk_tell_progress(Desk *desk, uint64_t done, uint64_t total, double loss);
+// That less than `done` counts has gone ahead, as when a part of what the task needs has come over
+// a slow wire: is counted with both, so that the lease does not end meanwhile.
+void desk_tell_step(Desk *desk);
 // Takes the body; ends the task under work.
 void desk_answer(Desk *desk, ResultOutcome outcome, Buffer *body);
 

@@ -18,10 +18,12 @@ from harness import (
     check_same_results,
     main,
     make_data,
+    read_json,
     true_hello,
     wait_for_endpoint,
     wait_until,
 )
+from proxy import Link, Network, listening_ports
 
 SETTINGS = ["--set", "epochs=3", "--set", "batch_size=32", "--set", "score=[MSE, MAHALA]"]
 TRAIN, MACHINES = 12, ("fan", "pump")
@@ -78,6 +80,34 @@ def test_some_with_and_some_without_data(folder):
     workers = [start_worker(folder, address), Process(WORKER, "--connect", address)]
     sent = finish(folder, coordinator, workers)
     check(sent[1] == 0, f"a worker that has the data was sent {sent[1]} of {clips_in(data)} clips")
+
+
+def test_a_clip_over_a_slow_wire_outlasts_its_lease(folder):
+    """20 kB/s: a part takes 13 s, a lease is 10 s without progress."""
+    data = make_data(f"{folder}/data", ("fan",), train=4, test=2, seconds=10)
+    auscult("run", "--data", data, "--out", f"{folder}/reference", "--local", "2", *SETTINGS)
+    os.makedirs(f"{folder}/empty")
+    network = Network()
+    link = Link(network, "127.0.0.2")
+    link.piece_bytes, link.delay_seconds = 2048, 0.1
+    try:
+        coordinator, address = start(folder)
+        link.carry(listening_ports(coordinator.process.pid))
+        worker = start_worker(folder, address.replace("127.0.0.1", link.host))
+
+        def seconds_waited():
+            coordinator.check_running()
+            workers = read_json(f"{folder}/run/status.json")["worker_list"]
+            return workers and workers[0]["done"] >= 14 and workers[0]
+
+        waiting = wait_until(seconds_waited, "a fetch that takes longer than a lease")
+        check(waiting["total"] == 0, f"not within its first clip any more: {waiting}")
+        check("made no progress" not in coordinator.said()[1], coordinator.said()[1])
+        link.mend()
+        check(finish(folder, coordinator, [worker])[0] >= clips_in(data), "who read them then?")
+    finally:
+        link.close()
+        network.close()
 
 
 def cache_bytes(folder):

@@ -332,6 +332,32 @@ TEST(progress_is_told_once_and_only_while_its_task_is_under_work) {
     end();
 }
 
+TEST(steps_are_counted_with_what_is_told_and_begin_anew_with_each_task) {
+    begin();
+    DeskProgress progress;
+    CHECK_OK(put(0));
+    CHECK_OK(put(1));
+    take(0);
+    desk_tell_step(desk);
+    desk_tell_step(desk);
+    CHECK(desk_take_progress(desk, &progress));
+    CHECK(progress.task == 0 && progress.attempt == 100 && progress.done == 2);
+    CHECK(progress.total == 0 && isnan(progress.loss));
+    desk_tell_progress(desk, 1, 10, NAN);
+    desk_tell_step(desk);
+    CHECK(desk_take_progress(desk, &progress));
+    CHECK(progress.done == 4 && progress.total == 13);
+    desk_tell_step(desk);
+    answer("done");
+    take(1);
+    CHECK(!desk_take_progress(desk, &progress));
+    desk_tell_step(desk);
+    CHECK(desk_take_progress(desk, &progress));
+    CHECK(progress.task == 1 && progress.attempt == 101 && progress.done == 1);
+    answer("done");
+    end();
+}
+
 // ---- threads ----
 
 static void *work(void *argument) {
@@ -488,19 +514,20 @@ TEST(a_desk_frees_all_it_holds) {
 
 TEST_MAIN_LIST(
     T(tasks_are_taken_and_answered_in_order) T(more_tasks_than_credits_can_be_are_refused)
-        T(a_bundle_that_does_not_fit_is_refused_whole)
-            T(tasks_sent_and_cancelled_without_end_are_refused)
-                T(a_worker_that_leaves_ends_its_task_and_begins_no_other)
-                    T(answers_to_quick_tasks_are_told_many_at_once) T(
-                        an_answer_that_was_waited_for_awake_is_found_or_told)
-                        T(a_cancelled_waiting_task_gives_its_credit_back_and_is_not_done) T(
-                            a_cancelled_task_under_work_gives_its_credit_back_without_an_answer)
-                            T(cancelling_another_attempt_or_an_answered_task_changes_nothing) T(
-                                a_lost_session_voids_waiting_tasks_answers_and_the_task_under_work)
-                                T(an_answer_between_two_sessions_reaches_neither)
-                                    T(a_task_sees_the_session_that_it_came_by) T(
-                                        progress_is_told_once_and_only_while_its_task_is_under_work)
-                                        T(every_credit_comes_back_whatever_is_cancelled_when)
-                                            T(a_stopped_desk_sends_the_computing_thread_home)
-                                                T(stopping_cancels_the_task_under_work)
-                                                    T(a_desk_frees_all_it_holds))
+        T(a_bundle_that_does_not_fit_is_refused_whole) T(
+            tasks_sent_and_cancelled_without_end_are_refused)
+            T(a_worker_that_leaves_ends_its_task_and_begins_no_other) T(
+                answers_to_quick_tasks_are_told_many_at_once)
+                T(an_answer_that_was_waited_for_awake_is_found_or_told) T(
+                    a_cancelled_waiting_task_gives_its_credit_back_and_is_not_done)
+                    T(a_cancelled_task_under_work_gives_its_credit_back_without_an_answer) T(
+                        cancelling_another_attempt_or_an_answered_task_changes_nothing)
+                        T(a_lost_session_voids_waiting_tasks_answers_and_the_task_under_work) T(
+                            an_answer_between_two_sessions_reaches_neither)
+                            T(a_task_sees_the_session_that_it_came_by) T(
+                                progress_is_told_once_and_only_while_its_task_is_under_work)
+                                T(steps_are_counted_with_what_is_told_and_begin_anew_with_each_task)
+                                    T(every_credit_comes_back_whatever_is_cancelled_when)
+                                        T(a_stopped_desk_sends_the_computing_thread_home)
+                                            T(stopping_cancels_the_task_under_work)
+                                                T(a_desk_frees_all_it_holds))
