@@ -127,6 +127,7 @@ static SessionEnd run_session(void) {
     Fingerprint fingerprint = {.parts = ""};
     SessionConfig config = {.endpoint = endpoint,
                             .kernel = "Haswell",
+                            .threads = 1,
                             .fingerprint = &fingerprint,
                             .worker_id = digest_of("worker", 6),
                             .name = "test",
