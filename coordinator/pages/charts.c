@@ -8,7 +8,7 @@
 #include "common/base/mem.h"
 
 enum {
-    WIDE = 1040, // pixels, for 520 on the page
+    WIDE = 1040, // for 520 on the page
     HIGH = 680,
     BINS = 40,
     THRESHOLDS_MOST = 8, // drawn

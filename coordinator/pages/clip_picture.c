@@ -11,7 +11,7 @@
 #include "common/base/mem.h"
 
 enum {
-    WIDE = 1040, // pixels, for 520 on the page
+    WIDE = 1040, // for 520 on the page
     PANEL_HIGH = 330,
     GAP_HIGH = 62,   // between panels, for the name of the next
     COLUMNS = 200,   // drawn at most: pages of noisy pictures are large

@@ -7,7 +7,7 @@
 #include "common/base/mem.h"
 
 enum {
-    WIDE = 1040, // pixels, for 520 on the page
+    WIDE = 1040, // for 520 on the page
     HIGH = 720,
     NUMBERS_HIGH = 1260,
     KEY_HIGH = 96,

@@ -111,13 +111,14 @@ static const Theme THEMES[2] = {
      {"#56b4e9", "#ff9466", "#3fd0a4", "#e3a6c8", "#f0c24d", "#a3adba"}},
 };
 
+// Sizes in scripts are those of a picture with two pixels for each of the page's.
 static void write_theme(const Plot *plot, uint32_t number, const Theme *theme, Buffer *out) {
     buffer_format(out,
-                  "reset\nset terminal pngcairo size %d,%d noenhanced font 'DejaVu Sans,22' "
-                  "linewidth 3 background '%s'\nset output '%u.%s.png'\nDATA='%u.dat'\n"
+                  "reset\nset terminal pngcairo size %d,%d noenhanced font 'DejaVu Sans,16.5' "
+                  "linewidth 2.25 background '%s'\nset output '%u.%s.png'\nDATA='%u.dat'\n"
                   "FG='%s'\nSOFT='%s'\nGRID='%s'\n",
-                  plot->width, plot->height, theme->back, number, theme->name, number, theme->front,
-                  theme->soft, theme->grid);
+                  plot->width * 3 / 4, plot->height * 3 / 4, theme->back, number, theme->name,
+                  number, theme->front, theme->soft, theme->grid);
     for (int c = 0; c < 6; c++) {
         buffer_format(out, "C%d='%s'\n", c + 1, theme->colours[c]);
     }

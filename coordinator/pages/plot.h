@@ -22,7 +22,8 @@ typedef struct PlotSet PlotSet;
 PlotSet *plot_set_new(void); // NULL when out of memory
 void plot_set_free(PlotSet *set);
 
-// A picture of so many pixels, twice as many as it is shown with. In `script` DATA is the name of
+// A picture that is shown half as large as this, and drawn with three quarters of it: one and a half
+// pixels for each of the page's, on which a sharper screen shows nothing more. In `script` DATA is the name of
 // the file that holds `data`, and FG, SOFT, GRID and C1 to C6 are colours. Both are copied. Returns
 // its number, PLOT_NONE when out of memory.
 uint32_t plot_add(PlotSet *set, int width, int height, const Buffer *script, const Buffer *data);
@@ -32,7 +33,7 @@ uint32_t plot_add(PlotSet *set, int width, int height, const Buffer *script, con
 Status plot_draw(PlotSet *set);
 // A PNG; empty when it could not be drawn. Borrowed.
 const Buffer *plot_png(const PlotSet *set, uint32_t number, bool is_dark);
-int plot_width(const PlotSet *set, uint32_t number);
+int plot_width(const PlotSet *set, uint32_t number); // as it was added
 int plot_height(const PlotSet *set, uint32_t number);
 // Why pictures are missing and what to do, "" when none is; names no path. Borrowed.
 const char *plot_problem(const PlotSet *set);

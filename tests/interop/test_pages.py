@@ -87,7 +87,7 @@ def look(path, folder, least):
     light, dark = pictures_of(text, folder), pictures_of(text, folder, dark=True)
     check(len(light) >= least, f"{len(light)} pictures")
     for shown in (light, dark):
-        check(all(width >= 900 for width, _ in shown), f"not shown: {shown}")
+        check(all(width >= 700 for width, _ in shown), f"not shown: {shown}")
     check(all(one != other for (_, one), (_, other) in zip(light, dark)), "the dark pictures are the light ones")
     for width in (360, 390, 1280):
         found = width_of(text, folder, width)
