@@ -163,6 +163,9 @@ static Status write_outputs(const ResultsConfig *config, SystemResults *of) {
     if (status == STATUS_OK && config->until >= STAGE_SCORE) {
         status = write_table(config, of, "challenge_predictions.csv", predictions_write);
     }
+    if (status == STATUS_OK && config->until >= STAGE_SCORE) {
+        status = write_table(config, of, "scores.npy", predictions_write_scores);
+    }
     if (status == STATUS_OK && config->until >= STAGE_REPORT) {
         status = write_report(config, of);
     }

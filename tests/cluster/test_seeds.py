@@ -30,6 +30,7 @@ SYSTEM_FILES = [
     "left_out.csv",
     "report_by_machine.csv",
     "result.csv",
+    "scores.npy",
 ]
 
 

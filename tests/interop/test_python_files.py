@@ -117,6 +117,9 @@ def test_predictions_and_scaler_are_ours(folder):
         for row in predictions_of(run):
             if row["machine_type"] == machine:
                 check(float(row["threshold"]) == float(threshold), f"{threshold}")
+    scores = numpy.load(f"{run}/outputs/scores.npy")
+    check(scores.dtype == numpy.float64 and
+          scores.tolist() == [float(row["reconstruction_error"]) for row in predictions_of(run)], f"{scores}")
     scalers = {m: joblib.load(f"{run}/data/{m}/scaler.pkl") for m in ("fan", "pump")}
     count = check_scores(data, run, lambda m, path: keras_score(run, m, path, scalers[m]))
     check(count == 8, f"{count} scores compared")

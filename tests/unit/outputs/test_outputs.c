@@ -5,6 +5,7 @@
 #include "common/base/limits.h"
 #include "common/base/mem.h"
 #include "common/base/rng.h"
+#include "common/store/npy.h"
 #include "coordinator/outputs/history.h"
 #include "coordinator/outputs/left_out.h"
 #include "coordinator/outputs/machine_report.h"
@@ -111,6 +112,25 @@ TEST(predictions_are_exact) {
                "section_00_target_test_normal_0001.wav,fan,00,target,normal,4,2.5,1\n"
                "section_01_source_test_anomaly_0001.wav,fan,01,source,anomaly,2.6,2.5,1\n"
                "section_01_source_test_normal_0001.wav,fan,01,source,normal,0.1,2.5,0\n");
+    remove_folder();
+}
+
+TEST(scores_for_numpy_are_the_rows_of_the_predictions) {
+    static const double EXPECTED[] = {1, 2, 3, 1, 3.5, 4, 2.6, 0.1};
+    ScoredClip clips[16];
+    size_t count = small_case(clips);
+    CHECK_OK(predictions_write_scores(in_folder("s.npy"), clips, count));
+    NpyArray array;
+    CHECK_OK(npy_read(in_folder("s.npy"), &array));
+    CHECK_INT(array.type, NPY_FLOAT64);
+    CHECK_INT(array.dimensions, 1);
+    CHECK_INT(array.shape[0], 8);
+    CHECK(memcmp(array.data, EXPECTED, sizeof EXPECTED) == 0);
+    npy_done(&array);
+    CHECK_OK(predictions_write_scores(in_folder("s.npy"), clips, 0)); // nothing was scored
+    CHECK_OK(npy_read(in_folder("s.npy"), &array));
+    CHECK_INT(array.count, 0);
+    npy_done(&array);
     remove_folder();
 }
 
@@ -487,7 +507,8 @@ TEST(every_failed_allocation_is_reported_and_leaks_nothing) {
 }
 
 TEST_MAIN_LIST(
-    T(predictions_are_exact) T(report_takes_means_over_sections) T(report_file_is_exact)
+    T(predictions_are_exact) T(scores_for_numpy_are_the_rows_of_the_predictions) T(
+        report_takes_means_over_sections) T(report_file_is_exact)
         T(global_scores_equal_the_table_of_the_project_of_origin) T(sets_are_separate_worlds) T(
             submission_holds_every_test_clip) T(official_files_are_one_pair_per_machine_and_section)
             T(names_that_cannot_be_file_names_are_refused) T(a_machine_without_any_score_gets_zeros)
