@@ -247,9 +247,10 @@ static void write_panel(const Histogram *histogram, int shown, Buffer *out) {
                   "%.5f\nset bmargin at screen %.5f\nset xlabel '%s'\nset label 1 '%s' at screen "
                   "0.016,%.5f center rotate textcolor rgb FG\n"
                   "set xrange [%.9g:%.9g]\nset xtics nomirror %.9g\nset ytics nomirror %.9g\n",
-                  left + 0.1, left + 0.48, above - 0.016, above - high + 0.092, SHOWN[shown].title,
-                  shown % SHOWN_ACROSS == 0 ? "share of clips (%)" : "", above - high / 2 + 0.03,
-                  histogram->least, histogram->most, nice_step(histogram->most - histogram->least),
+                  left + 0.115, left + 0.462, above - 0.016, above - high + 0.092,
+                  SHOWN[shown].title, shown % SHOWN_ACROSS == 0 ? "share of clips (%)" : "",
+                  above - high / 2 + 0.03, histogram->least, histogram->most,
+                  nice_step(histogram->most - histogram->least),
                   nice_step(largest_share(histogram)));
     const char *joint = "plot ";
     for (int k = 0; k < KINDS; k++) {

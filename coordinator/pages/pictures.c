@@ -9,7 +9,7 @@
 
 const char PICTURES_HEAD[] =
     "<style>.figures{display:grid;gap:1rem;"
-    "grid-template-columns:repeat(auto-fit,minmax(min(24rem,100%),1fr))}"
+    "grid-template-columns:repeat(auto-fill,minmax(min(24rem,100%),1fr))}"
     "figure{margin:0;min-width:0}figure img{width:100%;height:auto;display:block;"
     "border-radius:.4rem}figcaption{color:var(--soft);font-size:.85rem;margin-top:.3rem}"
     "nav{position:sticky;top:0;z-index:1;background:var(--back);border-bottom:1px solid "

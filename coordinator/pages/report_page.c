@@ -285,7 +285,9 @@ static void write_part(const ReportPage *page, Part *part, size_t number, const 
     markup_text(part->row->label, out);
     buffer_text(out, "</h2>\n");
     if (part->row->clips_scored == 0) {
-        buffer_text(out, "<p class=\"soft\">No test clip of it has a score.</p>\n");
+        buffer_text(out,
+                    "<p class=\"soft\">No test clip of it has a score: <a href=\"#left-out\">what "
+                    "was left out</a> tells why.</p>\n");
     }
     buffer_text(out, "<div class=\"figures\">\n");
     pictures_add(set, part->scores,

@@ -39,8 +39,33 @@ RunStage plan_run_stage(const Plan *plan, const PlanCounts *counts) {
     return counts->portraits_left > 0 ? AT_PICTURES : AT_REPORT;
 }
 
+static uint64_t count_good(const Plan *plan, uint32_t model, const uint32_t *clips,
+                           uint32_t count) {
+    uint64_t good = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        good += plan_clip_of(plan, model, clips[i])->left_out == NULL;
+    }
+    return good;
+}
+
+// Each variant scores every clip that is not left out, as those of a model that failed are.
+static void look_at_scoring(const Plan *plan, Snapshot *snapshot) {
+    const Models *models = plan_models(plan);
+    for (uint32_t m = 0; m < models->count; m++) {
+        const Model *model = &models->models[m];
+        uint64_t good = count_good(plan, m, model->train, model->train_count) +
+                        count_good(plan, m, model->test, model->test_count);
+        if (plan_model_state(plan, m)->failure == NULL) {
+            snapshot->clips_to_score += good;
+        } else if (model->variant == 0) {
+            snapshot->clips_left_out += good;
+        }
+    }
+}
+
 static void look_at_counts(const Plan *plan, Snapshot *snapshot) {
     PlanCounts counts = plan_counts(plan);
+    snapshot->clips_left_out = counts.clips_left_out;
     snapshot->stage = plan_run_stage(plan, &counts);
     snapshot->clips_read = counts.clips_probed;
     snapshot->clips = counts.clips;
@@ -52,11 +77,10 @@ static void look_at_counts(const Plan *plan, Snapshot *snapshot) {
     }
     if (plan->config.until >= STAGE_SCORE) {
         snapshot->clips_scored = counts.clips_scored;
-        snapshot->clips_to_score = plan_clips_to_score(plan);
+        look_at_scoring(plan, snapshot);
     }
     snapshot->pictures_made = counts.portraits - counts.portraits_left;
     snapshot->pictures = counts.portraits;
-    snapshot->clips_left_out = counts.clips_left_out;
     snapshot->models_failed = counts.models_failed;
 }
 

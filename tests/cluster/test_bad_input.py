@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input is an answer, not a crash: what is broken is named with its reason, the rest goes on."""
 
+import json
 import math
 import os
 import shutil
@@ -28,6 +29,13 @@ def left_out(out):
     """Reason by clip, whatever folder the file names it by."""
     _, rows = read_csv(f"{out}/outputs/left_out.csv")
     return {os.path.basename(row["clip"]): row["reason"] for row in rows}
+
+
+def check_status(out):
+    """Of a run that is over: all is scored that can be, and what is left out is what the list says."""
+    status = json.loads(auscult("status", out, "--json").out)
+    check(status["state"] == "done" and status["clips_scored"] == status["clips_to_score"], str(status))
+    check(status["clips_left_out"] == len(left_out(out)), str(status))
 
 
 def name_of(number, split="train", label="normal", domain="source", end="wav"):
@@ -74,6 +82,7 @@ def test_every_broken_clip_is_named_and_the_rest_goes_on(folder):
         check_has(reasons[name].lower(), *words)
         check(folder not in reasons[name], f"a path of this machine: {reasons[name]}")
     check_has(result.out + result.err, str(len(bad)))
+    check_status(out)
 
     # Test clips that cannot be scored stand in the submission all the same.
     _, submission = read_csv(f"{out}/outputs/dcase_submission.csv")
@@ -159,6 +168,7 @@ def test_machines_that_lack_a_part_do_not_stop_the_others(folder):
     # The evaluator stops when a test clip is missing.
     _, submission = read_csv(f"{out}/outputs/dcase_submission.csv")
     check({r["machine_type"] for r in submission} >= {"fan"}, str(submission))
+    check_status(out)
 
 
 def test_anomalies_among_the_training_clips_are_pointed_out(folder):
