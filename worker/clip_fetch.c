@@ -26,6 +26,7 @@ typedef enum ItemState { ITEM_OPEN, ITEM_HERE, ITEM_FAILED, ITEM_USED } ItemStat
 
 typedef struct Item {
     ClipWish wish;
+    uint64_t serial; // tells it from an earlier one of the same clip
     ItemState state;
     uint64_t asked;   // bytes that were asked for
     bool is_asked;    // an empty file has one part too
@@ -36,6 +37,12 @@ typedef struct Item {
     char reason[512];
 } Item;
 
+// A part that is on its way.
+typedef struct Asked {
+    Digest clip;
+    uint64_t serial; // of the item that it was asked for
+} Asked;
+
 struct ClipFetch {
     ZmqContext *context;
     Desk *desk;
@@ -45,8 +52,10 @@ struct ClipFetch {
     Decoded *decoded;
     Item *items; // (first to count) in the order they are needed
     uint32_t first, count, capacity;
-    uint32_t here;        // of them ITEM_HERE
-    uint32_t outstanding; // parts asked for on this line
+    uint32_t here;            // of them ITEM_HERE
+    uint64_t serials;         // of items so far
+    Asked asked[PROTO_PARTS]; // (outstanding) on this line, in their order
+    uint32_t outstanding;
 };
 
 static const Digest UNKNOWN;
@@ -66,6 +75,10 @@ ClipFetch *clip_fetch_new(ZmqContext *context, Desk *desk, ClipCache *cache) {
 }
 
 // ---- the list ----
+
+static Item new_item(ClipFetch *fetch, const ClipWish *wish) {
+    return (Item){.wish = *wish, .serial = ++fetch->serials};
+}
 
 static void drop_item(ClipFetch *fetch, Item *item) {
     if (item->state == ITEM_HERE) {
@@ -135,7 +148,7 @@ Status clip_fetch_expect(ClipFetch *fetch, const ClipWish *wishes, uint32_t coun
             items[kept++] = *old;
             *old = (Item){.state = ITEM_USED}; // taken over: nothing of it is dropped below
         } else {
-            items[kept++] = (Item){.wish = wishes[i]};
+            items[kept++] = new_item(fetch, &wishes[i]);
         }
     }
     for (uint32_t i = 0; i < fetch->count; i++) {
@@ -234,7 +247,7 @@ static Status ask_part(ClipFetch *fetch, Item *item) {
     if (status == STATUS_OK) {
         item->is_asked = true;
         item->asked += PROTO_PIECE_BYTES;
-        fetch->outstanding++;
+        fetch->asked[fetch->outstanding++] = (Asked){item->wish.name, item->serial};
     }
     return status;
 }
@@ -283,11 +296,8 @@ static void complete(ClipFetch *fetch, Item *item) {
 }
 
 // STATUS_FORMAT: not what was asked for; STATUS_AGAIN: the file has changed, begin anew.
-static Status take_part(ClipFetch *fetch, const Message *message, const LineMessage *raw) {
-    Item *item = find_item(fetch, message->part.clip);
-    if (item == NULL || item->state != ITEM_OPEN) {
-        return STATUS_OK; // of a clip that is not needed any more
-    }
+static Status take_part(ClipFetch *fetch, Item *item, const Message *message,
+                        const LineMessage *raw) {
     if (message->part.size_bytes != item->wish.size_bytes) {
         char reason[128];
         snprintf(reason, sizeof reason, "changed since it was scanned: %llu bytes then, %llu now",
@@ -319,6 +329,26 @@ static bool is_part(const Message *message) {
     return message->type == MESSAGE_PART || message->type == MESSAGE_NOT_HERE;
 }
 
+// The oldest request for a part of the clip is answered. Gives the item that it was made for; NULL
+// where that is not needed any more, even if the same clip is wanted anew.
+static Status end_request(ClipFetch *fetch, Digest clip, Item **ret_item) {
+    uint32_t i = 0;
+    while (i < fetch->outstanding && !digest_equal(fetch->asked[i].clip, clip)) {
+        i++;
+    }
+    if (i == fetch->outstanding) {
+        return status_set(STATUS_FORMAT, "a part of a clip that was not asked for");
+    }
+    Item *item = find_item(fetch, clip);
+    bool is_needed =
+        item != NULL && item->state == ITEM_OPEN && item->serial == fetch->asked[i].serial;
+    *ret_item = is_needed ? item : NULL;
+    for (fetch->outstanding--; i < fetch->outstanding; i++) {
+        fetch->asked[i] = fetch->asked[i + 1];
+    }
+    return STATUS_OK;
+}
+
 static Status take(ClipFetch *fetch, const Message *message, const LineMessage *raw) {
     if (message->type == MESSAGE_REFUSED) {
         return status_set(STATUS_IO, "clips are refused: %s", message->refused.text);
@@ -326,16 +356,17 @@ static Status take(ClipFetch *fetch, const Message *message, const LineMessage *
     if (!is_part(message)) {
         return STATUS_OK; // a probe of the connection
     }
-    fetch->outstanding -= fetch->outstanding > 0;
+    bool has_bytes = message->type == MESSAGE_PART;
+    Item *item = NULL;
+    Status status =
+        end_request(fetch, has_bytes ? message->part.clip : message->not_here.clip, &item);
     desk_tell_step(fetch->desk);
-    if (message->type == MESSAGE_PART) {
-        return take_part(fetch, message, raw);
-    }
-    Item *item = find_item(fetch, message->not_here.clip);
-    if (item != NULL && item->state == ITEM_OPEN) {
+    if (item != NULL && has_bytes) {
+        status = take_part(fetch, item, message, raw);
+    } else if (item != NULL) {
         fail_item(item, STATUS_IO, message->not_here.reason);
     }
-    return STATUS_OK;
+    return status;
 }
 
 // What has come, without waiting.
@@ -396,16 +427,32 @@ static Status wait_for(ClipFetch *fetch, Digest name) {
 
 static Status add_first(ClipFetch *fetch, const ClipWish *wish) {
     if (fetch->first > 0) {
-        fetch->items[--fetch->first] = (Item){.wish = *wish};
+        fetch->items[--fetch->first] = new_item(fetch, wish);
         return STATUS_OK;
     }
     if (!mem_grow(&fetch->items, fetch->count, &fetch->capacity, sizeof *fetch->items)) {
         return STATUS_MEMORY;
     }
     memmove(fetch->items + 1, fetch->items, fetch->count * sizeof *fetch->items);
-    fetch->items[0] = (Item){.wish = *wish};
+    fetch->items[0] = new_item(fetch, wish);
     fetch->count++;
     return STATUS_OK;
+}
+
+// What went wrong on the way says nothing of the clip, as STATUS_FORMAT would.
+static Status without_fault_of_clip(Status status) {
+    if (status == STATUS_AGAIN) {
+        return status_set(STATUS_IO, "the coordinator's file changes all the time");
+    }
+    if (status == STATUS_NOT_FOUND) {
+        return status_set(STATUS_IO, "the connection is lost again and again");
+    }
+    if (status == STATUS_FORMAT) {
+        char reason[256];
+        snprintf(reason, sizeof reason, "%.250s", status_message());
+        return status_set(STATUS_IO, "from the coordinator: %s", reason);
+    }
+    return status;
 }
 
 Status clip_fetch_get(ClipFetch *fetch, const ClipWish *wish, int *ret_fd) {
@@ -422,11 +469,7 @@ Status clip_fetch_get(ClipFetch *fetch, const ClipWish *wish, int *ret_fd) {
             close_line(fetch);
         }
     }
-    if (status == STATUS_NOT_FOUND || status == STATUS_AGAIN) {
-        status = status_set(STATUS_IO, status == STATUS_AGAIN
-                                           ? "the coordinator's file changes all the time"
-                                           : "the connection is lost again and again");
-    }
+    status = without_fault_of_clip(status);
     Item *item = find_item(fetch, wish->name);
     if (status == STATUS_OK && item->state == ITEM_FAILED) {
         status = status_set(item->status, "%s", item->reason);
