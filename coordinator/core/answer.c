@@ -3,6 +3,7 @@
 // What workers say that they found. The first valid answer to a task is committed, whoever sends
 // it; later ones are compared with it, for an answer is a pure function of its task.
 #include <assert.h>
+#include <stdio.h>
 
 #include "coordinator/core/state.h"
 
@@ -19,13 +20,15 @@ void answer_commit(Core *core, TaskTag tag, const void *bytes, size_t size) {
 
 // The worker is broken or hostile: its session ends, and it is not asked for this task again.
 void answer_refuse(Core *core, Session *session, TaskTag tag, int64_t now_ms) {
+    char why[512];
+    snprintf(why, sizeof why, "an answer that is not valid: %.450s", status_message());
     core_tell(core, CORE_NOTE, session->peer,
               "worker %s gave an answer to task %u that is not valid: %s", session->worker->name,
               tag, status_message());
     if (core->tasks[tag].state == TASK_LEASED) {
         trouble_wrong(core, tag, session, now_ms);
     }
-    roster_expel(core, session, ENDING_POLITE, "an answer that is not valid", now_ms);
+    roster_expel(core, session, ENDING_POLITE, why, now_ms);
 }
 
 // ---- comparing ----

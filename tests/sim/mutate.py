@@ -58,7 +58,7 @@ MUTATIONS = [
     ("answer that waits for its state forgotten", CORE + "answer.c",
      "buffer_append(&lease->answer, bytes, size);", ""),
     ("wrong answer forgiven", CORE + "answer.c",
-     'roster_expel(core, session, ENDING_POLITE, "an answer that is not valid", now_ms);',
+     "roster_expel(core, session, ENDING_POLITE, why, now_ms);",
      "(void)now_ms;"),
     ("alarm not raised", CORE + "answer.c",
      "!digest_equal(first->digest, digest)", "false && !digest_equal(first->digest, digest)"),
