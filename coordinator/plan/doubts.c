@@ -76,7 +76,39 @@ static Status probe_here(Plan *plan, ClipExtractor *extractor, uint32_t index,
     return status == STATUS_MEMORY ? status : STATUS_OK;
 }
 
-// Answers a PROBE task; where `told` is given, only for the clips that it leaves out.
+// What is told of a clip and must be looked at here.
+static bool is_doubtful(const Plan *plan, uint32_t clip, const ProbeAnswer *told) {
+    return told->outcome != CLIP_USABLE || comparing_contradicts(plan, clip, told);
+}
+
+static void warn_of_bytes(Plan *plan, uint32_t index, const char *reason) {
+    plan_warn(plan, "%s: a worker read other bytes than are here%s%.200s%s; it is used",
+              plan->config.dataset->clips[index].path, reason[0] != '\0' ? " (" : "", reason,
+              reason[0] != '\0' ? ")" : "");
+}
+
+// Of a doubtful clip this machine's own read; of one that it cannot read, what was told of the
+// bytes that a worker could. STATUS_MEMORY.
+static Status look_again(Plan *plan, ClipExtractor *extractor, uint32_t index,
+                         const ProbeAnswer *told, char reason[LIMIT_MESSAGE_BYTES],
+                         ProbeAnswer *answer) {
+    Status status = probe_here(plan, extractor, index, reason, answer);
+    bool could_use = told->outcome == CLIP_USABLE;
+    Digest before = told->digest; // of another group
+    if (status == STATUS_OK && could_use && answer->outcome == CLIP_UNREADABLE) {
+        *answer = *told;
+    } else if (status == STATUS_OK && answer->outcome == CLIP_USABLE) {
+        (void)plan_clip_digest(plan, index, &before);
+        bool all_agree = could_use && digest_equal(answer->digest, told->digest) &&
+                         digest_equal(answer->digest, before);
+        if (!all_agree) {
+            warn_of_bytes(plan, index, told->reason);
+        }
+    }
+    return status;
+}
+
+// Answers a PROBE task; where `told` is given, only for the clips that are doubtful.
 static Status probe_clips(Plan *plan, const PlanTask *task, const ProbeAnswer *told, Buffer *out) {
     uint32_t clips[CLIPS_PER_TASK_MOST];
     uint32_t clip_count = plan_task_clips(plan, task, clips);
@@ -85,15 +117,13 @@ static Status probe_clips(Plan *plan, const PlanTask *task, const ProbeAnswer *t
     ClipExtractor *extractor = clip_extractor_new(plan_probe_settings(plan, task));
     bool ok = answers != NULL && reasons != NULL && extractor != NULL;
     for (uint32_t i = 0; ok && i < clip_count; i++) {
-        if (told != NULL && told[i].outcome == CLIP_USABLE) {
-            answers[i] = told[i];
+        if (told == NULL) {
+            ok = probe_here(plan, extractor, clips[i], reasons[i], &answers[i]) == STATUS_OK;
+        } else if (is_doubtful(plan, clips[i], &told[i])) {
+            ok = look_again(plan, extractor, clips[i], &told[i], reasons[i], &answers[i]) ==
+                 STATUS_OK;
         } else {
-            Status status = probe_here(plan, extractor, clips[i], reasons[i], &answers[i]);
-            ok = status == STATUS_OK;
-        }
-        if (told != NULL && told[i].outcome != CLIP_USABLE && answers[i].outcome == CLIP_USABLE) {
-            plan_warn(plan, "%s: a worker read other bytes than are here (%.200s); it is used",
-                      plan->config.dataset->clips[clips[i]].path, told[i].reason);
+            answers[i] = told[i];
         }
     }
     if (ok) {
@@ -109,13 +139,15 @@ Status doubt_probe(Plan *plan, const PlanTask *task, const void *bytes, size_t s
     Decoded *decoded = decoded_new();
     const ProbeAnswer *told;
     uint32_t count;
-    bool leaves_out = false;
+    uint32_t clips[CLIPS_PER_TASK_MOST];
+    uint32_t clip_count = plan_task_clips(plan, task, clips);
+    bool has_doubtful = false;
     Status status = decoded != NULL ? body_decode_probe_answers(decoded, bytes, size, &told, &count)
                                     : STATUS_MEMORY;
-    for (uint32_t i = 0; status == STATUS_OK && i < count; i++) {
-        leaves_out |= told[i].outcome != CLIP_USABLE;
+    for (uint32_t i = 0; status == STATUS_OK && i < count && i < clip_count; i++) {
+        has_doubtful |= is_doubtful(plan, clips[i], &told[i]);
     }
-    if (status == STATUS_OK && leaves_out) {
+    if (status == STATUS_OK && has_doubtful) {
         status = probe_clips(plan, task, told, out);
     }
     decoded_free(decoded);

@@ -232,7 +232,9 @@ static Status check_clips(const Plan *plan, const PlanTask *task, const void *by
     if (status == STATUS_OK && look.has_unreadable && !plan->looks_itself) {
         return status_set(STATUS_FORMAT, "an unreadable clip in a worker's answer");
     }
-    return status;
+    return status == STATUS_OK && task->kind == TASK_PROBE
+               ? comparing_check(plan, task, bytes, size)
+               : status;
 }
 
 // That a clip cannot be portrayed is believed of the coordinator alone.

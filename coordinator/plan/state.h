@@ -235,8 +235,15 @@ Status portraying_answer(Plan *plan, const PlanTask *task, Buffer *out);
 // The run goes on without this picture.
 void portraying_give_up(Plan *plan, const PlanTask *task, const char *reason);
 
-// doubts.c: a PROBE answer that leaves clips out, as this machine's own read has it; `out` is empty
-// when both agree
+// comparing.c: whether workers read the data that this machine has
+// A PROBE answer whose clips are, by the one that is looked at, others than here. STATUS_FORMAT
+// names it; STATUS_MEMORY
+Status comparing_check(const Plan *plan, const PlanTask *task, const void *bytes, size_t size);
+// Whether the clip's contents are known to be others.
+bool comparing_contradicts(const Plan *plan, uint32_t clip, const ProbeAnswer *told);
+
+// doubts.c: a PROBE answer that leaves clips out, or contradicts what is known, as this machine's
+// own read has it; `out` is empty when both agree
 Status doubt_probe(Plan *plan, const PlanTask *task, const void *bytes, size_t size, Buffer *out);
 
 // hooks.c: bodies, answers, groups

@@ -185,6 +185,23 @@ def test_a_worker_with_wrong_data_ends_no_run(folder):
     check_same_results(f"{folder}/run", f"{folder}/reference")
 
 
+def test_a_worker_whose_folder_is_another_data_set_is_sent_away(folder):
+    """Clips of all years have the same size: it would be believed, coming first, whatever came after."""
+    settings = ["--set", "epochs=3", "--set", "batch_size=32"]
+    coordinator = start_on_tcp(folder, settings=settings)
+    make_data(f"{folder}/other", ("fan",), seed=7)
+    other = start_worker(folder, coordinator, "--data", f"{folder}/other").wait(30)
+    check(other.code == 3, str(other))
+    check_has(other.err, "fan/t", "holds other bytes at the worker than at the coordinator",
+              "is the worker's data folder (--data) another data set's?")
+    good = start_worker(folder, coordinator)
+    result = coordinator.wait()
+    check(result.code == 0 and good.wait(30).code == 0, str(result))
+    check_has(result.err, f":{good.process.pid} joined")
+    auscult("run", "--data", f"{folder}/data", "--out", f"{folder}/reference", "--local", "1", *settings)
+    check_same_results(f"{folder}/run", f"{folder}/reference")
+
+
 def noticed(coordinator, process_id, number):
     """Seconds from a signal to a worker until the coordinator says that it has left."""
     began = time.monotonic()

@@ -36,6 +36,8 @@ static CorePeer peer;                    // of the worker; a new number for each
 
 // What the worker does wrong, by parts of clips' paths; NULL ends the lists.
 static const char *unreadable[LIST_MOST + 1]; // it cannot read them
+static const char *mistaken[LIST_MOST + 1];   // it has other bytes there
+static int mistake_at, looks;                 // at this look at such clips, counted from 0
 static const char *deadly[LIST_MOST + 1];     // it dies of probing or scoring them
 static int deaths_of_many;                    // so often with others in the same task
 static int given[TASK_KIND_MOST + 1];         // tasks given, by TaskKind
@@ -109,6 +111,8 @@ static void begin(void) {
     CHECK_OK(file_make_folders(run_folder));
     memset(unreadable, 0, sizeof unreadable);
     memset(deadly, 0, sizeof deadly);
+    memset(mistaken, 0, sizeof mistaken);
+    mistake_at = looks = 0;
     deaths_of_many = 0;
     dirty_trainings = 0;
     wrong_pictures = wrong_explorations = 0;
@@ -273,6 +277,9 @@ static void do_probe(const WireTask *task, Decoded *decoded) {
                                    .digest = facts.digest,
                                    .reason = reasons[i]};
         answers[i].outcome = outcome_of(status, reasons[i]);
+        if (is_among(mistaken, clip->path) && looks++ == mistake_at) {
+            answers[i].digest.bytes[0] ^= 1;
+        }
         all = all && answers[i].outcome != CLIP_UNREADABLE;
     }
     clip_extractor_free(extractor);
@@ -1627,17 +1634,75 @@ static Status offer_probe(const ProbeAnswer *answer, uint32_t count) {
     return status;
 }
 
+static Digest digest_of_file(const char *path) {
+    Buffer bytes = BUFFER_EMPTY;
+    CHECK_OK(file_read(full_path(path), LIMIT_CLIP_BYTES, &bytes));
+    Digest digest = digest_of(bytes.bytes, bytes.size);
+    buffer_done(&bytes);
+    return digest;
+}
+
+// A data folder of the worker's own, which is another data set's.
+TEST(an_answer_about_other_bytes_than_are_here_is_not_taken) {
+    begin();
+    put_npy("fan/train/a.npy", 12, 1);
+    open_run(STAGE_REPORT);
+    ProbeAnswer answer = {.frames = 12, .vectors = 10, .channels = 1, .reason = ""};
+    answer.digest = digest_of_file("fan/train/a.npy");
+    CHECK_OK(offer_probe(&answer, 1));
+    answer.digest.bytes[15] ^= 1;
+    CHECK(offer_probe(&answer, 1) == STATUS_FORMAT);
+    CHECK_HAS(status_message(), "fan/train/a.npy holds other bytes at the worker");
+    put_npy("fan/train/a.npy", 12, 1); // at another time: who knows what was there
+    CHECK_OK(offer_probe(&answer, 1));
+    end();
+}
+
+// All workers read what the coordinator reads.
+TEST(answers_of_local_workers_are_not_compared) {
+    begin();
+    is_local = true;
+    put_npy("fan/train/a.npy", 12, 1);
+    open_run(STAGE_REPORT);
+    const ProbeAnswer answer = {.frames = 12, .vectors = 10, .channels = 1, .reason = ""};
+    CHECK_OK(offer_probe(&answer, 1));
+    end();
+}
+
+static void check_mistake_at(int look) {
+    begin();
+    put_machine("fan", 5);
+    CHECK_OK(settings_assign(&settings, "matrix={fmin: [0, 50]}")); // each clip is read twice
+    open_run(STAGE_EXTRACT);
+    mistaken[0] = "fan/test/b"; // fan/test/a is smaller, and the one that is compared
+    mistake_at = look;
+    CHECK_OK(run_to_end());
+    CHECK_INT(looks, 2);
+    CHECK(has_warning("fan/test/b.npy: a worker read other bytes than are here; it is used"));
+    Digest digest = plan_clip_state(plan, 1, clip_called("fan/test/b.npy"))->digest;
+    CHECK(digest_equal(digest, digest_of_file("fan/test/b.npy")));
+    end();
+}
+
+TEST(where_two_workers_contradict_each_other_the_coordinator_looks_itself) {
+    check_mistake_at(0);
+    check_mistake_at(1);
+}
+
 TEST(an_answer_that_cannot_be_is_not_taken) {
     begin();
     put_npy("fan/train/a.npy", 12, 1);
     open_run(STAGE_REPORT);
+    const Digest digest = digest_of_file("fan/train/a.npy");
     const ProbeAnswer sound = {.frames = 32,
                                .vectors = 30,
                                .rate_hz = 16000,
                                .channels = 2,
                                .seconds = 16000.0 / 16000,
+                               .digest = digest,
                                .reason = ""};
-    const ProbeAnswer log_mel = {.frames = 12, .vectors = 10, .channels = 1, .reason = ""};
+    const ProbeAnswer log_mel = {
+        .frames = 12, .vectors = 10, .channels = 1, .digest = digest, .reason = ""};
     CHECK_OK(offer_probe(&sound, 1));
     CHECK_OK(offer_probe(&log_mel, 1));
     CHECK(offer_probe(&sound, 2) == STATUS_FORMAT);
@@ -2389,7 +2454,7 @@ static const TestCase CASES[] = {
     T(a_training_waits_for_a_worker_that_can_read_its_clips)
     T(a_training_clip_that_local_workers_cannot_read_ends_the_run_with_its_name)
     T(a_training_that_diverges_fails_alone)
-    T(an_answer_that_cannot_be_is_not_taken)
+    T(an_answer_about_other_bytes_than_are_here_is_not_taken) T(answers_of_local_workers_are_not_compared) T(where_two_workers_contradict_each_other_the_coordinator_looks_itself) T(an_answer_that_cannot_be_is_not_taken)
     T(a_score_below_zero_or_of_other_clips_is_not_taken)
     T(another_score_measures_only_what_it_needs_more)
     T(batches_are_as_many_as_an_epoch_has)
