@@ -3,13 +3,15 @@
 
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 
 enum {
     ANSWER_MS = 30000, // for an ATTACH or a GET; beyond, the session is as good as lost
     SEND_MS = 30000,
-    SLICE_MS = 50, // of that, between looks whether the task is still wanted
-    TRIES = 3,     // connections for one blob: beyond, something else is wrong
+    STEP_MS = 1000, // of a wait with a limit; leases are ten seconds and more
+    SLICE_MS = 50,  // of sending, between looks whether the task is still wanted
+    TRIES = 3,      // connections for one blob: beyond, something else is wrong
 };
 
 struct Bulk {
@@ -72,15 +74,17 @@ static Status send_message(Bulk *bulk, const Message *message) {
     return status;
 }
 
-// The next message; the wait ends early when the task is cancelled. timeout_ms < 0: no limit.
+// The next message; the wait ends early when the task is cancelled. timeout_ms < 0: no limit. A
+// wait that has one counts as progress: over a slow wire it may take longer than a lease.
 static Status receive(Bulk *bulk, int64_t timeout_ms, const Message **ret, LineMessage *raw) {
+    int64_t until_ms = clock_ms() + timeout_ms;
     for (;;) {
         bool woken = false;
         if (desk_is_cancelled(bulk->desk)) {
             return status_set(STATUS_STOPPED, "the task was cancelled");
         }
         int fd = desk_wake_fd(bulk->desk);
-        Status status = line_receive(bulk->line, fd, timeout_ms, raw, &woken);
+        Status status = line_receive(bulk->line, fd, timeout_ms < 0 ? -1 : STEP_MS, raw, &woken);
         if (status == STATUS_OK) {
             return message_decode(bulk->decoded, raw->bytes, raw->size, ret);
         }
@@ -91,10 +95,10 @@ static Status receive(Bulk *bulk, int64_t timeout_ms, const Message **ret, LineM
             uint64_t count;
             ssize_t got = read(fd, &count, sizeof count);
             (void)got; // an old wake-up: lowered, then waited again
-            continue;
-        }
-        if (!woken) {
+        } else if (!woken && clock_ms() >= until_ms) {
             return status_set(STATUS_IO, "the coordinator does not answer on the bulk lane");
+        } else if (!woken) {
+            desk_tell_step(bulk->desk);
         }
     }
 }
@@ -123,6 +127,7 @@ static Status receive_blob(Bulk *bulk, int64_t timeout_ms,
         if (message->type != MESSAGE_BLOB && message->type != MESSAGE_PIECE) {
             continue; // a probe of the connection, or MISSING for a task that was cancelled
         }
+        desk_tell_step(bulk->desk);
         status = blob_take(&bulk->assembler, message, raw.payload, raw.payload_size);
         if (status == STATUS_OK && wanted(&bulk->assembler.header, asked)) {
             return STATUS_OK;

@@ -203,6 +203,17 @@ void core_on_blob(Core *core, Digest token, const Message *header, const void *b
     }
 }
 
+void core_on_piece(Core *core, Digest token, const Message *header, int64_t now_ms) {
+    Session *session = roster_of_token(core, token);
+    if (session != NULL) {
+        roster_heard(core, session, now_ms);
+        const Lease *lease = lease_find(core, session, header->blob.task, header->blob.attempt);
+        if (lease != NULL) {
+            lease_renew(core, lease, now_ms);
+        }
+    }
+}
+
 // What was on the way is lost, and a training cannot go on without it.
 void core_on_bulk_closed(Core *core, Digest token, int64_t now_ms) {
     Session *session = roster_of_token(core, token);

@@ -179,6 +179,8 @@ void core_on_closed(Core *core, CorePeer peer, int64_t now_ms);
 // A complete blob from the session with this token, its digest checked.
 void core_on_blob(Core *core, Digest token, const Message *header, const void *bytes, size_t size,
                   int64_t now_ms);
+// A part of such a blob: who sends it is at work, however slow the wire is.
+void core_on_piece(Core *core, Digest token, const Message *header, int64_t now_ms);
 // The bulk connection of the session with this token is gone, and no other has taken its place.
 void core_on_bulk_closed(Core *core, Digest token, int64_t now_ms);
 // The task's answer is durable. Acknowledgements are gathered until the next core_tick.

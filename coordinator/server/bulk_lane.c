@@ -285,7 +285,9 @@ static void take_blob(BulkLane *lane, BulkPeer *peer, const Message *message,
     if (status == STATUS_OK) {
         core_on_blob(lane->core, peer->token, &peer->assembler.header, peer->assembler.bytes.bytes,
                      peer->assembler.bytes.size, now_ms);
-    } else if (status != STATUS_AGAIN) {
+    } else if (status == STATUS_AGAIN) {
+        core_on_piece(lane->core, peer->token, &peer->assembler.header, now_ms);
+    } else {
         expel(lane, event->peer, status_message(), now_ms);
     }
 }

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Workers that do not see the data get it from the coordinator, and nothing else that lies there."""
 
+import contextlib
 import os
 import re
 import shutil
+import time
 import urllib.parse
 
 import zmtp
@@ -82,15 +84,24 @@ def test_some_with_and_some_without_data(folder):
     check(sent[1] == 0, f"a worker that has the data was sent {sent[1]} of {clips_in(data)} clips")
 
 
+@contextlib.contextmanager
+def slow_link(bytes_in_100_ms):
+    network = Network()
+    link = Link(network, "127.0.0.2")
+    link.piece_bytes, link.delay_seconds = bytes_in_100_ms, 0.1
+    try:
+        yield link
+    finally:
+        link.close()
+        network.close()
+
+
 def test_a_clip_over_a_slow_wire_outlasts_its_lease(folder):
     """20 kB/s: a part takes 13 s, a lease is 10 s without progress."""
     data = make_data(f"{folder}/data", ("fan",), train=4, test=2, seconds=10)
     auscult("run", "--data", data, "--out", f"{folder}/reference", "--local", "2", *SETTINGS)
     os.makedirs(f"{folder}/empty")
-    network = Network()
-    link = Link(network, "127.0.0.2")
-    link.piece_bytes, link.delay_seconds = 2048, 0.1
-    try:
+    with slow_link(2048) as link:
         coordinator, address = start(folder)
         link.carry(listening_ports(coordinator.process.pid))
         worker = start_worker(folder, address.replace("127.0.0.1", link.host))
@@ -105,9 +116,22 @@ def test_a_clip_over_a_slow_wire_outlasts_its_lease(folder):
         check("made no progress" not in coordinator.said()[1], coordinator.said()[1])
         link.mend()
         check(finish(folder, coordinator, [worker])[0] >= clips_in(data), "who read them then?")
-    finally:
-        link.close()
-        network.close()
+
+
+def test_a_state_over_a_slow_wire_outlasts_its_lease(folder):
+    """3.3 MB at 200 kB/s take 16 s, a lease is 10 s without progress."""
+    data = make_data(f"{folder}/data", ("fan",), train=4, test=2)
+    auscult("run", "--data", data, "--out", f"{folder}/reference", "--local", "2", *SETTINGS)
+    with slow_link(20480) as link:
+        coordinator, address = start(folder)
+        link.carry(listening_ports(coordinator.process.pid))
+        worker = Process(WORKER, "--connect", address.replace("127.0.0.1", link.host))
+        began = time.monotonic()
+        wait_until(lambda: "1 members" in coordinator.said()[1], "a first piece of training")
+        check(time.monotonic() - began > 12, "the wire was not slow")
+        link.mend()
+        finish(folder, coordinator, [worker])
+        check("made no progress" not in coordinator.said()[1], coordinator.said()[1])
 
 
 def cache_bytes(folder):

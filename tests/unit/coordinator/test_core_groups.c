@@ -275,6 +275,35 @@ TEST(a_lone_trainer_whose_state_is_lost_trains_again) {
     end();
 }
 
+// Over a slow wire a state of three megabytes takes longer than any lease.
+TEST(a_lone_trainer_whose_state_comes_slowly_keeps_its_lease) {
+    begin(4);
+    add(TASK_TRAIN, 0);
+    join(1, 1);
+    after(0);
+    uint64_t attempt = given(1, 0);
+    next_verdict = STATUS_AGAIN;
+    answer(1, 0, attempt);
+    ask(1, 1);
+    next_verdict = STATUS_OK;
+    Message header = {.type = MESSAGE_BLOB};
+    header.blob.kind = BLOB_STATE;
+    header.blob.attempt = attempt;
+    for (int i = 0; i < 60; i++) {
+        after(ALIVE_MS);
+        say(1, &(Message){.type = MESSAGE_ALIVE});
+        if (i % 5 == 0) {
+            core_on_piece(core, token_of(1), &header, now_ms);
+        }
+        CHECK(given(1, 0) == 0 && sent(1, MESSAGE_CANCEL) == NULL);
+    }
+    send_blob(1, BLOB_STATE, attempt, 0, 0);
+    after(0);
+    CHECK_TEXT(told(CORE_COMMIT, 0), "body");
+    core_on_piece(core, token_of(1), &header, now_ms); // of nothing any more
+    end();
+}
+
 TEST(a_training_that_nobody_there_can_do_is_looked_at) {
     begin(4);
     add(TASK_TRAIN, 0);
@@ -315,10 +344,11 @@ TEST_MAIN_LIST(
                     T(a_bulk_connection_is_not_missed_by_who_trains_alone)
                         T(a_bulk_connection_is_not_missed_by_who_does_not_train)
                             T(who_waits_for_others_is_not_blamed_for_their_delay)
-                                T(a_total_starts_the_clock_of_those_who_waited)
-                                    T(a_sum_of_shards_that_a_member_does_not_own_ends_its_session)
-                                        T(a_sum_that_ends_all_hope_blames_no_worker)
-                                            T(a_lone_trainers_answer_waits_for_its_state) T(
-                                                a_lone_trainer_whose_state_is_lost_trains_again)
-                                                T(a_training_that_nobody_there_can_do_is_looked_at)
-                                                    T(while_models_wait_nobody_gets_a_second_task))
+                                T(a_total_starts_the_clock_of_those_who_waited) T(
+                                    a_sum_of_shards_that_a_member_does_not_own_ends_its_session)
+                                    T(a_sum_that_ends_all_hope_blames_no_worker) T(
+                                        a_lone_trainers_answer_waits_for_its_state)
+                                        T(a_lone_trainer_whose_state_is_lost_trains_again) T(
+                                            a_lone_trainer_whose_state_comes_slowly_keeps_its_lease)
+                                            T(a_training_that_nobody_there_can_do_is_looked_at)
+                                                T(while_models_wait_nobody_gets_a_second_task))

@@ -19,6 +19,7 @@ typedef struct Script {
     bool is_silent;     // no answer to GET and sums; the task is cancelled meanwhile
     bool echoes;        // ECHO between header and pieces
     bool breaks_once;   // the connection ends at the first GET or blob
+    uint64_t withheld;  // the answer to GET comes once so many steps were told
 } Script;
 
 static Script script;
@@ -30,6 +31,8 @@ static pthread_t thread;
 static atomic_bool stops;
 static atomic_int attaches, received; // ATTACHes; complete blobs from the worker
 static Buffer stored;                 // what GET gives
+static atomic_ullong told;            // of progress
+static atomic_bool has_shrunk;        // it
 static char folder[256];
 
 // ---- the coordinator ----
@@ -73,9 +76,22 @@ static void reply_stale(PeerId peer) {
     }
 }
 
+// What the session thread would send.
+static uint64_t steps_told(void) {
+    DeskProgress progress;
+    if (desk_take_progress(desk, &progress)) {
+        has_shrunk = has_shrunk || progress.done <= told;
+        told = progress.done;
+    }
+    return told;
+}
+
 static void on_get(PeerId peer, Digest digest) {
     if (script.is_silent) {
         return;
+    }
+    while (steps_told() < script.withheld) {
+        sched_yield();
     }
     reply_stale(peer);
     if (script.is_missing) {
@@ -198,6 +214,8 @@ static void begin(Script wanted) {
     script = wanted;
     stops = false;
     attaches = received = 0;
+    told = 0;
+    has_shrunk = false;
     snprintf(folder, sizeof folder, "%s", test_folder());
     snprintf(endpoint, sizeof endpoint, "ipc://%s/c", folder);
     context = zmq_context_new();
@@ -264,6 +282,15 @@ TEST(blobs_are_fetched_and_sums_exchanged_over_one_connection) {
     }
     CHECK_OK(get());
     CHECK_INT(attaches, 1);
+    end();
+}
+
+// Over a slow wire each may take longer than the lease of the task that needs the blob.
+TEST(pieces_of_a_blob_and_waiting_for_them_are_progress) {
+    begin((Script){.withheld = 2});
+    CHECK_OK(get());
+    CHECK(steps_told() >= 2 + 1 + 3); // seconds, header, pieces
+    CHECK(!has_shrunk);
     end();
 }
 
@@ -372,8 +399,9 @@ TEST(a_state_is_put_without_waiting_for_an_answer) {
 }
 
 TEST_MAIN_LIST(
-    T(blobs_are_fetched_and_sums_exchanged_over_one_connection)
-        T(echoes_between_pieces_are_passed_over) T(what_is_left_of_cancelled_tasks_is_passed_over)
+    T(blobs_are_fetched_and_sums_exchanged_over_one_connection) T(
+        pieces_of_a_blob_and_waiting_for_them_are_progress) T(echoes_between_pieces_are_passed_over)
+        T(what_is_left_of_cancelled_tasks_is_passed_over)
             T(a_missing_blob_of_a_cancelled_task_does_not_fail_the_next)
                 T(a_blob_that_the_coordinator_has_no_more_stops_the_task)
                     T(a_blob_that_is_not_what_its_digest_says_is_refused)

@@ -33,7 +33,8 @@ static uint64_t version;
 static Message held[PROTO_PARTS];
 static int held_count, beginnings; // times that the clip's first part was asked for
 static char clip[CLIP_BYTES], folder[256];
-static DeskProgress told;
+static atomic_ullong told; // of progress
+static atomic_bool is_odd; // it has shrunk, or is another task's
 
 // ---- the coordinator ----
 
@@ -52,10 +53,11 @@ static ClipWish wish_of(Digest digest) {
 static uint64_t steps_told(void) {
     DeskProgress progress;
     if (desk_take_progress(desk, &progress)) {
-        CHECK(progress.done > told.done);
-        told = progress;
+        is_odd = is_odd || progress.done <= told || progress.task != 7 || progress.attempt != 8 ||
+                 progress.total != 0;
+        told = progress.done;
     }
-    return told.done;
+    return told;
 }
 
 static void on_fetch(PeerId peer, const Message *asked) {
@@ -149,7 +151,8 @@ static void begin(Script wanted) {
     stops = false;
     version = 1;
     held_count = beginnings = 0;
-    told = (DeskProgress){0};
+    told = 0;
+    is_odd = false;
     for (int i = 0; i < CLIP_BYTES; i++) {
         clip[i] = (char)(i * 7 + i / 1000);
     }
@@ -200,7 +203,7 @@ TEST(a_clip_comes_whole_and_every_part_is_progress) {
     begin((Script){0});
     CHECK_OK(get(digest_of_clip()));
     CHECK_INT(steps_told(), PARTS);
-    CHECK(told.task == 7 && told.attempt == 8 && told.total == 0);
+    CHECK(!is_odd);
     end();
 }
 
@@ -209,6 +212,7 @@ TEST(waiting_for_a_part_is_progress) {
     begin((Script){.withheld = PARTS - 1 + 2});
     CHECK_OK(get(digest_of_clip()));
     CHECK(steps_told() >= PARTS + 2);
+    CHECK(!is_odd);
     end();
 }
 
