@@ -148,7 +148,7 @@ static Status attach(Bulk *bulk) {
     if (status != STATUS_OK) {
         return status;
     }
-    Message hello = {.type = MESSAGE_ATTACH, .attach = {session->token}};
+    Message hello = {.type = MESSAGE_ATTACH, .attach = {.token = session->token}};
     status = send_message(bulk, &hello);
     const Message *answer = NULL;
     LineMessage raw;

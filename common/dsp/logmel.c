@@ -90,19 +90,26 @@ int64_t logmel_frames(const LogMel *logmel, int64_t samples) {
 }
 
 typedef float Four __attribute__((vector_size(16)));
-typedef int32_t FourIndex __attribute__((vector_size(16)));
 
-// A 4 x 4 corner turned: in[m * STFT_LANES + lane] -> out[lane * n_mels + m].
+static inline Four interleave_low(Four a, Four b) {
+    return __builtin_shufflevector(a, b, 0, 4, 1, 5);
+}
+
+static inline Four interleave_high(Four a, Four b) {
+    return __builtin_shufflevector(a, b, 2, 6, 3, 7);
+}
+
+// A 4 x 4 corner turned, by interleaving halves twice:
+// in[m * STFT_LANES + lane] -> out[lane * n_mels + m].
 static void turn_corner(const float *in, int32_t n_mels, float *out) {
-    const FourIndex low = {0, 4, 1, 5}, high = {2, 6, 3, 7}; // interleave halves, twice
     Four row[4];
     for (int m = 0; m < 4; m++) {
         memcpy(&row[m], in + m * STFT_LANES, sizeof row[m]);
     }
-    Four a = __builtin_shuffle(row[0], row[2], low), b = __builtin_shuffle(row[0], row[2], high);
-    Four c = __builtin_shuffle(row[1], row[3], low), d = __builtin_shuffle(row[1], row[3], high);
-    Four column[4] = {__builtin_shuffle(a, c, low), __builtin_shuffle(a, c, high),
-                      __builtin_shuffle(b, d, low), __builtin_shuffle(b, d, high)};
+    Four a = interleave_low(row[0], row[2]), b = interleave_high(row[0], row[2]);
+    Four c = interleave_low(row[1], row[3]), d = interleave_high(row[1], row[3]);
+    Four column[4] = {interleave_low(a, c), interleave_high(a, c), interleave_low(b, d),
+                      interleave_high(b, d)};
     for (int lane = 0; lane < 4; lane++) {
         memcpy(out + (int64_t)lane * n_mels, &column[lane], sizeof column[lane]);
     }

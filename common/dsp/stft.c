@@ -152,16 +152,13 @@ bool stft_is_silent(Stft *stft, const float *samples, int64_t count, int64_t t) 
 }
 
 typedef float Four __attribute__((vector_size(16)));
-typedef int32_t FourIndex __attribute__((vector_size(16)));
 typedef double Two __attribute__((vector_size(32))); // two complex numbers
-typedef int64_t TwoIndex __attribute__((vector_size(32)));
 
 // Both frames, windowed and interleaved, four samples at a time: written out because compilers
 // interleave after widening, which takes twice as long.
 CPU_CLONES
 static void fill_pair(const float *a, const float *b, const double *window, int32_t n,
                       double *out) {
-    const FourIndex first_half = {0, 4, 1, 5}, second_half = {2, 6, 3, 7};
     int32_t i = 0;
     for (; i + 3 < n; i += 4) {
         Four from_a, from_b;
@@ -170,8 +167,8 @@ static void fill_pair(const float *a, const float *b, const double *window, int3
         memcpy(&from_b, b + i, sizeof from_b);
         memcpy(&low_window, window + 2 * i, sizeof low_window);
         memcpy(&high_window, window + 2 * i + 4, sizeof high_window);
-        Four low = __builtin_shuffle(from_a, from_b, first_half);
-        Four high = __builtin_shuffle(from_a, from_b, second_half);
+        Four low = __builtin_shufflevector(from_a, from_b, 0, 4, 1, 5);
+        Four high = __builtin_shufflevector(from_a, from_b, 2, 6, 3, 7);
         Two low_product = __builtin_convertvector(low, Two) * low_window;
         Two high_product = __builtin_convertvector(high, Two) * high_window;
         memcpy(out + 2 * i, &low_product, sizeof low_product);
@@ -196,16 +193,16 @@ static inline void split_bin(const double *z, const double *y, float *out) {
 // (bins, STFT_LANES); split_bin for two bins at a time.
 CPU_CLONES
 static void split_pair(const double *transform, int32_t n, float *out) {
-    const TwoIndex other_bin = {2, 3, 0, 1}, other_part = {1, 0, 3, 2};
     int32_t bins = n / 2 + 1, k = 1;
     split_bin(transform, transform, out);
     for (; k + 1 < bins; k += 2) {
         Two z, y;
         memcpy(&z, transform + 2 * k, sizeof z);
         memcpy(&y, transform + 2 * (n - k - 1), sizeof y);
-        y = __builtin_shuffle(y, other_bin);
+        y = __builtin_shufflevector(y, y, 2, 3, 0, 1); // the other bin first
         Two s = z + y, d = z - y;
-        Two power = s * s + __builtin_shuffle(d * d, other_part);
+        Two squares = d * d;
+        Two power = s * s + __builtin_shufflevector(squares, squares, 1, 0, 3, 2); // other part
         Four narrow = __builtin_convertvector(power, Four);
         memcpy(out + (int64_t)k * STFT_LANES, &narrow, 8);
         memcpy(out + (int64_t)(k + 1) * STFT_LANES, (const char *)&narrow + 8, 8);

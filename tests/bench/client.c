@@ -190,7 +190,7 @@ static Status attach(Client *client) {
     char endpoint[CHANNEL_ADDRESS_BYTES];
     Line *bulk = NULL;
     const Message *attached;
-    Message message = {.type = MESSAGE_ATTACH, .attach = {client->token}};
+    Message message = {.type = MESSAGE_ATTACH, .attach = {.token = client->token}};
     Status status = line_bulk_endpoint(client->config->endpoint, client->bulk_port, endpoint);
     if (status == STATUS_OK) {
         status = line_open(client->context, endpoint, LANE_BULK, &bulk);

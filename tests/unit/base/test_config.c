@@ -116,8 +116,8 @@ TEST(scores_are_read_alone_or_from_lists) {
 TEST(a_matrix_is_read_from_a_mapping_of_both_forms) {
     static const char *const FORMS[] = {
         "matrix: {n_mels: [64, 128], seed: [7, 5], score: [MSE, MAHALA]}\nepochs: 7\n",
-        "matrix:\n  n_mels: [64, 128]\n  seeds:\n    - 7\n    - 5\n  score:\n  - MSE\n  - MAHALA\n"
-        "  power: 2\nepochs: 7\n",
+        ("matrix:\n  n_mels: [64, 128]\n  seeds:\n    - 7\n    - 5\n  score:\n  - MSE\n  - MAHALA\n"
+         "  power: 2\nepochs: 7\n"),
         "score: [MSE, MAHALA]\nseeds: 7, 5\nmatrix: \"{n_mels: [64, 128]}\"\nepochs: 7\n"};
     for (size_t i = 0; i < sizeof FORMS / sizeof FORMS[0]; i++) {
         Settings s = read_ok(FORMS[i]);

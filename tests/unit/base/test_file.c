@@ -297,7 +297,9 @@ TEST(an_unwritable_folder_is_noticed_with_its_reason) {
     pid_t child = fork();
     if (child == 0) {
         int line = refusals_of_an_ordinary_user();
-        fprintf(stderr, line == 0 ? "" : "line %d: %s\n", line, status_message());
+        if (line != 0) {
+            fprintf(stderr, "line %d: %s\n", line, status_message());
+        }
         _exit(line != 0);
     }
     int status = -1;

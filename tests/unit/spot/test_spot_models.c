@@ -192,7 +192,7 @@ TEST(a_further_seeds_model_is_used_where_it_is_named) {
     CHECK_INT(spot_models_count(models), 1);
     spot_models_free(models);
     static const char *const NAMED[] = {"data/fan/seed_2", "data/fan/seed_2/",
-                                        "data/fan/seed_2/" MODEL_FILE_NAME};
+                                        ("data/fan/seed_2/" MODEL_FILE_NAME)};
     for (size_t i = 0; i < sizeof NAMED / sizeof NAMED[0]; i++) {
         models = open_models(NAMED[i]);
         CHECK_INT(spot_models_count(models), 1);
