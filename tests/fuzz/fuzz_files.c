@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Binary files of others: sound, .npy, pickles of scalers, zips; and our own model files.
+// What is binary: sound, .npy, pickles of scalers and zips of others, our own model files, and the
+// blocks of numbers that workers send.
 #include <math.h>
 #include <sndfile.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include "common/store/npy.h"
 #include "common/store/pickle.h"
 #include "coordinator/package/archive.h"
+#include "tests/fuzz/blocks.h"
 #include "tests/fuzz/fuzz.h"
 
 // ---- clips ----
@@ -316,10 +318,19 @@ const FuzzReader FUZZ_READERS[] = {
     {"model", read_model, false, NULL, model_seed},
     {"signed_model", read_signed_model, false, NULL, signed_model_seed},
     {"zip", read_zip, false, NULL, zip_seed},
+    {"partial", read_partial, false, NULL, partial_seed},
+    {"scaler_sums", read_scaler_sums, false, NULL, scaler_sums_seed},
+    {"validation", read_validation, false, NULL, validation_seed},
+    {"replica", read_replica, false, NULL, replica_seed},
+    {"residuals", read_residuals, false, NULL, residuals_seed},
+    {"yardsticks", read_yardsticks, false, NULL, yardsticks_seed},
+    {"portrait", read_portrait, false, NULL, portrait_seed},
+    {"exploration", read_exploration, false, NULL, exploration_seed},
 };
 const uint32_t FUZZ_READER_COUNT = sizeof FUZZ_READERS / sizeof FUZZ_READERS[0];
 
 void fuzz_begin(void) {
+    blocks_begin();
     static const char *const PRESETS[] = {"default", "notebook"};
     for (int i = 0; i < 2; i++) {
         Settings settings;
