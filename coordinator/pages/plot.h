@@ -22,10 +22,10 @@ typedef struct PlotSet PlotSet;
 PlotSet *plot_set_new(void); // NULL when out of memory
 void plot_set_free(PlotSet *set);
 
-// A picture that is shown half as large as this, and drawn with three quarters of it: one and a half
-// pixels for each of the page's, on which a sharper screen shows nothing more. In `script` DATA is the name of
-// the file that holds `data`, and FG, SOFT, GRID and C1 to C6 are colours. Both are copied. Returns
-// its number, PLOT_NONE when out of memory.
+// A picture that is shown half as large as this, and drawn with three quarters of it: one and a
+// half pixels for each of the page's, on which a sharper screen shows nothing more. In `script`
+// DATA is the name of the file that holds `data`, and FG, SOFT, GRID and C1 to C6 are colours. Both
+// are copied. Returns its number, PLOT_NONE when out of memory.
 uint32_t plot_add(PlotSet *set, int width, int height, const Buffer *script, const Buffer *data);
 
 // Draws all that were added. What cannot be drawn is missing, and plot_problem says why.
