@@ -72,9 +72,8 @@ static int serve_until_over(const Run *run, Live *live, RunState *ret_state) {
         return EXIT_FAILED;
     }
     int exit_code = finish(run, live);
-    *ret_state = exit_code == EXIT_FAILED  ? RUN_FAILED
-                 : exit_code == EXIT_USAGE ? RUN_STOPPED
-                                           : RUN_DONE;
+    bool is_stopped = exit_code == EXIT_USAGE || exit_code == EXIT_STOPPED;
+    *ret_state = exit_code == EXIT_FAILED ? RUN_FAILED : is_stopped ? RUN_STOPPED : RUN_DONE;
     if (alarms > 0) {
         log_error("%u time%s since the run was begun two workers gave different answers to one "
                   "task (see %s/logs/coordinator.log): one of them is broken, and the results may "

@@ -160,6 +160,12 @@ int run_finish(const Run *run) {
     if (status == STATUS_OK) {
         status = write_exploration(run, &results);
     }
+    if (status == STATUS_STOPPED) {
+        log_set_level(LOG_INFO);
+        log_info("%s; to continue: auscult %s --out %s", status_message(),
+                 plan_summary(run->plan) != NULL ? "eda" : "run", run->options.out);
+        return EXIT_STOPPED;
+    }
     if (status != STATUS_OK) {
         log_error("%s", status_message());
         return EXIT_FAILED;

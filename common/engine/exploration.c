@@ -5,6 +5,7 @@
 // are our own, so that every processor finds the same numbers.
 #include "common/engine/exploration.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -281,17 +282,28 @@ static void take_bands(const double *sums, int64_t frames, Exploration *explorat
     }
 }
 
-static void look_at_spectrum(ClipExplorer *explorer, const float *samples, int64_t count,
-                             Exploration *exploration) {
+// Whether no power of a frame can be beyond a float: a window's weights are at most 1.
+static bool is_within_powers(double peak, int32_t n_fft) {
+    double most = peak * n_fft;
+    return most * most < (double)FLT_MAX;
+}
+
+// STATUS_FORMAT: a sound so loud that its powers are no numbers.
+static Status look_at_spectrum(ClipExplorer *explorer, const float *samples, int64_t count,
+                               Exploration *exploration) {
     const Settings *settings = &explorer->settings;
     const Front *front = &explorer->front;
     size_t bins = (size_t)stft_bins(front->stft), n_mels = (size_t)settings->n_mels;
     int64_t total = stft_frames(front->stft, count);
     MomentSums moments = {0};
+    bool is_safe = is_within_powers(exploration->numbers[NUMBER_PEAK], settings->n_fft);
     memset(explorer->sums, 0, 2 * n_mels * sizeof *explorer->sums);
     for (int64_t first = 0; first < total; first += STFT_LANES) {
         int64_t frames = total - first < STFT_LANES ? total - first : STFT_LANES;
         stft_run(front->stft, samples, count, first, explorer->power);
+        if (!is_safe && !isfinite(maths_largest(explorer->power, bins * STFT_LANES))) {
+            return status_set(STATUS_FORMAT, "so loud that its power leaves the range of numbers");
+        }
         moments_add(front->moments, explorer->power, (int32_t)frames, &moments);
         maths_power(explorer->power, bins * STFT_LANES, settings->power / 2);
         mel_run(front->mel, explorer->power, explorer->bands);
@@ -305,6 +317,7 @@ static void look_at_spectrum(ClipExplorer *explorer, const float *samples, int64
     numbers[NUMBER_ROLLOFF_HZ] = moments.rolloff_hz / (double)total;
     numbers[NUMBER_FLATNESS] = moments.flatness / (double)total;
     take_bands(explorer->sums, total, exploration);
+    return exploration_check(exploration);
 }
 
 // ---- a clip ----
@@ -329,8 +342,7 @@ static Status explore_sound(ClipExplorer *explorer, const char *name, const void
     numbers[NUMBER_CHANNELS] = facts.channels;
     numbers[NUMBER_BITS] = facts.bits;
     look_at_samples(samples, facts.samples, &facts, explorer->settings.hop_length, numbers);
-    look_at_spectrum(explorer, samples, facts.samples, exploration);
-    Status checked = exploration_check(exploration);
+    Status checked = look_at_spectrum(explorer, samples, facts.samples, exploration);
     return checked == STATUS_OK ? checked : status_prefix(checked, "%s", name);
 }
 

@@ -44,11 +44,11 @@ uint32_t chart_losses(PlotSet *set, const Buffer *history) {
     buffer_format(&script,
                   "set datafile separator comma\nset datafile missing ''\n"
                   "set xlabel 'epoch'\nset ylabel 'mean squared error'\n%s"
-                  "set xrange [%s:%zu]\nset format y '%%.3g'\n"
+                  "set xrange [%s:%zu]\nset format y '%%.3g'\n%s"
                   "plot DATA using ($0+1):1 skip 1 with %s lc rgb C1 title 'training', "
                   "'' using ($0+1):2 skip 1 with %s lc rgb C2 title 'validation'\n",
                   is_steep(history) ? "set logscale y\n" : "", rows == 2 ? "0" : "1",
-                  rows == 2 ? (size_t)2 : rows - 1, style, style);
+                  rows == 2 ? (size_t)2 : rows - 1, rows <= 8 ? "set xtics 1\n" : "", style, style);
     uint32_t number = plot_add(set, WIDE, HIGH, &script, history);
     buffer_done(&script);
     return number;

@@ -221,9 +221,12 @@ static void write_key(const double totals[KINDS], Buffer *out) {
                      "set yrange [0:*]\n");
 }
 
-// The largest of 1, 2 and 5 times a power of ten that divides the range into STEPS or more.
-static double nice_step(double range) {
-    double most = range / STEPS, power = pow(10, floor(log10(most)));
+// The largest of 1, 2 and 5 times a power of ten that divides the range into STEPS or more; into
+// fewer where numbers are many steps from zero, and so long.
+static double nice_step(double least, double high) {
+    double largest = fmax(fabs(least), fabs(high)), most = (high - least) / STEPS;
+    most *= largest > 200 * most ? 2 : 1;
+    double power = pow(10, floor(log10(most)));
     return most >= 5 * power ? 5 * power : most >= 2 * power ? 2 * power : power;
 }
 
@@ -250,8 +253,8 @@ static void write_panel(const Histogram *histogram, int shown, Buffer *out) {
                   left + 0.115, left + 0.462, above - 0.016, above - high + 0.092,
                   SHOWN[shown].title, shown % SHOWN_ACROSS == 0 ? "share of clips (%)" : "",
                   above - high / 2 + 0.03, histogram->least, histogram->most,
-                  nice_step(histogram->most - histogram->least),
-                  nice_step(largest_share(histogram)));
+                  nice_step(histogram->least, histogram->most),
+                  nice_step(0, largest_share(histogram)));
     const char *joint = "plot ";
     for (int k = 0; k < KINDS; k++) {
         if (is_drawn(histogram->totals, k)) {

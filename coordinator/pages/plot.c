@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -171,6 +172,9 @@ static Status write_scripts(const PlotSet *set, const char *folder) {
 static void become_gnuplot(const char *program, const char *folder, int process) {
     char script[32];
     snprintf(script, sizeof script, "main%d.gp", process);
+    // A signal to all of the terminal's processes is for us to hear, and it dies with us.
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     struct rlimit cpu = {SECONDS_MOST, SECONDS_MOST}, room = {ROOM_BYTES_MOST, ROOM_BYTES_MOST};
     setrlimit(RLIMIT_CPU, &cpu);
     setrlimit(RLIMIT_FSIZE, &room);
@@ -193,12 +197,20 @@ static void become_gnuplot(const char *program, const char *folder, int process)
     _exit(127);
 }
 
+// Whether a signal that asks for an end waits: signals are blocked since the run began.
+static bool is_asked_to_stop(void) {
+    sigset_t waiting;
+    return sigpending(&waiting) == 0 &&
+           (sigismember(&waiting, SIGINT) == 1 || sigismember(&waiting, SIGTERM) == 1 ||
+            sigismember(&waiting, SIGHUP) == 1);
+}
+
 // Its exit status, 127 when there is no such program, -1 when it had to be ended.
 static int wait_for(pid_t pid, int64_t until_ms) {
     int how;
     while (waitpid(pid, &how, WNOHANG) == 0) {
-        if (clock_ms() > until_ms) {
-            kill(pid, SIGKILL);
+        if (clock_ms() > until_ms || is_asked_to_stop()) {
+            kill(-pid, SIGKILL); // and what it has started
             waitpid(pid, &how, 0);
             return -1;
         }
@@ -207,14 +219,18 @@ static int wait_for(pid_t pid, int64_t until_ms) {
     return WIFEXITED(how) ? WEXITSTATUS(how) : -1;
 }
 
-// STATUS_NOT_FOUND: there is no gnuplot; STATUS_IO: one has failed.
-static Status run(const char *program, const char *folder) {
+// STATUS_NOT_FOUND: there is no gnuplot; STATUS_IO: one has failed, with *ret_code; STATUS_STOPPED:
+// a signal asks for an end.
+static Status run(const char *program, const char *folder, int *ret_code) {
     pid_t pids[PROCESSES];
     Status status = STATUS_OK;
     for (int p = 0; p < PROCESSES; p++) {
         pids[p] = fork();
         if (pids[p] == 0) {
             become_gnuplot(program, folder, p);
+        }
+        if (pids[p] > 0) {
+            (void)setpgid(pids[p], pids[p]); // as it does itself, whoever is first
         }
         status = pids[p] < 0 ? STATUS_IO : status;
     }
@@ -225,9 +241,11 @@ static Status run(const char *program, const char *folder) {
             status = STATUS_NOT_FOUND;
         } else if (code != 0 && status == STATUS_OK) {
             status = STATUS_IO;
+            *ret_code = code;
         }
     }
-    return status;
+    return is_asked_to_stop() ? status_set(STATUS_STOPPED, "stopped while pictures were drawn")
+                              : status;
 }
 
 // What one gnuplot said first, for people.
@@ -243,7 +261,7 @@ static void first_words(const char *folder, char *out, size_t size) {
     buffer_done(&log);
 }
 
-static void read_pictures(PlotSet *set, const char *folder) {
+static void read_pictures(PlotSet *set, const char *folder, int code) {
     uint32_t missing = 0;
     for (uint32_t i = 0; i < set->count; i++) {
         for (int t = 0; t < 2; t++) {
@@ -260,26 +278,35 @@ static void read_pictures(PlotSet *set, const char *folder) {
     if (missing > 0 && set->problem[0] == '\0') {
         char words[160];
         first_words(folder, words, sizeof words);
+        if (words[0] == '\0' && code != 0) {
+            snprintf(words, sizeof words, code > 0 ? " (exit status %d)" : " (it was ended)", code);
+        }
         snprintf(set->problem, sizeof set->problem, "gnuplot has left out %u of %u pictures%s",
                  missing, 2 * set->count, words);
     }
 }
 
-static void draw_in(PlotSet *set, const char *program, const char *folder) {
+static Status draw_in(PlotSet *set, const char *program, const char *folder) {
     Status status = write_scripts(set, folder);
     if (status != STATUS_OK) {
         snprintf(set->problem, sizeof set->problem,
                  "no pictures: a temporary file could not be "
                  "written");
-        return;
+        return STATUS_OK;
     }
-    if (run(program, folder) == STATUS_NOT_FOUND) {
+    int code = 0;
+    status = run(program, folder, &code);
+    if (status == STATUS_STOPPED) {
+        return status;
+    }
+    if (status == STATUS_NOT_FOUND) {
         snprintf(set->problem, sizeof set->problem,
                  "There are no pictures, since gnuplot is not installed where this report was "
                  "made: apt-get install gnuplot-nox, then run the report stage again.");
-        return;
+        return STATUS_OK;
     }
-    read_pictures(set, folder);
+    read_pictures(set, folder, code);
+    return STATUS_OK;
 }
 
 Status plot_draw(PlotSet *set) {
@@ -304,7 +331,7 @@ Status plot_draw(PlotSet *set) {
                  "There are no pictures: no folder for temporary files could be made.");
         return STATUS_OK;
     }
-    draw_in(set, program, folder);
+    status = draw_in(set, program, folder);
     (void)file_remove_tree(folder);
-    return STATUS_OK;
+    return status;
 }

@@ -29,7 +29,7 @@ void plot_set_free(PlotSet *set);
 uint32_t plot_add(PlotSet *set, int width, int height, const Buffer *script, const Buffer *data);
 
 // Draws all that were added. What cannot be drawn is missing, and plot_problem says why.
-// STATUS_MEMORY.
+// STATUS_MEMORY; STATUS_STOPPED: a signal asks for an end, and nothing is drawn.
 Status plot_draw(PlotSet *set);
 // A PNG; empty when it could not be drawn. Borrowed.
 const Buffer *plot_png(const PlotSet *set, uint32_t number, bool is_dark);

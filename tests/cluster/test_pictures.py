@@ -77,6 +77,34 @@ def test_without_pictures_nothing_else_is_other(folder):
     check(pictures(f"{folder}/stage") == pictures(f"{folder}/with"), "the report made other pictures")
 
 
+def test_a_stop_while_pictures_are_drawn_is_heard(folder):
+    """By the run and by what draws for it; the run goes on from there."""
+    data = make_data(f"{folder}/data", ("fan",))
+    slow, out = f"{folder}/slow", f"{folder}/run"
+    with open(slow, "w", encoding="utf-8") as file:
+        file.write(f"#!/bin/sh\nsleep 1000 &\necho $! >> {folder}/pids\nwait\n")
+    os.chmod(slow, 0o755)
+    process = Process(AUSCULT, "run", "--data", data, "--out", out, "--local", "1", *FEW,
+                      env={"AUSCULT_GNUPLOT": slow})
+
+    def drawing():
+        try:
+            with open(f"{folder}/pids", encoding="utf-8") as file:
+                return [int(line) for line in file] if os.path.exists(out) else None
+        except (OSError, ValueError):
+            return None
+
+    sleepers = wait_until(lambda: len(drawing() or []) == 2 and drawing(), "two that draw")
+    process.signal(signal.SIGTERM)
+    result = process.wait(10)
+    check(result.code == 75, str(result))
+    check_has(result.err, "stopped while pictures were drawn")
+    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in sleepers), "their ends")
+    check(not os.path.exists(f"{out}/outputs/report.html"), "a page of a run that was stopped")
+    auscult("run", "--out", out, "--local", "1")
+    check(os.path.exists(f"{out}/outputs/report.html"), "no page of a run that went on")
+
+
 def test_a_clip_that_is_gone_costs_its_picture_alone(folder):
     data = make_data(f"{folder}/data", ("fan",))
     run(data, f"{folder}/whole", "2")

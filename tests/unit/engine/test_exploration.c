@@ -209,6 +209,57 @@ TEST(the_bands_are_means_of_what_extraction_gives) {
     buffer_done(&bytes);
 }
 
+static void put_number(Buffer *out, uint32_t value, size_t bytes) {
+    buffer_append(out, &value, bytes); // little-endian, as this machine
+}
+
+// 32-bit floats: the one format in which sounds can be that loud.
+static void put_float_wav(double amplitude, Buffer *out) {
+    static const uint16_t FORMAT = 3;
+    uint32_t bytes = COUNT * sizeof(float);
+    buffer_text(out, "RIFF");
+    put_number(out, 36 + bytes, 4);
+    buffer_text(out, "WAVEfmt ");
+    put_number(out, 16, 4);
+    put_number(out, FORMAT, 2);
+    put_number(out, 1, 2); // channel
+    put_number(out, 16000, 4);
+    put_number(out, 64000, 4);
+    put_number(out, 4, 2);
+    put_number(out, 32, 2);
+    buffer_text(out, "data");
+    put_number(out, bytes, 4);
+    for (int i = 0; i < COUNT; i++) {
+        float value = (float)(amplitude * sin(2 * PI * 1000 * i / 16000.0));
+        buffer_append(out, &value, sizeof value);
+    }
+}
+
+TEST(a_sound_of_any_loudness_is_explored_or_refused_as_it_is_extracted) {
+    begin();
+    ClipExtractor *extractor = clip_extractor_new(&settings);
+    CHECK(extractor != NULL);
+    int explored = 0, refused = 0;
+    for (int exponent = -44; exponent <= 38; exponent++) {
+        Buffer bytes = BUFFER_EMPTY;
+        Exploration found = {0};
+        ClipFeatures features = {0};
+        put_float_wav(pow(10, exponent), &bytes);
+        Status status = explore_bytes("x.wav", &bytes, &found);
+        Status extracted = clip_extract(extractor, "x.wav", bytes.bytes, bytes.size, &features);
+        CHECK_INT(status, extracted);
+        CHECK(status == STATUS_OK || status == STATUS_FORMAT);
+        explored += status == STATUS_OK;
+        refused += status != STATUS_OK;
+        exploration_done(&found);
+        clip_features_done(&features);
+        buffer_done(&bytes);
+    }
+    CHECK(explored > 44 && refused > 10);
+    clip_extractor_free(extractor);
+    CHECK_INT(mem_blocks(), 0);
+}
+
 TEST(what_is_no_clip_is_refused) {
     begin();
     Buffer bytes = BUFFER_EMPTY;
@@ -276,12 +327,12 @@ TEST(every_allocation_may_fail) {
     buffer_done(&bytes);
 }
 
-TEST_MAIN_LIST(T(a_sine_has_its_level_and_its_place_in_the_spectrum)
-                   T(samples_that_stay_at_full_scale_are_clipped)
-                       T(silence_has_the_least_level_and_no_place) T(a_mean_beside_zero_is_seen)
-                           T(a_log_mel_made_elsewhere_has_bands_and_no_sound)
-                               T(numbers_and_bands_are_those_of_librosa)
-                                   T(the_bands_are_means_of_what_extraction_gives)
-                                       T(what_is_no_clip_is_refused)
-                                           T(numbers_that_cannot_be_are_refused)
-                                               T(every_allocation_may_fail))
+TEST_MAIN_LIST(
+    T(a_sine_has_its_level_and_its_place_in_the_spectrum)
+        T(samples_that_stay_at_full_scale_are_clipped) T(silence_has_the_least_level_and_no_place)
+            T(a_mean_beside_zero_is_seen) T(a_log_mel_made_elsewhere_has_bands_and_no_sound)
+                T(numbers_and_bands_are_those_of_librosa)
+                    T(the_bands_are_means_of_what_extraction_gives)
+                        T(a_sound_of_any_loudness_is_explored_or_refused_as_it_is_extracted)
+                            T(what_is_no_clip_is_refused) T(numbers_that_cannot_be_are_refused)
+                                T(every_allocation_may_fail))
