@@ -11,6 +11,8 @@
 
 enum { COMPARED_BYTES_MOST = 16 << 20 }; // of a clip: some milliseconds of the loop's time
 
+static const Digest NONE;
+
 // A file that has changed here since the scan says nothing of what a worker has.
 static bool is_as_scanned(const char *path, const Clip *clip) {
     FileFacts facts;
@@ -73,9 +75,20 @@ Status comparing_check(const Plan *plan, const PlanTask *task, const void *bytes
     return status;
 }
 
+// Of an answer that is on the way to the disk there is the digest alone.
+bool comparing_told(const Plan *plan, uint32_t clip, Digest *ret_digest) {
+    for (uint32_t g = 0; g < plan->models.group_count; g++) {
+        Digest told = plan_clip_in(plan, g, clip)->digest;
+        if (!digest_equal(told, NONE)) {
+            *ret_digest = told;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool comparing_contradicts(const Plan *plan, uint32_t clip, const ProbeAnswer *told) {
-    static const Digest none;
-    Digest known = plan->config.known != NULL ? plan->config.known[clip] : none;
-    bool is_known = !digest_equal(known, none) || plan_clip_digest(plan, clip, &known);
+    Digest known = plan->config.known != NULL ? plan->config.known[clip] : NONE;
+    bool is_known = !digest_equal(known, NONE) || comparing_told(plan, clip, &known);
     return is_known && !digest_equal(known, told->digest);
 }

@@ -94,11 +94,11 @@ static Status look_again(Plan *plan, ClipExtractor *extractor, uint32_t index,
                          ProbeAnswer *answer) {
     Status status = probe_here(plan, extractor, index, reason, answer);
     bool could_use = told->outcome == CLIP_USABLE;
-    Digest before = told->digest; // of another group
+    Digest before = told->digest;
     if (status == STATUS_OK && could_use && answer->outcome == CLIP_UNREADABLE) {
         *answer = *told;
     } else if (status == STATUS_OK && answer->outcome == CLIP_USABLE) {
-        (void)plan_clip_digest(plan, index, &before);
+        (void)comparing_told(plan, index, &before);
         bool all_agree = could_use && digest_equal(answer->digest, told->digest) &&
                          digest_equal(answer->digest, before);
         if (!all_agree) {
@@ -106,6 +106,15 @@ static Status look_again(Plan *plan, ClipExtractor *extractor, uint32_t index,
         }
     }
     return status;
+}
+
+// What answers are compared with that come before this one is applied.
+static void note_digests(Plan *plan, const PlanTask *task, const uint32_t *clips,
+                         const ProbeAnswer *answers, uint32_t count) {
+    uint32_t group = plan_group_at(plan, task->owner);
+    for (uint32_t i = 0; i < count; i++) {
+        plan_clip_in(plan, group, clips[i])->digest = answers[i].digest;
+    }
 }
 
 // Answers a PROBE task; where `told` is given, only for the clips that are doubtful.
@@ -127,6 +136,7 @@ static Status probe_clips(Plan *plan, const PlanTask *task, const ProbeAnswer *t
         }
     }
     if (ok) {
+        note_digests(plan, task, clips, answers, clip_count);
         body_encode_probe_answers(answers, clip_count, out);
     }
     clip_extractor_free(extractor);
@@ -149,6 +159,8 @@ Status doubt_probe(Plan *plan, const PlanTask *task, const void *bytes, size_t s
     }
     if (status == STATUS_OK && has_doubtful) {
         status = probe_clips(plan, task, told, out);
+    } else if (status == STATUS_OK && count == clip_count) {
+        note_digests(plan, task, clips, told, count);
     }
     decoded_free(decoded);
     return status;

@@ -239,6 +239,8 @@ void portraying_give_up(Plan *plan, const PlanTask *task, const char *reason);
 // A PROBE answer whose clips are, by the one that is looked at, others than here. STATUS_FORMAT
 // names it; STATUS_MEMORY
 Status comparing_check(const Plan *plan, const PlanTask *task, const void *bytes, size_t size);
+// The digest of the clip's bytes as some group's answer has it, false when none has come.
+bool comparing_told(const Plan *plan, uint32_t clip, Digest *ret_digest);
 // Whether the clip's contents are known to be others.
 bool comparing_contradicts(const Plan *plan, uint32_t clip, const ProbeAnswer *told);
 
