@@ -173,48 +173,103 @@ static bool read_pickle(const char *bytes, size_t size) {
     return is_taken;
 }
 
-// What we write; and, spelled out, what pickle.dump of protocol 4 writes with numpy 2's arrays.
+// Pickles of others, opcode by opcode, as protocol 4 has them.
+#define CODES(out_, bytes_) buffer_append(out_, bytes_, sizeof(bytes_) - 1)
+
+static void put_word(const char *text, Buffer *out) {
+    char head[] = {'\x8c', (char)strlen(text)};
+    buffer_append(out, head, sizeof head);
+    buffer_text(out, text);
+}
+
+static void put_global(const char *module, const char *name, Buffer *out) {
+    put_word(module, out);
+    put_word(name, out);
+    CODES(out, "\x93");
+}
+
+// numpy.dtype("f8", False, True), little-endian
+static void put_dtype(const char *type, Buffer *out) {
+    put_global("numpy", "dtype", out);
+    put_word(type, out);
+    CODES(out, "\x89\x88\x87R(K\x03");
+    put_word("<", out);
+    CODES(out, "NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb");
+}
+
+// An array of one number, as numpy 2 pickles it.
+static void put_array(const char *type, const void *number, Buffer *out) {
+    char size = (char)(type[1] - '0');
+    put_global("numpy._core.multiarray", "_reconstruct", out);
+    put_global("numpy", "ndarray", out);
+    CODES(out, "K\x00\x85"
+               "C\x01"
+               "b\x87R(K\x01K\x01\x85");
+    put_dtype(type, out);
+    CODES(out, "\x89"
+               "C");
+    buffer_append(out, &size, 1);
+    buffer_append(out, number, (size_t)size);
+    CODES(out, "tb");
+}
+
+// The same as joblib lays it: a wrapper, and behind it two bytes to align by and the number.
+static void put_wrapped(const void *number, Buffer *out) {
+    put_global("joblib.numpy_pickle", "NumpyArrayWrapper", out);
+    CODES(out, ")\x81}(");
+    put_word("shape", out);
+    CODES(out, "K\x01\x85");
+    put_word("dtype", out);
+    put_dtype("f8", out);
+    put_word("allow_mmap", out);
+    CODES(out, "\x88");
+    put_word("numpy_array_alignment_bytes", out);
+    CODES(out, "K\x10ub"
+               "\x02\xff\xff");
+    buffer_append(out, number, 8);
+}
+
+// A StandardScaler of one feature whose three arrays are of that type, NULL: joblib's.
+static void put_scaler(const char *type, const void *number, Buffer *out) {
+    static const char *const ARRAYS[] = {"mean_", "var_", "scale_"};
+    CODES(out, "\x80\x04");
+    put_global("sklearn.preprocessing._data", "StandardScaler", out);
+    CODES(out, "\x94)\x81\x94}\x94(");
+    put_word("n_samples_seen_", out);
+    CODES(out, "K\x02");
+    for (int i = 0; i < 3; i++) {
+        put_word(ARRAYS[i], out);
+        if (type != NULL) {
+            put_array(type, number, out);
+        } else {
+            put_wrapped(number, out);
+        }
+    }
+    CODES(out, "ub.");
+}
+
 static bool pickle_seed(uint32_t index, Buffer *out) {
+    static const double DOUBLE = 2;
+    static const float FLOAT = 2;
+    static const int32_t WHOLE = 2;
+    static const struct {
+        const char *type;
+        const void *number;
+    } OTHERS[] = {{"f8", &DOUBLE}, {"f4", &FLOAT}, {"i4", &WHOLE}, {NULL, &DOUBLE}};
     StandardScaler scaler;
-    static const char HEAD[] = "\x80\x04\x8c\x1b"
-                               "sklearn.preprocessing._data\x94\x8c\x0e"
-                               "StandardScaler"
-                               "\x94\x93\x94)\x81\x94}\x94(\x8c\x0en_features_in_K\x01"
-                               "\x8c\x0fn_samples_seen_K\x02";
-    static const char ARRAY[] =
-        "\x8c\x16numpy._core.multiarray\x8c\x0c_reconstruct\x93"
-        "\x8c\x05numpy\x8c\x07ndarray\x93K\x00\x85"
-        "C\x01"
-        "b\x87R"
-        "(K\x01K\x01\x85\x8c\x05numpy\x8c\x05"
-        "dtype\x93\x8c\x02"
-        "f8"
-        "\x89\x88\x87R(K\x03\x8c\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-        "\x89"
-        "C\x08\x00\x00\x00\x00\x00\x00\xf0\x3ftb";
-    static const char *const KEYS[] = {"mean_", "var_", "scale_"};
-    if (index > 1) {
+    if (index > 0 && index <= sizeof OTHERS / sizeof OTHERS[0]) {
+        put_scaler(OTHERS[index - 1].type, OTHERS[index - 1].number, out);
+        return true;
+    }
+    if (index > 0 || standard_scaler_new(4, &scaler) != STATUS_OK) {
         return false;
     }
-    if (index == 0 && standard_scaler_new(4, &scaler) == STATUS_OK) {
-        for (int i = 0; i < 4; i++) {
-            scaler.mean[i] = i;
-            scaler.variance[i] = scaler.scale[i] = 1;
-        }
-        pickle_write_scaler(&scaler, out);
-        standard_scaler_done(&scaler);
+    for (int i = 0; i < 4; i++) {
+        scaler.mean[i] = i;
+        scaler.variance[i] = scaler.scale[i] = 1;
     }
-    if (index == 1) {
-        buffer_append(out, HEAD, sizeof HEAD - 1);
-        for (int i = 0; i < 3; i++) {
-            char size = (char)strlen(KEYS[i]);
-            buffer_append(out, "\x8c", 1);
-            buffer_append(out, &size, 1);
-            buffer_text(out, KEYS[i]);
-            buffer_append(out, ARRAY, sizeof ARRAY - 1);
-        }
-        buffer_text(out, "\x8c\x09with_mean\x88\x8c\x08with_std\x88ub.");
-    }
+    pickle_write_scaler(&scaler, out); // what we write ourselves
+    standard_scaler_done(&scaler);
     return true;
 }
 

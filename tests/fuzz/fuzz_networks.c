@@ -49,13 +49,14 @@ static float numbers[SIDE_MOST * SIDE_MOST];
 
 // ---- Keras ----
 
-enum { ARRAYS = 6 };
+enum { ARRAYS = 8 };
 static const struct {
     const char *layer, *name;
     int dimensions;
-} KERAS_ARRAYS[ARRAYS] = {{"dense", "kernel:0", 2},     {"dense", "bias:0", 1},
-                          {"norm", "gamma:0", 1},       {"norm", "beta:0", 1},
-                          {"norm", "moving_mean:0", 1}, {"norm", "moving_variance:0", 1}};
+} KERAS_ARRAYS[ARRAYS] = {{"dense", "kernel:0", 2},       {"dense", "bias:0", 1},
+                          {"norm", "gamma:0", 1},         {"norm", "beta:0", 1},
+                          {"norm", "moving_mean:0", 1},   {"norm", "moving_variance:0", 1},
+                          {"scaler", "moving_mean:0", 1}, {"scaler", "moving_variance:0", 1}};
 
 static void put_names(Hdf5Writer *writer, const char *layer) {
     const char *names[ARRAYS];
@@ -81,6 +82,7 @@ static bool make_keras(const char *config, const char *sides, size_t side_count,
     hdf5_write_text(writer, "/", "model_config", config);
     put_names(writer, "dense");
     put_names(writer, "norm");
+    put_names(writer, "scaler");
     for (size_t i = 0; i < ARRAYS; i++) {
         char path[128];
         int64_t side = i < side_count ? (unsigned char)sides[i] : 0x22;
@@ -116,6 +118,11 @@ static const char *const KERAS_SEEDS[] = {
     "\"config\": {\"name\": \"l\", \"alpha\": 0.5}}, {\"class_name\": \"ReLU\", \"config\": "
     "{\"name\": \"r\", \"max_value\": 6.0}}, {\"class_name\": \"ELU\", \"config\": {\"name\": "
     "\"e\", \"alpha\": {\"class_name\": \"__numpy__\", \"value\": 1}}}]}",
+    "{\"class_name\": \"Sequential\", \"config\": {\"layers\": [{\"class_name\": "
+    "\"BatchNormalization\", \"config\": {\"name\": \"scaler\", \"scale\": false, \"center\": "
+    "false}}, {\"class_name\": \"Dropout\", \"config\": {\"name\": \"d\"}}, " DENSE
+    "null}}, {\"class_name\": \"Activation\", \"config\": {\"name\": \"a\", \"activation\": "
+    "\"sigmoid\"}}]}}",
     "{\"class_name\": \"Functional\", \"config\": {\"layers\": [{\"class_name\": \"InputLayer\", "
     "\"name\": \"i\", \"config\": {\"name\": \"i\"}, \"inbound_nodes\": []}, {\"name\": \"dense\", "
     "\"inbound_nodes\": [[[\"i\", 0, 0, {}]]], \"class_name\": \"Dense\", \"config\": {\"name\": "
