@@ -188,8 +188,8 @@ void eda_table_shifts(const ExploreSummary *summary, uint32_t machine, Buffer *o
         markup_table_end(out);
         buffer_text(out,
                     "<p class=\"soft\">The features in which normal clips of source and target "
-                    "lie furthest apart. Shift: difference of the means over the pooled "
-                    "standard deviation (Cohen's d); beyond 0.8 it is large.</p>\n");
+                    "lie furthest apart. Shift: difference of the means over the root of "
+                    "the mean variance (Cohen's d); beyond 0.8 it is large.</p>\n");
         tell_rest(count, SHIFTS_SHOWN, "eda_domain_shift.csv", out);
     }
     mem_free(sorted);
