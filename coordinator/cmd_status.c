@@ -89,9 +89,11 @@ static void write_headline(const View *view, Buffer *out) {
     } else if (facts->state == RUN_DONE) {
         buffer_format(out, "%s: done\n", view->run);
     } else {
-        buffer_format(out, "%s: %s; to continue: auscult run --out %s\n", view->run,
+        // What explores has no models to come to, and `run` would train.
+        bool explores = facts->models == 0 && facts->clips_to_explore > 0;
+        buffer_format(out, "%s: %s; to continue: auscult %s --out %s\n", view->run,
                       facts->state == RUN_RUNNING ? "killed" : run_state_text(facts->state),
-                      view->run);
+                      explores ? "eda" : "run", view->run);
     }
 }
 

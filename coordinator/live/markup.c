@@ -22,7 +22,7 @@ static const char STYLE[] =
     ".soft{color:var(--soft)}.good{color:var(--good)}.warn{color:var(--warn)}.bad{color:var(--bad)}"
     ".badge{display:inline-block;border:1px solid currentColor;border-radius:1rem;"
     "padding:0 .6rem;font-size:.85rem;font-weight:600;vertical-align:middle}"
-    ".cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(clamp(6.2rem,12vw,8.5rem),"
+    ".cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(clamp(7rem,12vw,8.5rem),"
     "1fr));gap:.6rem}"
     ".card{border:1px solid var(--line);border-radius:.5rem;padding:.5rem .7rem;min-width:0}"
     ".card b{display:block;font-size:1.25rem;font-variant-numeric:tabular-nums;"

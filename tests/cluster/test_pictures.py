@@ -101,6 +101,7 @@ def test_a_stop_while_pictures_are_drawn_is_heard(folder):
     check_has(result.err, "stopped while pictures were drawn")
     wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in sleepers), "their ends")
     check(not os.path.exists(f"{out}/outputs/report.html"), "a page of a run that was stopped")
+    check_has(auscult("status", out, expect=1).out, "stopped; to continue: auscult run --out")
     auscult("run", "--out", out, "--local", "1")
     check(os.path.exists(f"{out}/outputs/report.html"), "no page of a run that went on")
 
