@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,7 +87,17 @@ static const char *const SEEDS[] = {
 const FuzzReader FUZZ_READERS[] = {{"request", read_request, false, SEEDS, NULL}};
 const uint32_t FUZZ_READER_COUNT = 1;
 
+// libFuzzer looks at its clock by SIGALRM, which would interrupt a connect; how long an answer may
+// take is told by PATIENCE_S here.
+static void hold_timer(void) {
+    sigset_t timer;
+    sigemptyset(&timer);
+    sigaddset(&timer, SIGALRM);
+    (void)pthread_sigmask(SIG_BLOCK, &timer, NULL);
+}
+
 void fuzz_begin(void) {
+    hold_timer();
     Snapshot *snapshot = snapshot_new(1, 1);
     if (snapshot == NULL || http_start("127.0.0.1:0", "/nowhere", &http) != STATUS_OK) {
         fuzz_fail("no live page");
