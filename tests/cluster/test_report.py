@@ -135,10 +135,10 @@ def test_tables_are_the_csvs_and_pictures_are_in_it_and_beside_it(folder):
     for machine in ("fan", "pump"):
         for number in range(1, 7):  # of either label the two that scored highest and the lowest
             width, height = png_size(f"{folder}/one/outputs/figures/{machine}/clip_{number}.png")
-            check(width == 1040 and height > 1000, f"clip {number}: {width} x {height}")
+            check(width == 780 and height > 750, f"clip {number}: {width} x {height}")
         for name in ("scores", "roc", "training"):
             width, height = png_size(f"{folder}/one/outputs/figures/{machine}/{name}.png")
-            check(width in (900, 1040) and height > 600, f"{name}: {width} x {height}")
+            check(width == 780 and height > 450, f"{name}: {width} x {height}")
 
 
 def test_without_gnuplot_the_run_ends_and_the_report_says_what_to_install(folder):
