@@ -138,7 +138,7 @@ def test_a_job_ends_and_one_that_is_too_short_goes_on_to_the_same_bytes(folder):
         docker("update", "--cpus", str(os.cpu_count()), slurm.head, slurm.other)
         check("Killed" not in slurm.said(job), f"workers were killed:\n{slurm.said(job)}")
         run("docker", "exec", slurm.head, "scontrol", "update", f"jobid={job}", "timelimit=30")
-        slurm.wait_for(job, "COMPLETED", 240)
+        slurm.wait_for(job, "COMPLETED", 480)  # Slurm itself waits two minutes before it begins again
         check_has(slurm.said(job), "resumed:")
         cut = slurm.take("cut", f"{folder}/cut")
 
