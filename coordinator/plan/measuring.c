@@ -343,7 +343,11 @@ static Status check_scores(const void *bytes, size_t size, int64_t vectors, int3
 
 Status measuring_check_shard(const Plan *plan, const PlanTask *task, const void *bytes,
                              size_t size) {
-    const ShardPlan *shards = &plan->work[task->owner].measuring->shards;
+    const Measuring *measuring = plan->work[task->owner].measuring;
+    if (measuring == NULL) {
+        return STATUS_OK; // it comes once more, or late, and is only compared with the first one
+    }
+    const ShardPlan *shards = &measuring->shards;
     int64_t training = shards->training[task->first];
     if (task->kind == TASK_RESIDUALS) {
         return precisions_check(plan->models.models[task->owner].settings, training, bytes, size);

@@ -515,6 +515,10 @@ static Status score_batch(void *context, const ResidualBatch *batch) {
     return STATUS_OK;
 }
 
+// The last answer to a RESIDUALS or BATCHES task.
+static WireTask last_shard;
+static Buffer last_shard_body;
+
 static void measure_shard(const WireTask *task, const Lesson *lesson, const ModelFile *model) {
     Buffer body = BUFFER_EMPTY;
     ShardWork work = {.source = residual_sums_new(settings.n_mels, settings.compat != 0),
@@ -534,6 +538,9 @@ static void measure_shard(const WireTask *task, const Lesson *lesson, const Mode
                                                     work.training.size, work.held_out.size},
                                    &body);
     }
+    last_shard = *task;
+    buffer_clear(&last_shard_body);
+    buffer_append(&last_shard_body, body.bytes, body.size);
     say_result(task, RESULT_DONE, &body);
     residual_sums_free(work.source);
     residual_sums_free(work.target);
@@ -1779,6 +1786,22 @@ static void run_once(void) {
 
 static const char *const MAHALA_BY_BATCHES[] = {"score=MAHALA", "threshold=gamma_batch", NULL};
 
+// Of a worker that was slow, or says it twice: the model is measured, and nothing is held for it.
+TEST(an_answer_about_a_shard_may_come_again_when_all_is_measured) {
+    begin();
+    put_machine("fan", 40);
+    set_all(MAHALA_BY_BATCHES);
+    run_once();
+    CHECK(last_shard.kind == TASK_BATCHES && last_shard_body.size > 0);
+    say_result(&last_shard, RESULT_DONE, &last_shard_body);
+    CHECK_OK(run_to_end());
+    double score = result_of("fan/test/a.npy").score;
+    say_result(&last_shard, RESULT_DONE, &last_shard_body);
+    CHECK(result_of("fan/test/a.npy").score == score);
+    buffer_done(&last_shard_body);
+    end();
+}
+
 TEST(another_score_measures_only_what_it_needs_more) {
     begin();
     put_machine("fan", 40);
@@ -2456,7 +2479,8 @@ static const TestCase CASES[] = {
     T(a_training_that_diverges_fails_alone)
     T(an_answer_about_other_bytes_than_are_here_is_not_taken) T(answers_of_local_workers_are_not_compared) T(where_two_workers_contradict_each_other_the_coordinator_looks_itself) T(an_answer_that_cannot_be_is_not_taken)
     T(a_score_below_zero_or_of_other_clips_is_not_taken)
-    T(another_score_measures_only_what_it_needs_more)
+    T(an_answer_about_a_shard_may_come_again_when_all_is_measured)
+ T(another_score_measures_only_what_it_needs_more)
     T(batches_are_as_many_as_an_epoch_has)
     T(scores_of_every_kind_are_the_same_wherever_the_run_was_stopped)
     T(a_clip_that_vanished_after_the_training_costs_mahala_and_nothing_else)
