@@ -27,11 +27,12 @@
 #define PROTO_HALF_BYTES    (PROTO_BODY_BYTES / 2 - 64) // one of two binaries of a body
 #define PROTO_TASK_CLIPS    256
 #define PROTO_ITEM_BYTES                                                                           \
-    32                     // an item of a bundle beside its body, at most: bodies and items
-                           // together must stay within PROTO_BODY_BYTES
-#define PROTO_BUNDLE  256  // tasks, results or acknowledgements in one message
-#define PROTO_CREDITS 1024 // tasks that a worker may have asked for
-#define PROTO_PARTS   4    // of clips that a worker may have asked for: 1 MiB on its way to each
+    32                      // an item of a bundle beside its body, at most: bodies and items
+                            // together must stay within PROTO_BODY_BYTES
+#define PROTO_BUNDLE  256   // tasks, results or acknowledgements in one message
+#define PROTO_CREDITS 1024  // tasks that a worker may have asked for
+#define PROTO_PARTS   4     // of clips that a worker may have asked for: 1 MiB on its way to each
+#define PROTO_REST_MS 10000 // a worker closes a bulk connection that was not used for so long
 
 typedef enum MessageType {
     MESSAGE_HELLO = 1,

@@ -18,7 +18,9 @@ struct Bulk {
     ZmqContext *context;
     Desk *desk;
     Line *line;
-    Digest token; // of the session that the line belongs to
+    Digest token;     // of the session that the line belongs to
+    int64_t used_ms;  // the line, last
+    bool is_answered; // what was sent last: all before it has arrived
     Decoded *decoded;
     BlobAssembler assembler;
 };
@@ -44,6 +46,12 @@ static void close_line(Bulk *bulk) {
     blob_assembler_done(&bulk->assembler);
 }
 
+void bulk_rest(Bulk *bulk, int64_t unused_ms) {
+    if (bulk->line != NULL && bulk->is_answered && clock_ms() - bulk->used_ms >= unused_ms) {
+        close_line(bulk);
+    }
+}
+
 void bulk_free(Bulk *bulk) {
     if (bulk != NULL) {
         close_line(bulk);
@@ -56,6 +64,8 @@ void bulk_free(Bulk *bulk) {
 static Status send_bytes(Bulk *bulk, const void *bytes, size_t size, const void *payload,
                          size_t payload_size) {
     Status status = STATUS_AGAIN;
+    bulk->is_answered = false;
+    bulk->used_ms = clock_ms();
     for (int64_t left_ms = SEND_MS; status == STATUS_AGAIN && left_ms > 0; left_ms -= SLICE_MS) {
         if (desk_is_cancelled(bulk->desk)) {
             return status_set(STATUS_STOPPED, "the task is not wanted any more");
@@ -119,6 +129,7 @@ static Status receive_blob(Bulk *bulk, int64_t timeout_ms,
             return status;
         }
         if (message->type == MESSAGE_MISSING && is_missing(message, asked)) {
+            bulk->is_answered = true;
             return status_set(STATUS_STOPPED, "the coordinator no longer has what the task needs");
         }
         if (message->type == MESSAGE_REFUSED) {
@@ -130,6 +141,8 @@ static Status receive_blob(Bulk *bulk, int64_t timeout_ms,
         desk_tell_step(bulk->desk);
         status = blob_take(&bulk->assembler, message, raw.payload, raw.payload_size);
         if (status == STATUS_OK && wanted(&bulk->assembler.header, asked)) {
+            bulk->is_answered = true;
+            bulk->used_ms = clock_ms();
             return STATUS_OK;
         }
         if (status != STATUS_OK && status != STATUS_AGAIN) {

@@ -12,6 +12,11 @@ typedef struct Bulk Bulk;
 Bulk *bulk_new(ZmqContext *context, Desk *desk);
 void bulk_free(Bulk *bulk);
 
+// Between tasks: closes a connection that was not used for so long, unless something sent over it
+// may still be on its way. The coordinator has memory for those that use it, not for a thousand
+// that once did; the next call of those below opens it again.
+void bulk_rest(Bulk *bulk, int64_t unused_ms);
+
 // All return STATUS_STOPPED when the task is cancelled meanwhile, STATUS_IO when the coordinator
 // does not answer.
 // The blob of this digest, into `out`.

@@ -48,7 +48,8 @@ struct ClipFetch {
     Desk *desk;
     ClipCache *cache;
     Line *line;
-    Digest token; // of the session that the line belongs to
+    Digest token;    // of the session that the line belongs to
+    int64_t used_ms; // the line, last
     Decoded *decoded;
     Item *items; // (first to count) in the order they are needed
     uint32_t first, count, capacity;
@@ -136,6 +137,13 @@ void clip_fetch_free(ClipFetch *fetch) {
     }
 }
 
+void clip_fetch_rest(ClipFetch *fetch, int64_t unused_ms) {
+    if (fetch->line != NULL && fetch->outstanding == 0 &&
+        clock_ms() - fetch->used_ms >= unused_ms) {
+        close_line(fetch);
+    }
+}
+
 Status clip_fetch_expect(ClipFetch *fetch, const ClipWish *wishes, uint32_t count) {
     Item *items = mem_new(count > 0 ? count : 1, sizeof *items);
     if (items == NULL) {
@@ -170,6 +178,7 @@ static Status no_answer(void) {
 
 static Status send_message(ClipFetch *fetch, const Message *message) {
     Buffer bytes = BUFFER_EMPTY;
+    fetch->used_ms = clock_ms();
     message_encode(message, &bytes);
     Status status = bytes.status == STATUS_OK
                         ? line_send(fetch->line, bytes.bytes, bytes.size, NULL, 0, SEND_MS)
@@ -358,6 +367,7 @@ static Status take(ClipFetch *fetch, const Message *message, const LineMessage *
     }
     bool has_bytes = message->type == MESSAGE_PART;
     Item *item = NULL;
+    fetch->used_ms = clock_ms();
     Status status =
         end_request(fetch, has_bytes ? message->part.clip : message->not_here.clip, &item);
     desk_tell_step(fetch->desk);

@@ -21,6 +21,8 @@ typedef struct ClipFetch ClipFetch;
 // All are borrowed for its life. NULL when out of memory.
 ClipFetch *clip_fetch_new(ZmqContext *context, Desk *desk, ClipCache *cache);
 void clip_fetch_free(ClipFetch *fetch);
+// As bulk_rest, unless parts are on their way.
+void clip_fetch_rest(ClipFetch *fetch, int64_t unused_ms);
 
 // What will be asked for next, in this order; what was expected before and is not among it is
 // forgotten. STATUS_MEMORY.

@@ -60,6 +60,12 @@ void clip_files_free(ClipFiles *files) {
     }
 }
 
+void clip_files_rest(ClipFiles *files, int64_t unused_ms) {
+    if (files->fetch != NULL) {
+        clip_fetch_rest(files->fetch, unused_ms);
+    }
+}
+
 // In a data folder of this machine. STATUS_INVALID, STATUS_LIMIT.
 static Status own_path(const ClipFiles *files, const WireClip *clip, char *out, size_t size) {
     const DeskSession *session = desk_session(files->desk);

@@ -18,6 +18,8 @@ typedef struct ClipFiles ClipFiles;
 Status clip_files_new(ZmqContext *context, Desk *desk, const ClipFilesConfig *config,
                       ClipFiles **ret);
 void clip_files_free(ClipFiles *files);
+// As clip_fetch_rest.
+void clip_files_rest(ClipFiles *files, int64_t unused_ms);
 
 // The task under work will want these, in this order; those of the task that waits behind it are
 // added. Saves time only.

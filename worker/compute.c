@@ -69,10 +69,19 @@ static void tell_features(Compute *compute) {
     }
 }
 
+// Waits for a task; false: stop.
+static bool next_task(Compute *compute, DeskTask *ret_task) {
+    do {
+        bulk_rest(compute->bulk, PROTO_REST_MS);
+        clip_files_rest(compute->files, PROTO_REST_MS);
+    } while (!desk_await_task(compute->desk, PROTO_REST_MS));
+    return desk_next_task(compute->desk, ret_task);
+}
+
 static void *work(void *argument) {
     Compute *compute = argument;
     DeskTask task;
-    while (desk_next_task(compute->desk, &task)) {
+    while (next_task(compute, &task)) {
         Buffer answer = BUFFER_EMPTY;
         ResultOutcome outcome = RESULT_DONE;
         status_clear();

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
@@ -53,8 +54,12 @@ Desk *desk_new(void) {
     if (desk == NULL) {
         return NULL;
     }
+    pthread_condattr_t monotonic; // as clock_ms: when the wall clock is set, nobody is late
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&desk->lock, NULL);
-    pthread_cond_init(&desk->more, NULL);
+    pthread_cond_init(&desk->more, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     desk->answer_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     desk->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (desk->answer_fd < 0 || desk->wake_fd < 0) {
@@ -328,13 +333,30 @@ static void begin_task(Desk *desk, DeskTask *ret_task) {
     }
 }
 
-bool desk_next_task(Desk *desk, DeskTask *ret_task) {
-    pthread_mutex_lock(&desk->lock);
-    while (desk->waiting_ring.count == 0 && !desk->is_stopped) {
+// Until there is a task or the stop, or the time is over (until NULL: however long it takes).
+static bool sleep_until(Desk *desk, const struct timespec *until) {
+    bool in_time = true;
+    while (desk->waiting_ring.count == 0 && !desk->is_stopped && in_time) {
         desk->is_asleep = true;
-        pthread_cond_wait(&desk->more, &desk->lock);
+        in_time = until == NULL ? pthread_cond_wait(&desk->more, &desk->lock) == 0
+                                : pthread_cond_timedwait(&desk->more, &desk->lock, until) == 0;
     }
     desk->is_asleep = false;
+    return desk->waiting_ring.count > 0 || desk->is_stopped;
+}
+
+bool desk_await_task(Desk *desk, int64_t timeout_ms) {
+    int64_t until_ms = clock_ms() + timeout_ms;
+    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    pthread_mutex_lock(&desk->lock);
+    bool has = sleep_until(desk, &until);
+    pthread_mutex_unlock(&desk->lock);
+    return has;
+}
+
+bool desk_next_task(Desk *desk, DeskTask *ret_task) {
+    pthread_mutex_lock(&desk->lock);
+    (void)sleep_until(desk, NULL);
     bool has = !desk->is_stopped;
     if (has) {
         begin_task(desk, ret_task);

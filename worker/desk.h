@@ -70,6 +70,8 @@ bool desk_take_progress(Desk *desk, DeskProgress *ret_progress);
 bool desk_is_idle(Desk *desk); // nothing waits and nothing is worked on
 
 // ---- the computing thread ----
+// Waits for a task, which desk_next_task then has at once, or for the stop; false: neither came.
+bool desk_await_task(Desk *desk, int64_t timeout_ms);
 // Waits for a task; false: stop.
 bool desk_next_task(Desk *desk, DeskTask *ret_task);
 // A copy of the task that waits behind the one under work, its body the caller's. False: none does.

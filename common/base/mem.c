@@ -25,6 +25,10 @@ void mem_start(void) {
     mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
 }
 
+void mem_give_back(void) {
+    (void)malloc_trim(0);
+}
+
 static int allowed(size_t count, size_t size) {
     if (size != 0 && count > SIZE_MAX / 2 / size) {
         return 0;

@@ -27,6 +27,8 @@ enum {
     LOOP_MS = 200,        // the longest wait: local workers and progress are looked at so often
     HANG_UP_MS = 2000,    // for workers to go once they know that the run is over
     WIND_UP_MS = 3000,    // for what is under work when a signal asks to stop: a piece of training
+    CLOSED_ENOUGH = 64,   // connections, for their memory to be worth the time
+    GIVE_BACK_MS = 5000,  // between two times
     STRANGERS_MS = 10000, // between two words about connections that were shut
     EVENTS_MOST = 8 * LIMIT_WORKERS, // between two ticks: what is due is done under any load
 };
@@ -49,8 +51,10 @@ typedef struct Server {
     Status failure;    // what ended the loop early
     const char *stage; // under way, NULL for none; static
     Standstill standstill;
-    uint64_t shut_told;  // connections that were shut, as the log has it
-    int64_t shut_due_ms; // when it may be said again
+    uint64_t shut_told;   // connections that were shut, as the log has it
+    int64_t shut_due_ms;  // when it may be said again
+    uint32_t closed;      // connections, since their memory was given back
+    int64_t given_due_ms; // when it may be again
 } Server;
 
 // ---- sending ----
@@ -235,6 +239,7 @@ static void on_event(Server *server, const ListenerEvent *event) {
         }
         break;
     case LISTENER_CLOSED:
+        server->closed++;
         if (event->lane == LANE_CONTROL) {
             core_on_closed(server->core, event->peer, now_ms);
         } else {
@@ -281,6 +286,15 @@ static void say_strangers(Server *server, int64_t now_ms) {
                     (unsigned long long)(shut - server->shut_told));
         server->shut_told = shut;
         server->shut_due_ms = now_ms + STRANGERS_MS;
+    }
+}
+
+// libzmq frees what a connection had, tens of kilobytes, between what others have.
+static void give_back_memory(Server *server, int64_t now_ms) {
+    if (server->closed >= CLOSED_ENOUGH && now_ms >= server->given_due_ms) {
+        server->closed = 0;
+        server->given_due_ms = now_ms + GIVE_BACK_MS;
+        mem_give_back();
     }
 }
 
@@ -467,6 +481,7 @@ static void turn(Server *server) {
     }
     CoreCounts counts = core_counts(server->core);
     standstill_tick(&server->standstill, &counts, listener_endpoint(server->listener), now_ms);
+    give_back_memory(server, now_ms);
     show_progress(server, now_ms);
     tell(server, STATUS_AGAIN, false);
 }

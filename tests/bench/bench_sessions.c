@@ -2,9 +2,10 @@
 //
 // A thousand workers on one coordinator, over tcp without keys and with them: their sessions are
 // held for a while, with signs of life and with tasks for all of them, and cost memory and
-// processor time. What keys add to the memory is libzmq's, and so is what messages add: each
-// connection has queues of 16 KiB each way, whose pages are used one after the other, and twice
-// that in the end.
+// processor time. Most of the memory is libzmq's, of each connection: keys add to it, and so do
+// messages, since its queues of 16 KiB each way use their pages one after the other, and twice that
+// in the end. So it is told twice: while all have both lanes, and in the end, when those who do
+// not use the bulk lane have closed it.
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -29,13 +30,15 @@ enum {
 
 // What the figures are called.
 static const struct {
-    const char *memory, *memory_text, *cores, *cores_text, *tasks, *tasks_text, *lost, *lost_text;
-} NAMES[2] = {{"memory_worker", "coordinator's memory of a worker, both lanes", "sessions_cores",
-               "coordinator's processors for 1,024 workers", "sessions_tasks",
-               "durable tasks of 1,024 workers", "sessions_lost", "of their sessions lost"},
-              {"memory_worker_keys", "the same with keys", "sessions_cores_keys",
-               "its processors for 1,024 workers with keys", "sessions_tasks_keys",
-               "their durable tasks", "sessions_lost_keys", "of their sessions lost"}};
+    const char *lanes, *lanes_text, *memory, *memory_text, *cores, *cores_text, *tasks, *tasks_text,
+        *lost, *lost_text;
+} NAMES[2] = {
+    {"memory_lanes", "coordinator's memory of a worker, both lanes open", "memory_worker",
+     "the same, held", "sessions_cores", "coordinator's processors for 1,024 workers",
+     "sessions_tasks", "durable tasks of 1,024 workers", "sessions_lost", "of their sessions lost"},
+    {"memory_lanes_keys", "its memory of a worker with keys, both lanes open", "memory_worker_keys",
+     "the same, held", "sessions_cores_keys", "its processors for 1,024 workers with keys",
+     "sessions_tasks_keys", "their durable tasks", "sessions_lost_keys", "of their sessions lost"}};
 
 typedef struct Gathering {
     Bench *bench;
@@ -91,7 +94,12 @@ static Status hold(Gathering *all) {
     return process_wait(&all->told->durable, wanted, WAIT_MS, "the tasks of a thousand sessions");
 }
 
+static double kib_of_each(const Gathering *all) {
+    return (process_resident_bytes(all->coordinator) - all->empty_bytes) / SESSIONS / 1024;
+}
+
 static Status measure(Gathering *all) {
+    double kib_of_lanes = kib_of_each(all);
     uint32_t durable = atomic_load(&all->told->durable), signs = atomic_load(&all->clients->signs);
     double spent_s = process_spent_by(all->coordinator);
     int64_t since_ms = clock_ms();
@@ -101,11 +109,12 @@ static Status measure(Gathering *all) {
         return status;
     }
     spent_s = process_spent_by(all->coordinator) - spent_s;
-    double bytes = process_resident_bytes(all->coordinator) - all->empty_bytes;
     uint32_t lost = atomic_load(&all->told->left);
     int n = all->has_keys;
-    bench_goal(all->bench, NAMES[n].memory, NAMES[n].memory_text, "KB", bytes / SESSIONS / 1024,
-               "goal", KIB_GOAL);
+    bench_goal(all->bench, NAMES[n].lanes, NAMES[n].lanes_text, "KB", kib_of_lanes, "goal",
+               KIB_GOAL);
+    bench_goal(all->bench, NAMES[n].memory, NAMES[n].memory_text, "KB", kib_of_each(all), "goal",
+               KIB_GOAL);
     bench_goal(all->bench, NAMES[n].cores, NAMES[n].cores_text, "cores", spent_s / seconds, "goal",
                CORES_GOAL);
     bench_goal(all->bench, NAMES[n].tasks, NAMES[n].tasks_text, "/s",

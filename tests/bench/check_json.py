@@ -25,14 +25,14 @@ FIGURES = {
                "acknowledged_lost", "acknowledged_twice"],
     "capacity": ["memory_waiting_task", "memory_plan_task"],
     "sessions": [name + keys for keys in ("", "_keys")
-                 for name in ("memory_worker", "sessions_cores", "sessions_tasks", "sessions_lost")],
+                 for name in ("memory_lanes", "memory_worker", "sessions_cores", "sessions_tasks", "sessions_lost")],
     "soak": ["soak"],
 }
 # What must not happen, on any machine.
 NEVER = ["acknowledged_lost", "acknowledged_twice", "sessions_lost", "sessions_lost_keys"]
 # What must hold on any machine, as the figure's goal says: bytes, and processor time, which does not
 # hang on what else runs there as long as caches are left.
-GOALS = ["memory_worker", "sessions_cores", "sessions_cores_keys"]
+GOALS = ["memory_worker", "memory_worker_keys", "sessions_cores", "sessions_cores_keys"]
 
 
 def complaints(result, parts):

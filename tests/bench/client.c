@@ -186,19 +186,18 @@ static int be_client(void *context) {
 
 // ---- many ----
 
-static Status attach(Client *client) {
+static Status attach(Client *client, Line **ret_bulk) {
     char endpoint[CHANNEL_ADDRESS_BYTES];
-    Line *bulk = NULL;
     const Message *attached;
     Message message = {.type = MESSAGE_ATTACH, .attach = {.token = client->token}};
     Status status = line_bulk_endpoint(client->config->endpoint, client->bulk_port, endpoint);
     if (status == STATUS_OK) {
-        status = line_open(client->context, endpoint, LANE_BULK, &bulk);
+        status = line_open(client->context, endpoint, LANE_BULK, ret_bulk);
     }
     if (status == STATUS_OK) {
-        status = send_message(client, bulk, &message, WELCOME_MS);
+        status = send_message(client, *ret_bulk, &message, WELCOME_MS);
     }
-    return status == STATUS_OK ? await(client, bulk, MESSAGE_ATTACHED, &attached) : status;
+    return status == STATUS_OK ? await(client, *ret_bulk, MESSAGE_ATTACHED, &attached) : status;
 }
 
 static void allow_files(void) {
@@ -211,8 +210,9 @@ static void allow_files(void) {
 
 // One of a crowd.
 typedef struct Seat {
-    Line *line;
-    int64_t sent_ms; // something, last
+    Line *line, *bulk;
+    int64_t sent_ms;     // something, last
+    int64_t attached_ms; // the bulk lane, which none of the tasks uses
 } Seat;
 
 typedef struct Crowd {
@@ -227,14 +227,15 @@ static Status send_credit(Client *client, uint32_t count) {
 
 static Status take_seat(Crowd *crowd, uint32_t number) {
     Client *client = &crowd->client;
+    Line *bulk = NULL;
     Status status = join(client, number, WELCOME_MS);
     if (status == STATUS_OK) {
-        status = attach(client);
+        status = attach(client, &bulk);
     }
     if (status == STATUS_OK) {
         status = send_credit(client, SEAT_CREDITS);
     }
-    crowd->seats[number] = (Seat){client->line, clock_ms()};
+    crowd->seats[number] = (Seat){client->line, bulk, clock_ms(), clock_ms()};
     return status;
 }
 
@@ -245,6 +246,10 @@ static Status tend(Crowd *crowd, Seat *seat, int64_t now_ms) {
     const Message *message;
     bool woken;
     Status status;
+    if (seat->bulk != NULL && now_ms - seat->attached_ms >= PROTO_REST_MS) {
+        line_close(seat->bulk);
+        seat->bulk = NULL;
+    }
     client->line = seat->line;
     client->sent_ms = seat->sent_ms;
     uint32_t done;

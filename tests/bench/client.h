@@ -29,8 +29,9 @@ typedef struct ClientConfig {
 
 // One worker. Looks for its coordinator until there is one, without a pause.
 Status client_start(const ClientConfig *config, pid_t *ret_pid);
-// Many sessions, each with both lanes, that ask for two tasks each, as workers do, answer what they
-// get and give signs of life when they were told to. Ends with 1 when one of them is lost.
+// Many sessions, each with both lanes at first and with the first alone later, that ask for two
+// tasks each, as workers do, answer what they get and give signs of life when they were told to.
+// Ends with 1 when one of them is lost.
 Status client_start_crowd(const ClientConfig *config, pid_t *ret_pid);
 
 #endif

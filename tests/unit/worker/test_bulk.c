@@ -145,6 +145,7 @@ static void on_message(PeerId peer, const Message *message, BlobAssembler *assem
                        const ListenerEvent *event) {
     if (message->type == MESSAGE_ATTACH) {
         atomic_fetch_add(&attaches, 1);
+        blob_assembler_done(assembler); // half a blob of the connection before
         Message refused = {.type = MESSAGE_REFUSED};
         refused.refused.code = REFUSED_MALFORMED;
         refused.refused.text = "unknown token";
@@ -170,10 +171,8 @@ static void *coordinate(void *unused) {
         listener_wait(listener, 20);
         while (listener_next(listener, &event)) {
             const Message *message;
-            if (event.kind == LISTENER_CLOSED) {
-                blob_assembler_done(&assembler);
-            } else if (event.kind == LISTENER_MESSAGE &&
-                       message_decode(decoded, event.bytes, event.size, &message) == STATUS_OK) {
+            if (event.kind == LISTENER_MESSAGE &&
+                message_decode(decoded, event.bytes, event.size, &message) == STATUS_OK) {
                 on_message(event.peer, message, &assembler, &event);
             }
         }
@@ -398,15 +397,38 @@ TEST(a_state_is_put_without_waiting_for_an_answer) {
     end();
 }
 
+TEST(a_connection_that_rests_is_closed_unless_something_is_on_its_way) {
+    begin((Script){0});
+    bulk_rest(bulk, 0); // nothing to close
+    CHECK_OK(get());
+    bulk_rest(bulk, 60000);
+    CHECK_OK(get());
+    CHECK_INT(attaches, 1);
+    bulk_rest(bulk, 0);
+    Message header = {.type = MESSAGE_BLOB};
+    header.blob.kind = BLOB_STATE;
+    CHECK_OK(bulk_put(bulk, &header, stored.bytes, stored.size));
+    CHECK_INT(attaches, 2);
+    bulk_rest(bulk, 0);
+    CHECK_OK(exchange(0)); // behind it, so both have arrived
+    CHECK_INT(attaches, 2);
+    CHECK_INT(received, 2);
+    bulk_rest(bulk, 0);
+    CHECK_OK(exchange(1));
+    CHECK_INT(attaches, 3);
+    end();
+}
+
 TEST_MAIN_LIST(
     T(blobs_are_fetched_and_sums_exchanged_over_one_connection) T(
         pieces_of_a_blob_and_waiting_for_them_are_progress) T(echoes_between_pieces_are_passed_over)
         T(what_is_left_of_cancelled_tasks_is_passed_over)
             T(a_missing_blob_of_a_cancelled_task_does_not_fail_the_next)
                 T(a_blob_that_the_coordinator_has_no_more_stops_the_task)
-                    T(a_blob_that_is_not_what_its_digest_says_is_refused)
-                        T(a_refused_bulk_lane_is_an_error_and_tried_again)
-                            T(cancelling_wakes_a_member_that_waits_for_its_total)
-                                T(what_a_lost_connection_had_under_way_begins_again_over_a_new_one)
-                                    T(a_new_session_gets_a_connection_of_its_own)
-                                        T(a_state_is_put_without_waiting_for_an_answer))
+                    T(a_blob_that_is_not_what_its_digest_says_is_refused) T(
+                        a_refused_bulk_lane_is_an_error_and_tried_again)
+                        T(cancelling_wakes_a_member_that_waits_for_its_total) T(
+                            what_a_lost_connection_had_under_way_begins_again_over_a_new_one)
+                            T(a_new_session_gets_a_connection_of_its_own) T(
+                                a_state_is_put_without_waiting_for_an_answer)
+                                T(a_connection_that_rests_is_closed_unless_something_is_on_its_way))

@@ -32,6 +32,7 @@ static atomic_bool stops;
 static uint64_t version;
 static Message held[PROTO_PARTS];
 static int held_count, beginnings; // times that the clip's first part was asked for
+static atomic_int attaches;
 static char clip[CLIP_BYTES], folder[256];
 static atomic_ullong told; // of progress
 static atomic_bool is_odd; // it has shrunk, or is another task's
@@ -121,6 +122,7 @@ static void *coordinate(void *unused) {
                 continue;
             }
             if (message->type == MESSAGE_ATTACH) {
+                attaches++;
                 reply(event.peer, &(Message){.type = MESSAGE_ATTACHED}, NULL, 0);
             } else if (message->type == MESSAGE_FETCH) {
                 take_fetch(event.peer, message);
@@ -151,6 +153,7 @@ static void begin(Script wanted) {
     stops = false;
     version = 1;
     held_count = beginnings = 0;
+    attaches = 0;
     told = 0;
     is_odd = false;
     for (int i = 0; i < CLIP_BYTES; i++) {
@@ -272,9 +275,27 @@ TEST(a_clip_that_was_forgotten_and_is_wanted_again_comes_whole) {
     end();
 }
 
-TEST_MAIN_LIST(T(a_clip_comes_whole_and_every_part_is_progress) T(waiting_for_a_part_is_progress)
-                   T(a_file_that_changes_meanwhile_is_begun_anew)
-                       T(a_file_of_another_size_or_content_is_not_taken)
-                           T(a_clip_that_is_not_there_is_told_with_its_reason)
-                               T(parts_that_are_not_what_was_asked_for_are_refused)
-                                   T(a_clip_that_was_forgotten_and_is_wanted_again_comes_whole))
+TEST(a_connection_that_rests_is_closed_unless_parts_are_on_their_way) {
+    begin((Script){0});
+    clip_fetch_rest(fetch, 0); // nothing to close
+    CHECK_OK(get((Digest){0}));
+    clip_fetch_rest(fetch, 60000);
+    get_other("second");
+    CHECK_INT(attaches, 1);
+    clip_fetch_rest(fetch, 0);
+    ClipWish wish = wish_of(digest_of_clip());
+    CHECK_OK(clip_fetch_expect(fetch, &wish, 1));
+    get_other("third"); // and a first part of what is expected
+    CHECK_INT(attaches, 2);
+    clip_fetch_rest(fetch, 0);
+    CHECK_OK(get(digest_of_clip()));
+    CHECK_INT(attaches, 2);
+    end();
+}
+
+TEST_MAIN_LIST(T(a_clip_comes_whole_and_every_part_is_progress) T(waiting_for_a_part_is_progress) T(
+    a_file_that_changes_meanwhile_is_begun_anew) T(a_file_of_another_size_or_content_is_not_taken)
+                   T(a_clip_that_is_not_there_is_told_with_its_reason)
+                       T(parts_that_are_not_what_was_asked_for_are_refused)
+                           T(a_clip_that_was_forgotten_and_is_wanted_again_comes_whole)
+                               T(a_connection_that_rests_is_closed_unless_parts_are_on_their_way))

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "tests/unit/test.h"
 #include "worker/desk.h"
@@ -480,6 +481,21 @@ TEST(a_stopped_desk_sends_the_computing_thread_home) {
     end();
 }
 
+TEST(a_wait_for_a_task_ends_with_it_with_the_stop_or_in_time) {
+    begin();
+    int64_t since_ms = clock_ms();
+    CHECK(!desk_await_task(desk, 30));
+    CHECK(clock_ms() - since_ms >= 30);
+    CHECK_OK(put(0));
+    CHECK(desk_await_task(desk, 600000));
+    take(0);
+    CHECK(!desk_await_task(desk, 0));
+    answer("done");
+    desk_stop(desk);
+    CHECK(desk_await_task(desk, 600000));
+    end();
+}
+
 TEST(stopping_cancels_the_task_under_work) {
     begin();
     CHECK_OK(put(0));
@@ -528,6 +544,7 @@ TEST_MAIN_LIST(
                                 progress_is_told_once_and_only_while_its_task_is_under_work)
                                 T(steps_are_counted_with_what_is_told_and_begin_anew_with_each_task)
                                     T(every_credit_comes_back_whatever_is_cancelled_when)
-                                        T(a_stopped_desk_sends_the_computing_thread_home)
+                                        T(a_stopped_desk_sends_the_computing_thread_home) T(
+                                            a_wait_for_a_task_ends_with_it_with_the_stop_or_in_time)
                                             T(stopping_cancels_the_task_under_work)
                                                 T(a_desk_frees_all_it_holds))
