@@ -24,8 +24,8 @@ from harness import auscult, check, check_has, check_same_results, main, make_da
 
 # Long enough for all that is done to the cluster: a worker gets a quarter of a processor for it, so
 # that a fast machine is not done before; at the end the bridle is taken off.
-LONG = ["--set", "epochs=800", "--set", "batch_size=32"]
-BRIDLE = "0.25"
+LONG = ["--set", "epochs=320", "--set", "batch_size=32"]
+BRIDLE = "0.1"
 
 
 class Cluster:
