@@ -40,7 +40,7 @@ _auscult() {
         return
     fi
     case $previous in
-    --preset) value='default dcase-baseline' ;;
+    --preset) value='default dcase-baseline notebook' ;;
     --kernel) value='prescott haswell skylakex' ;;
     -*) value=$(_auscult_value_of "$previous" <<<"$help") ;;
     *) value= ;;

@@ -80,6 +80,31 @@ def check_clean():
         check(not mine(kind, *columns), f"left behind: {kind} {mine(kind, *columns)}")
 
 
+def compose_v2(folder):
+    """A folder for DOCKER_CONFIG with which `docker compose` is there. Debian 12 has docker-compose
+    1.29 alone: the next release's is fetched from where this machine gets its packages, and unpacked."""
+    if run("docker", "compose", "version", expect=None).code == 0:
+        return os.environ.get("DOCKER_CONFIG", os.path.expanduser("~/.docker"))
+    found = run("apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", expect=None).out.split("\n")
+    mirrors = [line.split()[0] for line in found if line.endswith(" bookworm")]
+    if not mirrors:
+        raise Skip("no Compose v2: this machine's packages are not bookworm's")
+    os.makedirs(f"{folder}/lists/partial")
+    with open(f"{folder}/sources.list", "w", encoding="utf-8") as file:
+        file.write(f"deb {mirrors[0]} trixie main\n")
+    apt = ["apt-get", "-o", f"Dir::Etc::sourcelist={folder}/sources.list", "-o", "Dir::Etc::sourceparts=-",
+           "-o", f"Dir::State::lists={folder}/lists", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=",
+           "-o", "APT::Sandbox::User=root", "-o", "Acquire::Languages=none"]
+    for command in (["update"], ["download", "docker-compose"]):
+        result = run(*apt, *command, cwd=folder, expect=None, seconds=180)
+        if result.code != 0:
+            raise Skip(f"no Compose v2 to be had: {(result.err.strip().splitlines() or ['?'])[-1]}")
+    run("sh", "-c", f"dpkg-deb -x {folder}/docker-compose_*.deb {folder}/unpacked")
+    os.makedirs(f"{folder}/config")
+    os.symlink(f"{folder}/unpacked/usr/libexec/docker/cli-plugins", f"{folder}/config/cli-plugins")
+    return f"{folder}/config"
+
+
 def status_of(container, folder="/run-folder"):
     """What `auscult status --json` says in a container; None while there is no run or no container."""
     result = run("docker", "exec", container, "auscult", "status", folder, "--json", expect=None)

@@ -12,6 +12,7 @@ from containers import (
     MINE,
     check_clean,
     clean,
+    compose_v2,
     docker,
     image,
     inspect,
@@ -80,11 +81,21 @@ def demos():
     return set(found)
 
 
+def test_the_demo_works_with_compose_v2_too(folder):
+    need_docker("auscult")
+    os.mkdir(f"{folder}/v2")
+    show_demo(folder, DOCKER_CONFIG=compose_v2(f"{folder}/v2"))
+
+
 def test_the_demo_shows_equal_bytes_and_leaves_nothing_running(folder):
     need_docker("auscult")
+    show_demo(folder)
+
+
+def show_demo(folder, **environment):
     before = demos()
     result = run(os.path.join(DEPLOY, "compose-demo"), f"{folder}/demo",
-                 env={"AUSCULT_IMAGE": image("auscult"), "AUSCULT_BUILD": "no"})
+                 env={"AUSCULT_IMAGE": image("auscult"), "AUSCULT_BUILD": "no", **environment})
     check_has(result.out, "4 workers", "outputs are the same, byte for byte", "machine_type")
     auscult("run", "--data", f"{folder}/demo/data/set", "--out", f"{folder}/here", "--local", "2",
             "--set", "epochs=20")
