@@ -26,6 +26,7 @@
 
 // A coordinator that started this worker tells EXIT_REFUSED from an accident: another try is vain.
 enum { EXIT_USAGE = 2, EXIT_FAILED = 3, EXIT_REFUSED = 4 };
+#define QUIET_S 2.0 // a coordinator that is back so soon is not worth a word
 
 static const char HELP[] =
     "usage: auscult-worker --connect ENDPOINT [options]\n"
@@ -385,12 +386,14 @@ static int serve(ZmqContext *context, const SessionConfig *config, Desk *desk, O
                  int argc, char **argv) {
     Rng rng = rng_of((uint64_t)getpid(), "back-off", (uint64_t)clock_ns(), 0);
     int64_t seen_ms = clock_ms();
+    bool has_said = false; // since then, that there is none
     for (uint32_t tries = 0;; tries++) {
         bool was_welcome;
         char kernel[32] = "";
         SessionEnd end = session_run(context, config, desk, &was_welcome, kernel);
         if (was_welcome) {
             seen_ms = clock_ms();
+            has_said = false;
             tries = 0;
         }
         switch (end) {
@@ -419,6 +422,11 @@ static int serve(ZmqContext *context, const SessionConfig *config, Desk *desk, O
             log_error("no coordinator at %s for %.0f s: %s", config->endpoint, waited,
                       status_message());
             return stop_asked ? 0 : EXIT_FAILED;
+        }
+        if (waited >= QUIET_S && !has_said) {
+            log_info("no coordinator at %s: %s; trying for %.0f s", config->endpoint,
+                     status_message(), options->give_up_seconds);
+            has_said = true;
         }
         back_off(tries, &rng);
         if (options->run != NULL && !follow(options)) {

@@ -160,8 +160,10 @@ def test_a_worker_with_keys_finds_no_coordinator_without(folder):
     auscult("keygen", f"{folder}/keys")
     coordinator, address = start(folder, "--insecure")
     check_has(coordinator.said()[1], "tcp without keys")
-    locked = Process(WORKER, "--connect", address, "--give-up-after", "2", "--keys",
+    locked = Process(WORKER, "--connect", address, "--give-up-after", "4", "--keys",
                      f"{folder}/keys/worker.key")
+    # Long before it gives up, which is after a minute by default.
+    wait_for(locked, f"no coordinator at {address}: .*does not speak as this worker does.*; trying for 4 s")
     result = locked.wait(60)
     check(result.code == 3, str(result))
     plain = Process(WORKER, "--connect", address)
