@@ -9,10 +9,13 @@ void blob_assembler_done(BlobAssembler *assembler) {
 }
 
 static Status complete(BlobAssembler *assembler) {
-    if (assembler->bytes.size < assembler->header.blob.total_bytes) {
+    if (assembler->arrived < assembler->header.blob.total_bytes) {
         return STATUS_AGAIN;
     }
     assembler->is_open = false;
+    if (assembler->is_unwanted) {
+        return STATUS_AGAIN;
+    }
     Digest digest = digest_of(buffer_cstr(&assembler->bytes), assembler->bytes.size);
     if (!digest_equal(digest, assembler->header.blob.digest)) {
         return status_set(STATUS_FORMAT, "a blob does not match its digest");
@@ -32,8 +35,14 @@ static Status begin(BlobAssembler *assembler, const Message *message) {
     }
     buffer_clear(&assembler->bytes);
     assembler->header = *message;
+    assembler->arrived = 0;
     assembler->is_open = true;
+    assembler->is_unwanted = false;
     return complete(assembler);
+}
+
+void blob_pass_over(BlobAssembler *assembler) {
+    assembler->is_unwanted = true;
 }
 
 Status blob_take(BlobAssembler *assembler, const Message *message, const void *payload,
@@ -44,13 +53,16 @@ Status blob_take(BlobAssembler *assembler, const Message *message, const void *p
     if (message->type != MESSAGE_PIECE || !assembler->is_open) {
         return status_set(STATUS_FORMAT, "a piece without a blob");
     }
-    uint64_t left = assembler->header.blob.total_bytes - assembler->bytes.size;
-    if (message->piece.offset != assembler->bytes.size || payload_size == 0 ||
-        payload_size > left || payload_size > PROTO_PIECE_BYTES) {
+    uint64_t left = assembler->header.blob.total_bytes - assembler->arrived;
+    if (message->piece.offset != assembler->arrived || payload_size == 0 || payload_size > left ||
+        payload_size > PROTO_PIECE_BYTES) {
         assembler->is_open = false;
         return status_set(STATUS_FORMAT, "a piece that does not continue its blob");
     }
-    buffer_append(&assembler->bytes, payload, payload_size);
+    assembler->arrived += payload_size;
+    if (!assembler->is_unwanted) {
+        buffer_append(&assembler->bytes, payload, payload_size);
+    }
     if (assembler->bytes.status != STATUS_OK) {
         Status status = assembler->bytes.status;
         blob_assembler_done(assembler);

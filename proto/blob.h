@@ -9,9 +9,11 @@
 #include "proto/message.h"
 
 typedef struct BlobAssembler {
-    Message header; // of the blob under way
-    Buffer bytes;   // what has arrived of it
-    bool is_open;   // a header came and its pieces have not all come
+    Message header;   // of the blob under way
+    uint64_t arrived; // bytes of it
+    Buffer bytes;     // they
+    bool is_open;     // a header came and its pieces have not all come
+    bool is_unwanted; // they are not kept
 } BlobAssembler;
 
 void blob_assembler_done(BlobAssembler *assembler);
@@ -21,6 +23,10 @@ void blob_assembler_done(BlobAssembler *assembler);
 // too many bytes or a wrong digest.
 Status blob_take(BlobAssembler *assembler, const Message *message, const void *payload,
                  size_t payload_size);
+
+// Nobody wants the blob whose header was just taken: nothing of it is kept, and blob_take says
+// STATUS_AGAIN of its last piece, too.
+void blob_pass_over(BlobAssembler *assembler);
 
 // How a blob is sent: `emit` gets the encoded BLOB header without payload, then each encoded PIECE
 // with the place of its payload; the first failure ends it.

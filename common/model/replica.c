@@ -340,6 +340,17 @@ static size_t block_bytes(const ReplicaHead *head, const Layout *layout) {
            (copies * layout->parameters + layout->running) * sizeof(real) + sizeof(Digest);
 }
 
+size_t replica_bytes_most(const Shape *shape, int64_t epochs, int64_t batches, int64_t held_out) {
+    ReplicaHead head = {.content = REPLICA_ALL,
+                        .shape = *shape,
+                        .history_count = epochs,
+                        .scaler_count = 1,
+                        .batch_count = batches,
+                        .held_out_count = held_out};
+    Layout layout = shape_layout(shape);
+    return block_bytes(&head, &layout);
+}
+
 static void append_losses(const double *losses, int64_t count, Buffer *out) {
     if (count > 0) {
         buffer_append(out, losses, (size_t)count * sizeof *losses);

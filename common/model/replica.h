@@ -111,6 +111,8 @@ Status replica_check(Replica *replica, const Partial *total);
 // STATUS_INVALID when val_loss is not finite; untouched then.
 Status replica_end_epoch(Replica *replica, const ValidationSums *validation);
 
+// The most bytes that replica_write appends until so many epochs of so many batches are over.
+size_t replica_bytes_most(const Shape *shape, int64_t epochs, int64_t batches, int64_t held_out);
 // Appends the bytes to `out`; its status tells of failure.
 void replica_write(const Replica *replica, ReplicaContent content, Buffer *out);
 // A replica from such bytes, which are not trusted: STATUS_FORMAT, STATUS_MISMATCH, STATUS_MEMORY.

@@ -194,6 +194,16 @@ void core_on_closed(Core *core, CorePeer peer, int64_t now_ms) {
     }
 }
 
+uint64_t core_blob_most(const Core *core, Digest token, const Message *header) {
+    const Session *session = roster_of_token(core, token);
+    const Lease *lease =
+        session != NULL ? lease_find(core, session, header->blob.task, header->blob.attempt) : NULL;
+    const CoreHooks *hooks = &core->config.hooks;
+    return lease != NULL && core->tasks[lease->tag].kind == TASK_TRAIN
+               ? hooks->blob_most(hooks->context, lease->tag)
+               : 0; // it crossed a CANCEL
+}
+
 void core_on_blob(Core *core, Digest token, const Message *header, const void *bytes, size_t size,
                   int64_t now_ms) {
     Session *session = roster_of_token(core, token);

@@ -46,6 +46,8 @@ typedef struct CoreHooks {
     // for second answers to finished tasks too, unless they are TRAIN.
     Status (*take_answer)(void *context, TaskTag tag, CoreShare share, const void *bytes,
                           size_t size);
+    // The most bytes that a blob for this TRAIN task has, while it is given.
+    uint64_t (*blob_most)(void *context, TaskTag tag);
     // A STATE blob arrived for a TRAIN task held by one worker alone.
     Status (*take_state)(void *context, TaskTag tag, const void *bytes, size_t size);
     // A sum arrived. STATUS_OK with a non-empty `total`: broadcast it; STATUS_AGAIN: others owe
@@ -176,6 +178,8 @@ void core_on_malformed(Core *core, CorePeer peer, const char *why, int64_t now_m
 // HELLO from who cannot be taken in now: REFUSED 5, and `why`. A session that it had ends.
 void core_on_unwanted(Core *core, CorePeer peer, const char *why, int64_t now_ms);
 void core_on_closed(Core *core, CorePeer peer, int64_t now_ms);
+// The most bytes that this blob of the session with this token may have; 0: nobody waits for it.
+uint64_t core_blob_most(const Core *core, Digest token, const Message *header);
 // A complete blob from the session with this token, its digest checked.
 void core_on_blob(Core *core, Digest token, const Message *header, const void *bytes, size_t size,
                   int64_t now_ms);

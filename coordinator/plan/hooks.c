@@ -317,6 +317,11 @@ Status hook_take_answer(void *context, TaskTag tag, CoreShare share, const void 
                                          : measuring_check_shard(plan, task, bytes, size);
 }
 
+uint64_t hook_blob_most(void *context, TaskTag tag) {
+    const Plan *plan = context;
+    return training_blob_most(plan->work[plan->tasks[tag].owner].training);
+}
+
 Status hook_take_state(void *context, TaskTag tag, const void *bytes, size_t size) {
     Plan *plan = context;
     return training_take_state(plan->work[plan->tasks[tag].owner].training, bytes, size);

@@ -141,6 +141,7 @@ CoreHooks plan_hooks(Plan *plan) {
     return (CoreHooks){.context = plan,
                        .task_body = hook_task_body,
                        .take_answer = hook_take_answer,
+                       .blob_most = hook_blob_most,
                        .take_state = hook_take_state,
                        .take_sum = hook_take_sum,
                        .group_changed = hook_group_changed,

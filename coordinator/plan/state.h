@@ -255,6 +255,7 @@ bool hook_is_final(const Plan *plan, const PlanTask *task, const Buffer *answer)
 void hook_task_body(void *context, TaskTag tag, CoreShare share, Buffer *out);
 Status hook_take_answer(void *context, TaskTag tag, CoreShare share, const void *bytes,
                         size_t size);
+uint64_t hook_blob_most(void *context, TaskTag tag);
 Status hook_take_state(void *context, TaskTag tag, const void *bytes, size_t size);
 Status hook_take_sum(void *context, TaskTag tag, const CoreSum *sum, Buffer *total,
                      BlobKind *total_kind);

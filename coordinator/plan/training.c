@@ -251,6 +251,14 @@ Status training_group_changed(Training *training, uint32_t members) {
     return STATUS_OK;
 }
 
+// A state: the sums of a round or of the scaler have fewer numbers, those of a validation two for
+// each of its batches.
+uint64_t training_blob_most(const Training *training) {
+    const ShardPlan *plan = &training->plan;
+    return replica_bytes_most(&training->shape, training->until, plan->rounds,
+                              2 * plan->validation_rounds);
+}
+
 Status training_take_state(Training *training, const void *bytes, size_t size) {
     Replica *replica;
     Status status = read_state(training, bytes, size, &replica);

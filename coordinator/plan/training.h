@@ -41,6 +41,7 @@ uint32_t training_until(const Training *training);
 int64_t training_rounds(const Training *training); // of one epoch
 
 // The hooks of the core, for this model (see CoreHooks).
+uint64_t training_blob_most(const Training *training);
 Status training_group_changed(Training *training, uint32_t members);
 Status training_take_state(Training *training, const void *bytes, size_t size);
 Status training_take_answer(Training *training, CoreShare share, Digest digest);

@@ -281,7 +281,18 @@ static void expel(BulkLane *lane, PeerId id, const char *why, int64_t now_ms) {
 // A BLOB or a PIECE; what is neither ends the session.
 static void take_blob(BulkLane *lane, BulkPeer *peer, const Message *message,
                       const ListenerEvent *event, int64_t now_ms) {
+    uint64_t most = UINT64_MAX;
+    if (message->type == MESSAGE_BLOB) {
+        most = core_blob_most(lane->core, peer->token, message);
+        if (most > 0 && message->blob.total_bytes > most) {
+            expel(lane, event->peer, "a blob larger than its task can have", now_ms);
+            return;
+        }
+    }
     Status status = blob_take(&peer->assembler, message, event->payload, event->payload_size);
+    if (most == 0) {
+        blob_pass_over(&peer->assembler);
+    }
     if (status == STATUS_OK) {
         core_on_blob(lane->core, peer->token, &peer->assembler.header, peer->assembler.bytes.bytes,
                      peer->assembler.bytes.size, now_ms);

@@ -26,9 +26,11 @@ from harness import (
     Skip,
     auscult,
     check,
+    check_has,
     check_same_results,
     main,
     make_data,
+    true_hello,
     wait_for_endpoint,
     wait_until,
 )
@@ -205,6 +207,69 @@ def test_an_oversize_frame_ends_its_own_connection_alone(folder):
 
     attack()
     place.finish(attack)
+
+
+# ---- blobs of who has a session ----
+
+
+def joined(port, hello):
+    """The control connection of a worker, and its bulk connection."""
+    control = zmtp.connect("127.0.0.1", port)
+    control.send(*hello)
+    welcome = control.receive()
+    check(welcome[0] == zmtp.WELCOME, str(welcome))
+    bulk = zmtp.connect("127.0.0.1", welcome[4])
+    bulk.send(zmtp.ATTACH, welcome[2], 0)
+    check(said_next(bulk)[0] == zmtp.ATTACHED, "it is not attached")
+    return control, bulk
+
+
+def said_next(peer):
+    while (message := peer.receive())[0] == zmtp.ECHO:
+        pass
+    return message
+
+
+def test_a_blob_that_nobody_waits_for_takes_no_memory(folder):
+    hello = true_hello()
+    place = Place(folder, "--insecure")
+    control, bulk = joined(place.port, hello)
+    before, pieces = memory_of(place.coordinator), 800
+    bulk.send(zmtp.BLOB, 2, 1, 1, 0, 0, 0, 0, pieces << 18, bytes(16))
+    for i in range(pieces):
+        bulk.send_with(bytes(1 << 18), zmtp.PIECE, i << 18)
+    bulk.send(zmtp.GET, bytes(16))  # what comes behind it is read as ever
+    check(said_next(bulk) == [38, bytes(16)], "it is not MISSING")
+    grown = memory_of(place.coordinator) - before
+    print(f"{pieces >> 2} MiB that belong to no task: the coordinator grew by {grown} KiB")
+    check(grown < 32 << 10, f"it grew by {grown} KiB")
+    control.close()
+    bulk.close()
+    check(place.worker().wait(300).code == 0 and place.coordinator.wait(60).code == 0, "it failed")
+    check_same_results(f"{folder}/run", f"{folder}/reference")
+
+
+def test_a_blob_larger_than_its_task_can_have_ends_the_session(folder):
+    hello = true_hello()
+    data = make_data(f"{folder}/data", ("fan",))
+    auscult("run", "--data", data, "--out", f"{folder}/reference", "--local", "1", *TINY)
+    auscult("extract", "--data", data, "--out", f"{folder}/run", "--local", "1", *TINY)
+    coordinator = Process(AUSCULT, "train", "--out", f"{folder}/run", "--bind", "tcp://127.0.0.1:0", "--insecure")
+    address = wait_for_endpoint(coordinator, f"{folder}/run").splitlines()[0]
+    control, bulk = joined(urllib.parse.urlsplit(address).port, hello)
+    control.send(zmtp.CREDIT, 1)
+    tasks = said_next(control)
+    check(tasks[0] == zmtp.TASKS and tasks[1][0][2] == 2, f"no training: {tasks}")
+    task, attempt = tasks[1][0][:2]
+    bulk.send(zmtp.BLOB, 2, task, attempt, 0, 0, 0, 0, 1 << 30, bytes(16))
+    for peer in (bulk, control):
+        check(said_next(peer)[0] == zmtp.REFUSED, "it is not refused")
+        peer.close()
+    check_has(coordinator.said()[1], "a blob larger than its task can have")
+    worker = Process(WORKER, "--connect", address)
+    check(coordinator.wait(300).code == 0 and worker.wait(30).code == 0, "it failed")
+    auscult("run", "--out", f"{folder}/run", "--local", "1")
+    check_same_results(f"{folder}/run", f"{folder}/reference")
 
 
 # ---- recorded sessions ----

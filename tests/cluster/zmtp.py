@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """As much of ZMTP 3.1 (rfc.zeromq.org/spec/37) and MessagePack as it takes to be a strange worker or
-a strange coordinator: the NULL mechanism over TCP, single-frame messages. Standard library only."""
+a strange coordinator: the NULL mechanism over TCP, messages of one or two frames. Standard library
+only."""
 
 import socket
 import struct
 
 # Message numbers of proto/PROTOCOL.md.
-HELLO, CREDIT, WELCOME, REFUSED, END, ECHO = 1, 2, 17, 18, 22, 23
-ATTACH, ATTACHED, GET, FETCH, NOT_HERE = 33, 34, 35, 39, 41
+HELLO, CREDIT, WELCOME, REFUSED, TASKS, END, ECHO = 1, 2, 17, 18, 19, 22, 23
+ATTACH, ATTACHED, GET, BLOB, PIECE, FETCH, NOT_HERE = 33, 34, 35, 36, 37, 39, 41
 
 
 def pack(value):
@@ -106,6 +107,11 @@ class Peer:
 
     def send(self, *fields):
         self.send_bytes(pack(list(fields)))
+
+    def send_with(self, payload, *fields):
+        """A message with a payload frame."""
+        self._send_frame(1, pack(list(fields)))
+        self._send_frame(0, payload)
 
     def receive(self):
         """The fields of the next message; answers PINGs on the way."""

@@ -288,8 +288,12 @@ static uint32_t members_wanted(void *context, TaskTag tag, uint32_t free_workers
 }
 
 CoreHooks owner_hooks(void) {
-    return (CoreHooks){NULL,     task_body,     take_answer,   take_state,
-                       take_sum, group_changed, members_wanted};
+    return (CoreHooks){.task_body = task_body,
+                       .take_answer = take_answer,
+                       .take_state = take_state, // without blob_most: there is no bulk lane here
+                       .take_sum = take_sum,
+                       .group_changed = group_changed,
+                       .members_wanted = members_wanted};
 }
 
 // ---- what the core asks for ----

@@ -41,6 +41,13 @@ static inline Status take_answer(void *context, TaskTag tag, CoreShare share, co
     return next_verdict == STATUS_OK ? STATUS_OK : status_set(next_verdict, "as ordered");
 }
 
+enum { BLOB_MOST = 1000 };
+
+static inline uint64_t blob_most(void *context, TaskTag tag) {
+    (void)context;
+    return BLOB_MOST + tag;
+}
+
 static inline Status take_state(void *context, TaskTag tag, const void *bytes, size_t size) {
     (void)context, (void)tag, (void)bytes, (void)size;
     return STATUS_OK;
@@ -79,7 +86,7 @@ static inline Digest digest_of_number(uint64_t number) {
 
 static inline void begin(uint32_t workers_most) {
     CoreConfig config = {
-        .hooks = {NULL, task_body, take_answer, take_state, take_sum, group_changed,
+        .hooks = {NULL, task_body, take_answer, blob_most, take_state, take_sum, group_changed,
                   members_wanted},
         .secret = digest_of_number(9),
         .incarnation = INCARNATION,

@@ -79,6 +79,28 @@ TEST(members_of_a_group_own_halves_and_get_every_total) {
     end();
 }
 
+TEST(a_blob_is_waited_for_from_who_holds_the_training_alone) {
+    CorePeer peers[2];
+    uint64_t attempts[2];
+    begin(4);
+    form_pair(peers, attempts);
+    add(TASK_SCORE, 1);
+    join(3, 1);
+    after(0);
+    Message header = {.type = MESSAGE_BLOB};
+    header.blob.attempt = attempts[0];
+    CHECK_INT(core_blob_most(core, token_of(peers[0]), &header), BLOB_MOST);
+    CHECK_INT(core_blob_most(core, token_of(peers[1]), &header), 0);
+    CHECK_INT(core_blob_most(core, digest_of_number(77), &header), 0);
+    header.blob.task = 1;
+    header.blob.attempt = given(3, 1);
+    CHECK(header.blob.attempt != 0);
+    CHECK_INT(core_blob_most(core, token_of(3), &header), 0); // no training
+    header.blob.task = 2;
+    CHECK_INT(core_blob_most(core, token_of(3), &header), 0);
+    end();
+}
+
 TEST(a_lost_member_ends_the_group_and_a_new_one_forms) {
     CorePeer peers[2];
     uint64_t attempts[2];
@@ -338,12 +360,13 @@ TEST(while_models_wait_nobody_gets_a_second_task) {
 
 TEST_MAIN_LIST(
     T(members_of_a_group_own_halves_and_get_every_total)
-        T(a_lost_member_ends_the_group_and_a_new_one_forms)
-            T(a_member_that_has_answered_and_is_lost_does_not_count)
-                T(a_member_that_lost_its_bulk_connection_ends_the_group_at_once)
-                    T(a_bulk_connection_is_not_missed_by_who_trains_alone)
-                        T(a_bulk_connection_is_not_missed_by_who_does_not_train)
-                            T(who_waits_for_others_is_not_blamed_for_their_delay)
+        T(a_blob_is_waited_for_from_who_holds_the_training_alone)
+            T(a_lost_member_ends_the_group_and_a_new_one_forms)
+                T(a_member_that_has_answered_and_is_lost_does_not_count)
+                    T(a_member_that_lost_its_bulk_connection_ends_the_group_at_once)
+                        T(a_bulk_connection_is_not_missed_by_who_trains_alone)
+                            T(a_bulk_connection_is_not_missed_by_who_does_not_train) T(
+                                who_waits_for_others_is_not_blamed_for_their_delay)
                                 T(a_total_starts_the_clock_of_those_who_waited) T(
                                     a_sum_of_shards_that_a_member_does_not_own_ends_its_session)
                                     T(a_sum_that_ends_all_hope_blames_no_worker) T(

@@ -198,6 +198,7 @@ static void run_alone(Training *training, uint32_t epochs) {
     Digest digest = member_digest(&m, &bytes);
     // The answer may come before the state.
     CHECK(training_take_answer(training, m.share, digest) == STATUS_AGAIN);
+    CHECK(bytes.size <= training_blob_most(training));
     CHECK_OK(training_take_state(training, bytes.bytes, bytes.size));
     CHECK_OK(training_take_answer(training, m.share, digest));
     CHECK_OK(training_end_piece(training));
@@ -220,6 +221,7 @@ static bool exchange_all(Training *training, Member *members, int count, int sum
         CoreSum sum = make_sum(&members[i]);
         Buffer total = BUFFER_EMPTY;
         BlobKind kind;
+        CHECK(sum.size <= training_blob_most(training));
         Status status = training_take_sum(training, &sum, &total, &kind);
         CHECK(status == (i == 0 ? STATUS_OK : STATUS_AGAIN));
         for (int m = 0; i == 0 && m < count; m++) {

@@ -179,6 +179,24 @@ TEST(memory_grows_with_what_arrives_and_not_with_what_is_claimed) {
     end();
 }
 
+TEST(nothing_is_kept_of_a_blob_that_nobody_wants) {
+    begin();
+    unsigned char *bytes = pattern(PROTO_PIECE_BYTES);
+    Message header = header_of("hello", 5); // as if it were not known who lies
+    header.blob.total_bytes = 2 * PROTO_PIECE_BYTES;
+    CHECK(take_header(&header) == STATUS_AGAIN);
+    blob_pass_over(&assembler);
+    CHECK(take_piece(0, bytes, PROTO_PIECE_BYTES) == STATUS_AGAIN);
+    CHECK(take_piece(PROTO_PIECE_BYTES, bytes, PROTO_PIECE_BYTES) == STATUS_AGAIN);
+    CHECK_INT(assembler.bytes.capacity, 0);
+    CHECK(take_piece(2 * PROTO_PIECE_BYTES, bytes, 1) == STATUS_FORMAT);
+    header = header_of("hello", 5);
+    CHECK(take_header(&header) == STATUS_AGAIN);
+    CHECK_OK(take_piece(0, "hello", 5));
+    mem_free(bytes);
+    end();
+}
+
 TEST(a_states_block_is_not_kept_for_the_small_blobs_that_follow) {
     enum { PIECES = 13 }; // 3.25 MiB
     begin();
@@ -291,15 +309,17 @@ TEST(a_blob_beyond_the_limit_is_not_sent) {
     end();
 }
 
-TEST_MAIN_LIST(T(pieces_in_order_make_the_blob) T(blobs_follow_each_other)
-                   T(an_empty_blob_is_complete_at_once) T(a_piece_out_of_order_is_refused)
-                       T(a_piece_sent_twice_is_refused) T(more_bytes_than_announced_are_refused)
-                           T(empty_pieces_and_pieces_without_a_blob_are_refused)
-                               T(other_messages_are_no_pieces) T(wrong_digest_is_refused)
-                                   T(a_blob_within_a_blob_is_refused) T(
-                                       memory_grows_with_what_arrives_and_not_with_what_is_claimed)
-                                       T(a_states_block_is_not_kept_for_the_small_blobs_that_follow)
-                                           T(out_of_memory_is_said_and_forgotten_with_the_blob)
-                                               T(what_is_sent_arrives)
-                                                   T(sending_ends_with_the_first_failure)
-                                                       T(a_blob_beyond_the_limit_is_not_sent))
+TEST_MAIN_LIST(
+    T(pieces_in_order_make_the_blob) T(blobs_follow_each_other) T(an_empty_blob_is_complete_at_once)
+        T(a_piece_out_of_order_is_refused) T(a_piece_sent_twice_is_refused)
+            T(more_bytes_than_announced_are_refused)
+                T(empty_pieces_and_pieces_without_a_blob_are_refused)
+                    T(other_messages_are_no_pieces) T(wrong_digest_is_refused)
+                        T(a_blob_within_a_blob_is_refused)
+                            T(memory_grows_with_what_arrives_and_not_with_what_is_claimed)
+                                T(nothing_is_kept_of_a_blob_that_nobody_wants)
+                                    T(a_states_block_is_not_kept_for_the_small_blobs_that_follow)
+                                        T(out_of_memory_is_said_and_forgotten_with_the_blob)
+                                            T(what_is_sent_arrives)
+                                                T(sending_ends_with_the_first_failure)
+                                                    T(a_blob_beyond_the_limit_is_not_sent))
