@@ -90,6 +90,8 @@ SharedPayload *shared_payload_new(const void *bytes, size_t size); // copies onc
 SharedPayload *
 shared_payload_take(Buffer *bytes); // copies nothing, leaves it empty; NULL: as it was
 void shared_payload_release(SharedPayload *shared);
+// Whether all that was sent of it has left, or was dropped with its connection.
+bool shared_payload_has_left(const SharedPayload *shared);
 Status listener_send_shared(Listener *listener, PeerId peer, const void *bytes, size_t size,
                             SharedPayload *shared, size_t offset, size_t payload_size);
 // What is wrong with the list of keys since it could last be read, "" when it can again. True once

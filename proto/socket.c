@@ -17,10 +17,10 @@
 // libzmq's queues, in messages per peer. Control: 64 credits, an ACK, CANCEL or PROGRESS for each,
 // many times over. Bulk, to a worker: a whole blob of PROTO_BLOB_BYTES is 4,096 pieces, and a
 // worker has one GET outstanding, beside totals of which it needs the last before there is a
-// next: twice that never fills for a worker that lives. It bounds memory only in theory (8,192
-// times 256 KiB); in practice pieces are sent from shared blocks (listener_send_shared), so that a
-// full queue holds references. To the coordinator: a worker may wait (line_send), so 32 pieces, 8
-// MiB each way per worker, do.
+// next: twice that never fills for a worker that lives. It is no bound of memory (8,192 times 256
+// KiB): pieces of blobs are sent from shared blocks (listener_send_shared), so that a full queue
+// holds references, and parts of clips are counted until they leave. To the coordinator: a worker
+// may wait (line_send), so 32 pieces, 8 MiB each way per worker, do.
 static const struct QueueSizes {
     int router_send, router_receive, dealer_send, dealer_receive;
 } QUEUES[LANES] = {
@@ -431,6 +431,10 @@ void shared_payload_release(SharedPayload *shared) {
         buffer_done(&shared->bytes);
         mem_free(shared);
     }
+}
+
+bool shared_payload_has_left(const SharedPayload *shared) {
+    return atomic_load(&shared->owners) == 1;
 }
 
 const unsigned char *shared_payload_bytes(const SharedPayload *shared) {

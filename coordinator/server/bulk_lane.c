@@ -6,13 +6,21 @@
 #include "coordinator/server/clip_reader.h"
 #include "proto/blob.h"
 
+// Parts of clips for one connection, asked for or in libzmq's queue: twice what a worker may want
+// at a time, since the queue lets go of a part a moment after the worker has it.
+enum {
+    PARTS_KEPT = 2 * PROTO_PARTS,
+    LOOK_MS = 1000, // between looks at what has left of those who ask for nothing more
+};
+
 // A connection: whose it is, and the blob that it is sending.
 typedef struct BulkPeer {
     PeerId peer;
     Digest token;
     BulkLine line;
     BlobAssembler assembler;
-    uint32_t parts; // of clips that it has asked for and was not yet sent
+    uint32_t parts;                  // of clips that it has asked for and was not yet sent
+    SharedPayload *sent[PARTS_KEPT]; // parts that may not have left yet; NULL: free
 } BulkPeer;
 
 struct BulkLane {
@@ -26,6 +34,7 @@ struct BulkLane {
     uint32_t count, capacity;
     Buffer bytes;         // of the message being sent
     SharedPayload *total; // sent last, for the other members of its group
+    int64_t looked_ms;    // for parts that have left
 };
 
 BulkLane *bulk_lane_new(Listener *listener, Core *core, Blobs *blobs, const Owner *owner) {
@@ -75,6 +84,9 @@ static void detach(BulkLane *lane, PeerId peer) {
     BulkPeer *gone = find_peer(lane, peer);
     if (gone != NULL) {
         blob_assembler_done(&gone->assembler);
+        for (int i = 0; i < PARTS_KEPT; i++) {
+            shared_payload_release(gone->sent[i]);
+        }
         *gone = lane->peers[--lane->count];
     }
 }
@@ -183,17 +195,46 @@ static void send_not_here(BulkLane *lane, PeerId peer, Digest clip, const char *
     send_message(lane, peer, &message);
 }
 
-static void send_part(BulkLane *lane, PeerId peer, const ClipPart *part) {
+// Lets go of those that have left; how many have not.
+static uint32_t parts_kept(BulkPeer *peer) {
+    uint32_t kept = 0;
+    for (int i = 0; i < PARTS_KEPT; i++) {
+        if (peer->sent[i] != NULL && shared_payload_has_left(peer->sent[i])) {
+            shared_payload_release(peer->sent[i]);
+            peer->sent[i] = NULL;
+        }
+        kept += peer->sent[i] != NULL;
+    }
+    return kept;
+}
+
+static SharedPayload **free_place(BulkPeer *peer) {
+    int i = 0;
+    while (peer->sent[i] != NULL) { // fetch has seen to it that there is one
+        i++;
+    }
+    return &peer->sent[i];
+}
+
+static void send_part(BulkLane *lane, BulkPeer *peer, ClipPart *part) {
+    size_t size = part->bytes.size;
     Message message = {.type = MESSAGE_PART};
     message.part.clip = part->clip;
     message.part.offset = part->offset;
     message.part.size_bytes = part->size_bytes;
     message.part.version = part->version;
+    if (size == 0) { // of an empty file, without a payload
+        send_message(lane, peer->peer, &message);
+        return;
+    }
+    (void)parts_kept(peer);
+    SharedPayload **place = free_place(peer);
+    *place = shared_payload_take(&part->bytes);
     buffer_clear(&lane->bytes);
     message_encode(&message, &lane->bytes);
-    if (lane->bytes.status != STATUS_OK ||
-        listener_send(lane->listener, LANE_BULK, peer, lane->bytes.bytes, lane->bytes.size,
-                      part->bytes.bytes, part->bytes.size) != STATUS_OK) {
+    if (*place == NULL || lane->bytes.status != STATUS_OK ||
+        listener_send_shared(lane->listener, peer->peer, lane->bytes.bytes, lane->bytes.size,
+                             *place, 0, size) != STATUS_OK) {
         log_debug("bulk lane: %s", status_message());
     }
 }
@@ -202,14 +243,20 @@ int bulk_lane_fd(const BulkLane *lane) {
     return clip_reader_fd(lane->clips);
 }
 
-void bulk_lane_send_parts(BulkLane *lane) {
+void bulk_lane_send_parts(BulkLane *lane, int64_t now_ms) {
+    if (now_ms - lane->looked_ms >= LOOK_MS) {
+        lane->looked_ms = now_ms;
+        for (uint32_t i = 0; i < lane->count; i++) {
+            (void)parts_kept(&lane->peers[i]);
+        }
+    }
     ClipPart part;
     while (clip_reader_take(lane->clips, &part)) {
         BulkPeer *peer = find_peer(lane, part.peer);
         if (peer != NULL) {
             peer->parts--;
             if (part.reason[0] == '\0') {
-                send_part(lane, part.peer, &part);
+                send_part(lane, peer, &part);
             } else {
                 send_not_here(lane, part.peer, part.clip, part.reason);
             }
@@ -320,6 +367,8 @@ void bulk_lane_message(BulkLane *lane, const ListenerEvent *event, int64_t now_m
     bool asks_for_clip = message->type == MESSAGE_FETCH;
     if (peer == NULL || asks_for_clip != (peer->line == BULK_CLIPS) || peer->parts >= PROTO_PARTS) {
         expel(lane, event->peer, "a message that this line does not carry", now_ms);
+    } else if (asks_for_clip && parts_kept(peer) + peer->parts >= PARTS_KEPT) {
+        expel(lane, event->peer, "it asks for clips and does not take them", now_ms);
     } else if (asks_for_clip) {
         fetch(lane, peer, message);
     } else if (message->type == MESSAGE_GET) {

@@ -19,9 +19,10 @@ void bulk_lane_free(BulkLane *lane);
 // A message came on the bulk lane, or a connection of it is gone.
 void bulk_lane_message(BulkLane *lane, const ListenerEvent *event, int64_t now_ms);
 void bulk_lane_closed(BulkLane *lane, PeerId peer, int64_t now_ms);
-// Sends the parts of clips that have been read: when the descriptor is readable, or any time.
+// Sends the parts of clips that have been read, and lets go of those that have left: when the
+// descriptor is readable, and now and then.
 int bulk_lane_fd(const BulkLane *lane);
-void bulk_lane_send_parts(BulkLane *lane);
+void bulk_lane_send_parts(BulkLane *lane, int64_t now_ms);
 // Sends the total that the core's action asks for (CORE_TOTAL). Members of one group get the same
 // bytes, which are taken from its first action and never copied.
 void bulk_lane_total(BulkLane *lane, CoreAction *action, int64_t now_ms);

@@ -466,7 +466,7 @@ static void turn(Server *server) {
         }
     }
     drain_journal(server);
-    bulk_lane_send_parts(server->bulk);
+    bulk_lane_send_parts(server->bulk, clock_ms());
     say_problem(server);
     say_strangers(server, clock_ms());
     do_actions(server);

@@ -212,14 +212,14 @@ def test_an_oversize_frame_ends_its_own_connection_alone(folder):
 # ---- blobs of who has a session ----
 
 
-def joined(port, hello):
-    """The control connection of a worker, and its bulk connection."""
+def joined(port, hello, line=0):
+    """The control connection of a worker, and its bulk connection, for work (0) or for clips (1)."""
     control = zmtp.connect("127.0.0.1", port)
     control.send(*hello)
     welcome = control.receive()
     check(welcome[0] == zmtp.WELCOME, str(welcome))
     bulk = zmtp.connect("127.0.0.1", welcome[4])
-    bulk.send(zmtp.ATTACH, welcome[2], 0)
+    bulk.send(zmtp.ATTACH, welcome[2], line)
     check(said_next(bulk)[0] == zmtp.ATTACHED, "it is not attached")
     return control, bulk
 
@@ -245,7 +245,8 @@ def test_a_blob_that_nobody_waits_for_takes_no_memory(folder):
     check(grown < 32 << 10, f"it grew by {grown} KiB")
     control.close()
     bulk.close()
-    check(place.worker().wait(300).code == 0 and place.coordinator.wait(60).code == 0, "it failed")
+    worker = place.worker()
+    check(place.coordinator.wait(300).code == 0 and worker.wait(30).code == 0, "it failed")
     check_same_results(f"{folder}/run", f"{folder}/reference")
 
 
@@ -381,6 +382,48 @@ def test_recorded_sessions_under_the_same_keys_admit_nobody(folder):
     check("joined" not in place.coordinator.said()[1], "a recorded session was taken for a worker")
     place.finish(attack)
     print(f"{len(takes)} recordings and {total[0]} changed ones (seed {SEED}): nobody admitted, 0 tasks affected")
+
+
+def clip_names(folder):
+    """What a worker without the data asks for, as it was recorded."""
+    place = Place(folder, "--insecure")
+    network = Network()
+    tape = Tape(network, "127.0.0.2")
+    try:
+        tape.carry(place.ports)
+        os.mkdir(f"{folder}/none")
+        worker = place.worker("127.0.0.2", "--data", f"{folder}/none")
+        check(place.coordinator.wait().code == 0 and worker.wait(30).code == 0, "the recording failed")
+    finally:
+        tape.close()
+        network.close()
+    said = b"".join(bytes(take) for _, take in tape.takes)
+    return re.findall(rb"\x93\x27\xc4\x10(.{16})\x00", said, re.DOTALL)  # FETCH, offset 0
+
+
+def test_who_asks_for_clips_and_does_not_take_them_is_sent_away(folder):
+    names = clip_names(f"{folder}/first")
+    check(len(names) > 10, f"{len(names)} clips were asked for")
+    hello = true_hello()
+    place = Place(f"{folder}/second", "--insecure")
+    control, clips = joined(place.port, hello, 1)
+    before, asked = memory_of(place.coordinator), 0
+    try:
+        while asked < 4000:
+            clips.send(zmtp.FETCH, names[asked % len(names)], 0)
+            asked += 1
+            time.sleep(0.0005)  # so that each is answered before the next
+    except OSError:  # it is shut a second after it was sent away
+        pass
+    wait_until(lambda: "it asks for clips and does not take them" in place.coordinator.said()[1], "it is noticed")
+    grown = memory_of(place.coordinator) - before
+    print(f"{asked} clips asked for and not read: the coordinator grew by {grown} KiB")
+    check(grown < 32 << 10, f"it grew by {grown} KiB")
+    control.close()
+    clips.close()
+    worker = place.worker()
+    check(place.coordinator.wait(300).code == 0 and worker.wait(30).code == 0, "it failed")
+    check_same_results(f"{folder}/second/run", f"{folder}/second/reference")
 
 
 def test_bytes_changed_on_their_way_end_the_session_and_change_no_result(folder):
