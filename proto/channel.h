@@ -115,6 +115,8 @@ typedef struct Line Line;
 // Connects (lazily, as ZeroMQ does). A host name is resolved here, in the caller's thread.
 Status line_open(ZmqContext *context, const char *endpoint, Lane lane, Line **ret);
 void line_close(Line *line);
+// STATUS_INVALID, STATUS_LIMIT: an endpoint that nothing can ever be connected to.
+Status line_check_endpoint(const char *endpoint);
 // "tcp://HOST:PORT" with another port, or the ipc path with ".bulk": the bulk lane's endpoint.
 Status line_bulk_endpoint(const char *control, uint32_t bulk_port, char out[CHANNEL_ADDRESS_BYTES]);
 // STATUS_AGAIN when the queue stays full, or there is no connection yet, for `timeout_ms` (-1: for

@@ -233,7 +233,7 @@ static Status read_real(const Reader *reader, const Field *field, const msgpack_
     if (from->type != MSGPACK_OBJECT_FLOAT64) {
         return fault(reader, field, "is not a 64-bit float");
     }
-    if (field->kind == FIELD_REAL && !isfinite(from->via.f64)) {
+    if (!isfinite(from->via.f64) && !(field->kind == FIELD_LOSS && isnan(from->via.f64))) {
         return fault(reader, field, "is not a finite number");
     }
     *ret = from->via.f64;

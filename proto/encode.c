@@ -137,9 +137,13 @@ static void write_field(Writer *writer, const Field *field, const char *item) {
         write_number(writer, field, *(const bool *)at);
         return;
     case FIELD_REAL:
-    case FIELD_LOSS:
         write_real(writer, field, *(const double *)(const void *)at);
         return;
+    case FIELD_LOSS: {
+        double loss = *(const double *)(const void *)at;
+        write_real(writer, field, isfinite(loss) ? loss : NAN);
+        return;
+    }
     case FIELD_TEXT:
     case FIELD_PATH:
         write_text(writer, field, pointer_at(at), field->most);

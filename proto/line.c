@@ -61,6 +61,14 @@ Status line_open(ZmqContext *context, const char *endpoint, Lane lane, Line **re
     return STATUS_OK;
 }
 
+Status line_check_endpoint(const char *endpoint) {
+    Address address;
+    Status status = address_parse(endpoint, &address);
+    return status == STATUS_OK && !address.is_ipc && address.port == 0
+               ? status_set(STATUS_INVALID, "'%s' has port 0, which nobody listens at", endpoint)
+               : status;
+}
+
 void line_close(Line *line) {
     if (line != NULL) {
         socket_close(line->socket);

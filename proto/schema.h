@@ -18,7 +18,7 @@ typedef enum FieldKind {
     FIELD_U64,    // uint64_t
     FIELD_BOOL,   // bool, 0 or 1 on the wire
     FIELD_REAL,   // double, finite
-    FIELD_LOSS,   // double, any, NaN when there is none
+    FIELD_LOSS,   // double, finite, NaN when there is none; another is sent as NaN
     FIELD_TEXT,   // const char *, UTF-8 without NUL
     FIELD_PATH,   // as FIELD_TEXT, and file_is_safe_relative
     FIELD_REASON, // as FIELD_TEXT, for people: made to fit when it is encoded

@@ -67,7 +67,8 @@ static Status write_all(int fd, const char *bytes, size_t size) {
 // Whether the file holds just this.
 static bool holds(int fd, Digest digest, uint64_t size_bytes) {
     struct stat facts;
-    if (fstat(fd, &facts) != 0 || (uint64_t)facts.st_size != size_bytes) {
+    if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode) ||
+        (uint64_t)facts.st_size != size_bytes) {
         return false;
     }
     if (size_bytes == 0) {
@@ -158,7 +159,7 @@ static int find_named(ClipCache *cache, Digest digest, uint64_t size_bytes) {
     if (path_of(cache, digest, path, sizeof path) != STATUS_OK) {
         return -1;
     }
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); // a pipe would wait
     if (fd < 0) {
         return -1;
     }

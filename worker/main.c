@@ -206,6 +206,9 @@ static int parse_options(int argc, char **argv, Options *options) {
             options->keys = optarg;
             break;
         case CACHE:
+            if (optarg[0] == '\0') {
+                return usage_error("--cache accepts a folder's name, not ''", "");
+            }
             options->compute.files.cache_folder = optarg;
             break;
         case CACHE_BYTES:
@@ -271,11 +274,9 @@ static int parse_options(int argc, char **argv, Options *options) {
     if (options->endpoint[0] == '\0') {
         return usage_error("--connect or --run is missing", "");
     }
-    bool known =
-        text_starts(options->endpoint, "tcp://") || text_starts(options->endpoint, "ipc://");
-    return known ? -1
-                 : usage_error("--connect accepts tcp://HOST:PORT or ipc://PATH, not ",
-                               options->endpoint);
+    return line_check_endpoint(options->endpoint) == STATUS_OK
+               ? -1
+               : usage_error("--connect accepts tcp://HOST:PORT or ipc://PATH: ", status_message());
 }
 
 // The coordinator may be started after its workers: its endpoint is waited for as long as it would
@@ -479,7 +480,9 @@ static int work(Options *options, int argc, char **argv) {
         status = compute_start(context, desk, &options->compute, &compute);
     }
     int exit_status = EXIT_FAILED;
-    if (status == STATUS_OK) {
+    if (status == STATUS_NOT_FOUND && stop_asked) {
+        exit_status = 0; // asked to leave before there was a coordinator
+    } else if (status == STATUS_OK) {
         exit_status = serve(context, &config, desk, options, argc, argv);
         desk_stop(desk);
         compute_join(compute);

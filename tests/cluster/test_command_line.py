@@ -4,8 +4,22 @@
 unwritable folder noticed before any work."""
 
 import os
+import signal
 
-from harness import AUSCULT, TINY, WORKER, Skip, auscult, check, check_has, main, make_data, run
+from harness import (
+    AUSCULT,
+    TINY,
+    WORKER,
+    Process,
+    Skip,
+    auscult,
+    check,
+    check_has,
+    main,
+    make_data,
+    run,
+    wait_until,
+)
 
 
 def test_help_and_version_are_on_stdout(folder):
@@ -37,7 +51,19 @@ def test_usage_errors_exit_2_and_name_the_thing(folder):
         check_has(result.err, part)
         check(result.out == "", f"errors belong on stderr: {result}")
     check_has(run(WORKER, "--conect", "x", expect=2).err, "--conect")
+    for endpoint in ("tcp://127.0.0.1", "tcp://:99", "tcp://h:99999", "tcp://h:0", "ipc://", "h:1"):
+        check_has(run(WORKER, "--connect", endpoint, expect=2).err, "--connect", f"'{endpoint}'")
+    check_has(run(WORKER, "--connect", "tcp://h:1", "--cache", "", expect=2).err, "--cache")
     check(not os.path.exists(f"{folder}/r"), "a refused command made its folder")
+
+
+def test_a_worker_that_waits_for_a_coordinator_leaves_when_it_is_asked_to(folder):
+    for where in (["--run", folder], ["--connect", "tcp://127.0.0.1:1"]):
+        worker = Process(WORKER, *where)
+        wait_until(lambda worker=worker: "no coordinator" in worker.said()[1], "it says that it waits")
+        worker.signal(signal.SIGTERM)
+        result = worker.wait(20)
+        check(result.code == 0, str(result))
 
 
 def test_a_configuration_error_names_file_and_line(folder):

@@ -239,7 +239,7 @@ typedef enum Twist {
 // Whether the twist exists for the kind of field; *ret_accept: whether it must decode.
 static inline bool twist_applies(const Spec *spec, Twist twist, bool *ret_accept) {
     bool is_text = spec->kind == 's' || spec->kind == 'p' || spec->kind == 'r';
-    *ret_accept = twist <= TWIST_MOST || spec->kind == 'l';
+    *ret_accept = twist <= TWIST_MOST || (spec->kind == 'l' && twist == TWIST_NAN);
     switch (twist) {
     case TWIST_NONE:
         return true;

@@ -113,6 +113,8 @@ TEST(a_damaged_file_is_no_clip) {
     put(cache, 1);
     CHECK(has(cache, 1));
     CHECK_INT(clip_cache_find(cache, digest_of_clip(1), CLIP_BYTES + 1), -1);
+    CHECK_INT(mkfifo(path, 0600), 0); // into which nobody writes
+    CHECK(!has(cache, 1) && !file_exists(path));
     clip_cache_close(cache);
     end();
 }
